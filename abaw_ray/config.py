@@ -1,0 +1,187 @@
+"""A run's configuration: typed, validated, loaded from recipes, changed by dotted overrides, dumped as YAML.
+
+Numbers are the paper's or its reference code's unless a comment says otherwise (Vu et al., ICCVW 2021).
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from abaw_ray.errors import ConfigurationError, MissingInputError
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PrepareConfig(Section):
+    """Databases -> store."""
+
+    databases: dict[str, dict[str, Any]] = {}
+    """Database name -> `root` and the options of its adapter."""
+    image_size: int = Field(112, ge=16)
+    """Side of a stored face in pixels."""
+    encoding: Literal["raw", "jpeg"] = "raw"
+    jpeg_quality: int = Field(95, ge=1, le=100)
+    block_rows: int = Field(1024, ge=1)
+    """Most images in one block file."""
+
+
+class ModelConfig(Section):
+    """Backbone and heads."""
+
+    backbone: str = "resnet50"
+    """Any timm model by name."""
+    weights: str | None = None
+    """Local weight file of the backbone (safetensors, or a torch state dict); None: random weights."""
+    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
+    """Pixel mean and deviation (red, green, blue; 0-255). Default: ImageNet's."""
+    head_features: int = Field(128, ge=1)
+    head_dropout: float = Field(0.5, ge=0, lt=1)
+    batch_norm: Literal["per_set", "joint"] = "per_set"
+    """Forward each source set by itself, as the reference does, or all sets in one batch."""
+    va_decode: Literal["endpoints", "centres"] = "endpoints"
+    """Values of the 20 bins: equally spaced from -1 to 1 inclusive (reference), or the bin centres."""
+
+
+class LossConfig(Section):
+    """Equations 1-10."""
+
+    temperature: float = Field(1.5, gt=0)
+    hard_weight: float = Field(0.6, ge=0, le=1)
+    """Lambda of equation 8; the soft weight is 1 - it."""
+    temperature_squared: bool = True
+    """Multiply distillation losses by T^2 (reference code; not in the paper)."""
+    ccc_weight: float = Field(1.0, ge=0)
+    """Weight of 1 - CCC beside the cross-entropy (the paper prints 1/B)."""
+    shared_annotations: bool = True
+    """Equation 10; False: equation 9."""
+    shared_weighting: Literal["per_frame", "group_mean"] = "per_frame"
+    """How frames with and without a shared label combine: each frame equally (equation 10), or the mean of the
+    two groups' means (reference code)."""
+    reduction: Literal["mean", "sum"] = "mean"
+    """A head's loss over its source sets: mean (reference code) or sum (equations 7, 9, 10)."""
+    va_binning: Literal["exact", "float32"] = "exact"
+    """`float32` repeats the reference's rounding: 8 of the 21 tenths fall one bin low."""
+    task_weights: dict[str, float] = {}
+    """Weight of each task's head; 1 where not named."""
+
+
+class SamplingConfig(Section):
+    """Order of samples."""
+
+    batch_size: int = Field(64, ge=1)
+    """Images of each source set in a step, over all workers together."""
+    steps_per_epoch: int | None = Field(None, ge=1)
+    """None: the smallest set's size divided by the batch size."""
+    joint_weights: Literal["sum", "normalised"] = "sum"
+    """Balance weights of a set with both labels: plain sum (reference), or each term scaled to sum 1 first."""
+
+
+class AugmentConfig(Section):
+    """Zoom, random crop and flip."""
+
+    zoom: float = Field(1.2, ge=1)
+    """Faces are resized to int(zoom * size) and cropped back to size, randomly or (evaluation) in the centre."""
+    flip: float = Field(0.5, ge=0, le=1)
+
+
+class TrainConfig(Section):
+    """Optimisation."""
+
+    epochs: int = Field(40, ge=1)
+    patience: int = Field(6, ge=1)
+    """Stop after this many epochs in a row without a better criterion (paper: 5, reference code: 6)."""
+    learning_rate: float = Field(1e-4, gt=0)
+    betas: tuple[float, float] = (0.5, 0.999)
+    weight_decay: float = Field(0.0, ge=0)
+    clip_norm: float | None = Field(None, gt=0)
+    accumulate: int = Field(1, ge=1)
+    """Steps whose gradients are averaged before one optimiser step; the CCC is taken over each step's batch."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto: bfloat16 where the device computes it natively."""
+    evaluation_batch_size: int = Field(256, ge=1)
+    log_every: int = Field(20, ge=1)
+    """Steps between TensorBoard points."""
+
+
+class Recipe(Section):
+    """Everything a run depends on beside its data."""
+
+    seed: int = Field(0, ge=0)
+    prepare: PrepareConfig = PrepareConfig()
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    augment: AugmentConfig = AugmentConfig()
+    train: TrainConfig = TrainConfig()
+
+
+def load_recipe(source: str | None = None, overrides: list[str] | None = None) -> Recipe:
+    """A recipe from a file, or from a name among the installed recipes, with `a.b=c` overrides.
+
+    Raises:
+        MissingInputError: neither a file nor an installed recipe is called so.
+        ConfigurationError: an unknown key, a wrong type or a value out of range; the message names the key.
+    """
+    values = _read(source) if source else {}
+    for override in overrides or []:
+        _override(values, override)
+    return parse_recipe(values, source or "the default recipe")
+
+
+def parse_recipe(values: dict[str, Any], source: str) -> Recipe:
+    """Validates `values`; errors name `source` and the key."""
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}, found {e['input']!r}" for e in error.errors()]
+        raise ConfigurationError("\n".join([f"{source} cannot be used:", *lines])) from None
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The resolved recipe as YAML, every key included."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+
+
+def recipe_names() -> list[str]:
+    """Names of the installed recipes, as `demo`."""
+    root = Path(str(resources.files("abaw_ray") / "recipes"))
+    return sorted(str(p.relative_to(root).with_suffix("")) for p in root.rglob("*.yaml"))
+
+
+def _read(source: str) -> dict[str, Any]:
+    path = Path(source)
+    if source in recipe_names():
+        path = Path(str(resources.files("abaw_ray") / "recipes" / f"{source}.yaml"))
+    elif not path.is_file():
+        known = ", ".join(recipe_names())
+        raise MissingInputError(f"no recipe file {source}, and no installed recipe of that name; installed: {known}")
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path}: not YAML: {error}") from None
+    if not isinstance(values or {}, dict):
+        raise ConfigurationError(f"{path}: found {type(values).__name__}, expected a mapping of sections")
+    return values or {}
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigurationError(f"override {override!r}: expected key=value, as train.epochs=5")
+    *parents, leaf = key.strip().split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise ConfigurationError(f"override {override!r}: {parent} is not a section")
+    try:
+        values[leaf] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigurationError(f"override {override!r}: {text!r} is not a YAML value") from None

@@ -1,0 +1,37 @@
+"""Errors that a user can cause. The command line prints their message and exits with status 2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class UserError(Exception):
+    """Wrong use or bad data: the message alone must be enough to mend it."""
+
+
+class ConfigurationError(UserError, ValueError):
+    """A recipe, an override or an option that cannot be used."""
+
+
+class MissingInputError(UserError, FileNotFoundError):
+    """A file or folder that was asked for is not there."""
+
+
+class StoreError(UserError, ValueError):
+    """A store that is incomplete, damaged or does not hold what is asked of it."""
+
+
+class DatabaseFormatError(UserError, ValueError):
+    """A database file that does not have the format of its database.
+
+    Args:
+        file: the offending file.
+        line: its 1-based line, or None where lines have no meaning (an image, a missing folder).
+        found: what is there.
+        expected: what the format asks for.
+    """
+
+    def __init__(self, file: Path | str, line: int | None, found: str, expected: str) -> None:
+        where = f"{file}:{line}" if line is not None else str(file)
+        super().__init__(f"{where}: found {found}, expected {expected}")
+        self.file, self.line, self.found, self.expected = str(file), line, found, expected
