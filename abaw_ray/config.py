@@ -30,6 +30,8 @@ class PrepareConfig(Section):
     jpeg_quality: int = Field(95, ge=1, le=100)
     block_rows: int = Field(1024, ge=1)
     """Most images in one block file."""
+    exclude_leaking_videos: bool = False
+    """Leave out of validation the videos that are in another task's training split; False, as the reference."""
 
 
 class ModelConfig(Section):
