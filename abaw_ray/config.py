@@ -44,6 +44,8 @@ class ModelConfig(Section):
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
     """Pixel mean and deviation (red, green, blue; 0-255). Default: ImageNet's."""
+    head: Literal["reference", "paper"] = "reference"
+    """`reference`: batch norm, linear, ReLU, batch norm, dropout, linear; `paper`: linear, ReLU, dropout, linear."""
     head_features: int = Field(128, ge=1)
     head_dropout: float = Field(0.5, ge=0, lt=1)
     batch_norm: Literal["per_set", "joint"] = "per_set"

@@ -1,0 +1,80 @@
+"""The multi-task CNN: one backbone, one head a task (spec: the paper's figure 2 and its reference code)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from abaw_ray.config import ModelConfig
+from abaw_ray.models.backbone import create_backbone
+
+
+class Head(nn.Module):
+    """Backbone features (batch, in) -> task features (batch, hidden) -> logits (batch, out)."""
+
+    def __init__(self, in_features: int, hidden: int, out_features: int, kind: str, dropout: float) -> None:
+        super().__init__()
+        reference = kind == "reference"
+        self.features = nn.Sequential(
+            nn.BatchNorm1d(in_features) if reference else nn.Identity(),
+            nn.Linear(in_features, hidden),
+            nn.ReLU(),
+            nn.BatchNorm1d(hidden) if reference else nn.Identity(),
+        )
+        self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, out_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.features(x))
+
+
+class MultiTaskCNN(nn.Module):
+    """Pixels -> logits of every task; normalises by its own mean and deviation, so that networks can be exchanged.
+
+    Args:
+        config: backbone, weights, heads, batch norm.
+        outputs: task -> length of its output.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: ModelConfig, outputs: Mapping[str, int]) -> None:
+        super().__init__()
+        self.backbone = create_backbone(config.backbone, config.weights)
+        width = int(self.backbone.num_features)  # type: ignore[arg-type]
+        self.heads = nn.ModuleDict(
+            {t: Head(width, config.head_features, n, config.head, config.head_dropout) for t, n in outputs.items()}
+        )
+        self._joint = config.batch_norm == "joint"
+        self.register_buffer("mean", torch.tensor(config.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(config.std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """RGB images (batch, 3, H, W), 0-255 -> task -> logits (batch, outputs)."""
+        features = self.backbone((images - self.mean) / self.std)
+        return {task: head(features) for task, head in self.heads.items()}
+
+    def forward_sets(self, images: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+        """Images by source set -> logits by source set and task.
+
+        Each set goes through by itself, so that batch norm sees one set's statistics at a time, unless the
+        configuration says `joint`.
+        """
+        if not self._joint:
+            return {name: self(batch) for name, batch in images.items()}
+        sizes = [len(batch) for batch in images.values()]
+        outputs = {t: o.split(sizes) for t, o in self(torch.cat(list(images.values()))).items()}
+        return {name: {t: parts[i] for t, parts in outputs.items()} for i, name in enumerate(images)}
+
+
+class SetsForward(nn.Module):
+    """`forward_sets` as a module's forward: DDP wants one forward a step."""
+
+    def __init__(self, network: MultiTaskCNN) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+        return self.network.forward_sets(images)

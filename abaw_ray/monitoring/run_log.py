@@ -1,0 +1,151 @@
+"""TensorBoard events and a file of JSON lines for one run, written by its first worker."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+
+from abaw_ray.blocks.reader import Store
+from abaw_ray.evaluation.figures import confusion_figure, samples_figure, scatter_figure
+from abaw_ray.evaluation.predictions import confusion_of, va_pairs
+from abaw_ray.labels import EXPRESSIONS
+from abaw_ray.objectives.terms import StepLoss
+
+NUM_SAMPLES = 12
+
+
+class StepClock:
+    """Seconds spent waiting for data and computing, since the last `read`."""
+
+    def __init__(self, images_per_step: int) -> None:
+        self._images_per_step = images_per_step
+        self._mark = time.perf_counter()
+        self._reset()
+
+    def data_ready(self) -> None:
+        self._data += self._lap()
+
+    def step_done(self) -> None:
+        self._step += self._lap()
+        self._num_steps += 1
+
+    def read(self) -> dict[str, float]:
+        """Mean seconds a step and images a second (over all workers); starts anew."""
+        total = self._data + self._step
+        values = {
+            "data_seconds": self._data / max(self._num_steps, 1),
+            "step_seconds": self._step / max(self._num_steps, 1),
+            "images_per_second": self._num_steps * self._images_per_step / max(total, 1e-9),
+        }
+        self._reset()
+        return values
+
+    def _reset(self) -> None:
+        self._data = self._step = 0.0
+        self._num_steps = 0
+
+    def _lap(self) -> float:
+        before, self._mark = self._mark, time.perf_counter()
+        return self._mark - before
+
+
+class RunLog:
+    """Writes `tensorboard/` and `metrics.jsonl` under the run's folder.
+
+    Args:
+        run: the run's folder.
+        enabled: False on all workers but the first: nothing is written then.
+    """
+
+    def __init__(self, run: Path, enabled: bool) -> None:
+        self._writer = SummaryWriter(str(run / "tensorboard")) if enabled else None
+        self._lines = run / "metrics.jsonl"
+        self._sums: dict[str, Tensor] = {}
+        self._num_added = 0
+
+    def clock(self, images_per_step: int) -> StepClock:
+        return StepClock(images_per_step)
+
+    def add(self, loss: StepLoss) -> None:
+        """Adds a step's losses to the epoch's means, without waiting for the device."""
+        for name, value in _named(loss).items():
+            self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
+        self._num_added += 1
+
+    def mean_losses(self) -> dict[str, float]:
+        """Means of all losses added since the last call, by name."""
+        means = {name: float(total) / self._num_added for name, total in self._sums.items()}
+        self._sums, self._num_added = {}, 0
+        return means
+
+    def step(self, step: int, loss: StepLoss, learning_rate: float, clock: StepClock) -> None:
+        """One point of every training curve."""
+        if self._writer is None:
+            return
+        values = {name: float(value) for name, value in _named(loss).items()}
+        for name, value in values.items():
+            self._writer.add_scalar(f"loss/{name}", value, step)
+        self._writer.add_scalar("optimiser/learning_rate", learning_rate, step)
+        for name, value in clock.read().items():
+            self._writer.add_scalar(f"speed/{name}", value, step)
+
+    def epoch(self, epoch: int, improved: bool, result: Mapping[str, Any], table: pa.Table, store: Store) -> None:
+        """An epoch's scores, and pictures of its predictions when it is the best so far."""
+        if self._writer is None:
+            return
+        with self._lines.open("a") as lines:
+            lines.write(json.dumps(dict(result)) + "\n")
+        for name, value in flatten(result["scores"]).items():
+            self._writer.add_scalar(f"validation/{name}", value, epoch)
+        if improved:
+            self._pictures(epoch, table, store)
+        self._writer.flush()
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+    def _pictures(self, epoch: int, table: pa.Table, store: Store) -> None:
+        assert self._writer is not None
+        confusion, pairs = confusion_of(table), va_pairs(table)
+        if confusion.sum():
+            self._writer.add_figure("validation/confusion", confusion_figure(confusion), epoch)
+        if len(pairs[0]):
+            self._writer.add_figure("validation/valence_arousal", scatter_figure(*pairs), epoch)
+        rows = store.validation_rows()
+        chosen = np.sort(np.random.default_rng(0).permutation(len(rows))[:NUM_SAMPLES])
+        titles = [_title(row) for row in table.take(pa.array(chosen)).to_pylist()]
+        figure = samples_figure(store.images(rows[chosen]), titles)
+        self._writer.add_figure("validation/samples", figure, epoch)
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Nested numbers as `a/b/c` -> number; anything else is left out."""
+    flat: dict[str, float] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}/"))
+        elif isinstance(value, int | float):
+            flat[f"{prefix}{key}"] = float(value)
+    return flat
+
+
+def _named(loss: StepLoss) -> dict[str, Tensor]:
+    return {"total": loss.total.detach()} | {f"{task}/{source}": v for (source, task), v in loss.terms.items()}
+
+
+def _title(row: Mapping[str, Any]) -> str:
+    """Predicted (true) labels of one prediction, in two short lines."""
+    true = EXPRESSIONS[row["expression"]] if row["expression"] >= 0 else "-"
+    predicted = EXPRESSIONS[row["predicted_expression"]] if row["predicted_expression"] >= 0 else "-"
+    va = "V {:+.2f} A {:+.2f}".format(row["predicted_valence"], row["predicted_arousal"])
+    return f"{predicted} ({true})\n{va} ({row['valence']:+.2f} {row['arousal']:+.2f})"

@@ -1,0 +1,1 @@
+"""Which loss goes to which rows."""

@@ -1,0 +1,1 @@
+"""Training: the loop, and Ray Train around it."""

@@ -1,0 +1,64 @@
+"""A progress bar in the driver for training that runs in other processes."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from ray.util.queue import Empty, Queue
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+class ProgressBar:
+    """Shows what workers put into `queue`: ("step", epoch, step, steps in an epoch, loss) or ("line", text)."""
+
+    def __init__(self, num_epochs: int) -> None:
+        self.queue = Queue(actor_options={"num_cpus": 0})
+        self._num_epochs = num_epochs
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._show, name="progress", daemon=True)
+
+    def __enter__(self) -> ProgressBar:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._done.set()
+        self._thread.join()
+        self.queue.shutdown()
+
+    def _show(self) -> None:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task("starting workers", total=None)
+            while not (self._done.is_set() and self.queue.empty()):
+                try:
+                    self._update(bar, task, self.queue.get(timeout=0.2))
+                except Empty:
+                    continue
+
+    def _update(self, bar: Progress, task: Any, message: tuple[Any, ...]) -> None:
+        if message[0] == "line":
+            bar.console.print(message[1], highlight=False)
+            return
+        _, epoch, step, num_steps, loss = message
+        bar.update(
+            task,
+            description=f"epoch {epoch + 1}/{self._num_epochs}, loss {loss:.3f}",
+            completed=epoch * num_steps + step,
+            total=self._num_epochs * num_steps,
+        )

@@ -1,0 +1,98 @@
+"""One optimisation step: views, forward, loss of the global batch, backward."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from abaw_ray.config import Recipe
+from abaw_ray.models.cnn import MultiTaskCNN, SetsForward
+from abaw_ray.objectives.distillation import distillation_terms
+from abaw_ray.objectives.supervised import supervised_terms
+from abaw_ray.objectives.terms import Outputs, StepLoss, combine
+from abaw_ray.tasks.base import Task
+from abaw_ray.training.data import SetBatch
+from abaw_ray.training.world import World, autocast_dtype
+
+
+class Learner:
+    """The network in training, its frozen teacher if it has one, and the optimiser.
+
+    Args:
+        network: the network to train.
+        teacher: a network whose outputs are distilled, or None for the supervised objective. It stays in evaluation
+            mode, takes no gradient and is not wrapped in DDP.
+        tasks: the network's tasks.
+        set_tasks: source set -> the tasks it is made for.
+        recipe: losses and optimiser.
+        world: this worker.
+    """
+
+    def __init__(
+        self,
+        network: MultiTaskCNN,
+        teacher: MultiTaskCNN | None,
+        tasks: Mapping[str, Task],
+        set_tasks: Mapping[str, tuple[str, ...]],
+        recipe: Recipe,
+        world: World,
+    ) -> None:
+        self.network = network.to(world.device, memory_format=torch.channels_last)
+        self.teacher = teacher.eval().requires_grad_(False) if teacher is not None else None
+        self._module = world.wrap(SetsForward(self.network))
+        train = recipe.train
+        self.optimizer = torch.optim.Adam(
+            self.network.parameters(), train.learning_rate, train.betas, weight_decay=train.weight_decay
+        )
+        self._tasks, self._set_tasks = tasks, set_tasks
+        self._recipe, self._world = recipe, world
+        self._dtype = autocast_dtype(world.device, train)
+
+    def step(self, batch: Mapping[str, SetBatch], update: bool, num_accumulated: int) -> StepLoss:
+        """Adds a step's gradient, and with `update` takes the optimiser step.
+
+        Args:
+            batch: this worker's part of the step, on its device.
+            update: whether this is the last of the accumulated steps.
+            num_accumulated: number of steps whose gradients the optimiser step averages.
+        """
+        images = {name: b.views(self._recipe.augment) for name, b in batch.items()}
+        with self._no_sync(not update):
+            with self._autocast():
+                outputs, taught = self._module(images), self._teach(images)
+            loss = self._loss(batch, outputs, taught)
+            # DDP averages over workers what has to be added up: see World.sum
+            (loss.total * (self._world.size / num_accumulated)).backward()
+        if update:
+            if self._recipe.train.clip_norm is not None:
+                nn.utils.clip_grad_norm_(self.network.parameters(), self._recipe.train.clip_norm)
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+        return loss
+
+    def _teach(self, images: Mapping[str, Tensor]) -> Outputs | None:
+        if self.teacher is None:
+            return None
+        with torch.inference_mode():
+            outputs = self.teacher.forward_sets(images)
+        # inference tensors cannot be saved for a backward pass; their copies can
+        return {name: {t: o.clone() for t, o in heads.items()} for name, heads in outputs.items()}
+
+    def _loss(self, batch: Mapping[str, SetBatch], outputs: Outputs, taught: Outputs | None) -> StepLoss:
+        labels = {name: b.labels for name, b in batch.items()}
+        config = self._recipe.loss
+        if taught is None:
+            terms = supervised_terms(self._tasks, self._set_tasks, labels, outputs)
+        else:
+            terms = distillation_terms(self._tasks, self._set_tasks, labels, outputs, taught, config)
+        return combine(terms, self._world.sum, config.reduction, config.task_weights)
+
+    def _autocast(self) -> contextlib.AbstractContextManager[None]:
+        enabled = self._dtype is not None
+        return torch.autocast(self._world.device.type, self._dtype or torch.bfloat16, enabled=enabled)
+
+    def _no_sync(self, active: bool) -> contextlib.AbstractContextManager[None]:
+        return self._module.no_sync() if active and self._world.size > 1 else contextlib.nullcontext()

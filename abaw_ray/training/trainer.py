@@ -1,0 +1,183 @@
+"""Ray Train around the loop: workers, process groups, checkpoints, restarts."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.train
+import torch
+from ray.train import CheckpointConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer, get_device
+from ray.util.queue import Queue
+
+from abaw_ray.config import dump_recipe, parse_recipe
+from abaw_ray.errors import ConfigurationError
+from abaw_ray.monitoring.run_log import flatten
+from abaw_ray.training import checkpoint
+from abaw_ray.training.loop import EpochResult, Job, check, train
+from abaw_ray.training.progress import ProgressBar
+from abaw_ray.training.world import World
+
+logger = logging.getLogger(__name__)
+
+JOB_FILE = "job.json"
+SELECTION = "selection"
+"""The reported number by which Ray keeps the best checkpoint: it grows with every improvement and never ties."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Workers of a run.
+
+    Args:
+        num_workers: DDP workers.
+        use_gpu: one GPU a worker; None: if the cluster has any.
+        cpus_per_worker: CPUs reserved for each worker, and its number of threads.
+    """
+
+    num_workers: int = 1
+    use_gpu: bool | None = None
+    cpus_per_worker: int = 1
+
+
+def fit(job: Job, resources: Resources, fresh: bool = False) -> dict[str, Any]:
+    """Trains on Ray and writes `run.json` into the run's folder; a run that was cut off goes on where it stopped.
+
+    Args:
+        job: what to train.
+        resources: on what.
+        fresh: remove an earlier run from the run's folder first.
+
+    Returns:
+        The contents of `run.json`: role, best and last checkpoint (folders in the run's folder), criterion, scores.
+
+    Raises:
+        ConfigurationError: the folder holds a finished run, another run or something else, or the job cannot run.
+    """
+    check(job, resources.num_workers)
+    run = Path(job.run)
+    _claim(run, job, fresh)
+    use_gpu = resources.use_gpu if resources.use_gpu is not None else ray.cluster_resources().get("GPU", 0) > 0
+    with ProgressBar(job.recipe.train.epochs) as bar:
+        trainer = TorchTrainer(
+            _worker,
+            train_loop_config={
+                "job": _to_dict(job),
+                "run": job.run,
+                "progress": bar.queue,
+                "num_threads": resources.cpus_per_worker,
+            },
+            scaling_config=ScalingConfig(
+                num_workers=resources.num_workers,
+                use_gpu=use_gpu,
+                resources_per_worker={"CPU": resources.cpus_per_worker} | ({"GPU": 1} if use_gpu else {}),
+            ),
+            run_config=RunConfig(
+                name=run.name,
+                storage_path=str(run.parent),
+                checkpoint_config=CheckpointConfig(
+                    num_to_keep=1, checkpoint_score_attribute=SELECTION, checkpoint_score_order="max"
+                ),
+            ),
+        )
+        summary = trainer.fit().return_value
+    assert summary is not None, "the first worker returns its summary"
+    return _finish(run, job, summary)
+
+
+def _worker(config: dict[str, Any]) -> dict[str, Any]:
+    """What every worker runs."""
+    torch.set_num_threads(config["num_threads"])
+    context = ray.train.get_context()
+    world = World(context.get_world_rank(), context.get_world_size(), get_device())
+    queue: Queue = config["progress"]
+    values = config["job"]
+    job = Job(parse_recipe(values["recipe"], "the run's recipe"), values["store"], config["run"], values["teacher"])
+
+    def report(result: EpochResult, folder: Path | None) -> None:
+        metrics = flatten({"scores": result.scores, "loss": result.losses, "criterion": result.criterion})
+        ray.train.report(
+            metrics | {"epoch": result.epoch, SELECTION: result.epoch if result.improved else -1},
+            checkpoint=ray.train.Checkpoint.from_directory(str(folder)) if folder is not None else None,
+            checkpoint_dir_name=_checkpoint_name(result.epoch),
+        )
+        if world.rank == 0:
+            queue.put(("line", describe(result)))
+
+    def progress(epoch: int, step: int, num_steps: int, loss: float) -> None:
+        queue.put(("step", epoch, step, num_steps, loss))
+
+    earlier = ray.train.get_checkpoint()
+    if earlier is None:
+        return train(job, world, report, progress=progress)
+    with earlier.as_directory() as folder:
+        return train(job, world, report, resume=Path(folder), progress=progress)
+
+
+def describe(result: EpochResult) -> str:
+    """An epoch in one line."""
+    rate = result.num_images / result.seconds
+    best = ", best so far" if result.improved else ""
+    return (
+        f"epoch {result.epoch + 1}: loss {result.losses['total']:.4f}, criterion {result.criterion:.4f}{best},"
+        f" {rate:.0f} images/s"
+    )
+
+
+def _checkpoint_name(epoch: int) -> str:
+    return f"epoch-{epoch:04d}"
+
+
+def _to_dict(job: Job) -> dict[str, Any]:
+    return {"recipe": job.recipe.model_dump(mode="json"), "store": job.store, "teacher": job.teacher}
+
+
+def _claim(run: Path, job: Job, fresh: bool) -> None:
+    """Makes the run's folder ours, or refuses."""
+    described = run / JOB_FILE
+    if run.exists() and any(run.iterdir()) and not described.is_file():
+        raise ConfigurationError(f"{run} is not empty and not a run; choose another folder")
+    if fresh and run.exists():
+        shutil.rmtree(run)
+    if (run / checkpoint.RUN_FILE).is_file():
+        raise ConfigurationError(f"{run} holds a finished run; choose another folder, or --fresh to replace it")
+    if described.is_file():
+        before, now = json.loads(described.read_text()), _to_dict(job)
+        if before != now:
+            changed = [k for k, v in _leaves(now).items() if _leaves(before).get(k) != v]
+            raise ConfigurationError(
+                f"{run} holds an unfinished run that differs in {', '.join(changed)}; choose another folder,"
+                " the same settings to continue it, or --fresh to replace it"
+            )
+        logger.warning("going on with the unfinished run in %s", run)
+        return
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "recipe.yaml").write_text(dump_recipe(job.recipe))
+    described.write_text(json.dumps(_to_dict(job), indent=2))
+
+
+def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for key, value in values.items():
+        leaves |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return leaves
+
+
+def _finish(run: Path, job: Job, summary: dict[str, Any]) -> dict[str, Any]:
+    best = _checkpoint_name(summary["best_epoch"])
+    values = {
+        **summary,
+        "best": best,
+        "last": _checkpoint_name(summary["num_epochs"] - 1),
+        "store": job.store,
+        "teacher": job.teacher,
+        "scores": checkpoint.load(run / best).description.scores,
+    }
+    (run / checkpoint.RUN_FILE).write_text(json.dumps(values, indent=2))
+    return values

@@ -1,0 +1,74 @@
+"""One worker's place among the workers, and the few collectives that training needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from abaw_ray.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class World:
+    """This worker's rank, the number of workers, and its device. One worker needs no process group."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """The module under DDP; itself when there is one worker."""
+        if self.size == 1:
+            return module
+        device_ids = [self.device] if self.device.type == "cuda" else None
+        return DistributedDataParallel(module, device_ids=device_ids)
+
+    def sum(self, local: Tensor) -> Tensor:
+        """Sum over all workers, whose gradient is this worker's part.
+
+        Multiply the loss by `size` before backward: DDP averages gradients, so that the parts then add up to the
+        gradient of the global loss without a collective in the backward pass.
+        """
+        if self.size == 1:
+            return local
+        total = local.detach().clone()
+        dist.all_reduce(total)
+        return local + (total - local.detach())
+
+    def share_buffers(self, module: nn.Module) -> None:
+        """Gives every worker the first one's buffers (batch norm statistics are per worker during training)."""
+        if self.size > 1:
+            for buffer in module.buffers():
+                dist.broadcast(buffer, 0)
+
+    def shard(self, num_rows: int) -> slice:
+        """This worker's rows of an evaluation: every size-th."""
+        return slice(self.rank, num_rows, self.size)
+
+    def gather(self, local: Tensor, num_rows: int) -> Tensor:
+        """All workers' `shard`s (rows, k) put together in order: (num_rows, k), on every worker."""
+        if self.size == 1:
+            return local
+        padded = local.new_zeros((-(-num_rows // self.size), *local.shape[1:]))
+        padded[: len(local)] = local
+        parts = [torch.empty_like(padded) for _ in range(self.size)]
+        dist.all_gather(parts, padded)
+        return torch.stack(parts, dim=1).flatten(0, 1)[:num_rows]
+
+
+def autocast_dtype(device: torch.device, config: TrainConfig) -> torch.dtype | None:
+    """bfloat16 or None (float32), by the configuration; `auto` asks for matrix units that compute it natively.
+
+    CPUs need AMX: with AVX-512 BF16 alone small convolutions are slower than in float32.
+    """
+    if config.precision != "auto":
+        return torch.bfloat16 if config.precision == "bfloat16" else None
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+    return torch.bfloat16 if native else None

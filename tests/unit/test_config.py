@@ -1,0 +1,50 @@
+"""Recipes: defaults, overrides, refusals."""
+
+from __future__ import annotations
+
+import pytest
+
+from abaw_ray.config import Recipe, dump_recipe, load_recipe, recipe_names
+from abaw_ray.errors import ConfigurationError, MissingInputError
+
+
+def test_defaults_are_the_methods():
+    recipe = load_recipe()
+    assert (recipe.loss.temperature, recipe.loss.hard_weight, recipe.loss.ccc_weight) == (1.5, 0.6, 1.0)
+    assert (recipe.train.learning_rate, recipe.train.betas, recipe.train.patience) == (1e-4, (0.5, 0.999), 6)
+    assert (recipe.sampling.batch_size, recipe.model.head_dropout, recipe.prepare.image_size) == (64, 0.5, 112)
+
+
+def test_a_dumped_recipe_loads_to_itself(tmp_path):
+    recipe = load_recipe(None, ["train.epochs=3", "loss.task_weights={expression: 2}", "model.weights=a.safetensors"])
+    file = tmp_path / "recipe.yaml"
+    file.write_text(dump_recipe(recipe))
+    assert load_recipe(str(file)) == recipe
+    assert recipe.train.epochs == 3
+
+
+def test_every_installed_recipe_loads():
+    assert "demo" in recipe_names()
+    for name in recipe_names():
+        assert isinstance(load_recipe(name), Recipe)
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("train.epoch=3", "train.epoch"),
+        ("train.epochs=0", "train.epochs"),
+        ("loss.hard_weight=1.5", "loss.hard_weight"),
+        ("sampling.batch_size=many", "sampling.batch_size"),
+        ("train", "train"),
+        ("seed.x=1", "seed"),
+    ],
+)
+def test_wrong_overrides_are_named(override, named):
+    with pytest.raises(ConfigurationError, match=named):
+        load_recipe(None, [override])
+
+
+def test_missing_recipe_says_what_is_installed():
+    with pytest.raises(MissingInputError, match="demo"):
+        load_recipe("no-such-recipe")

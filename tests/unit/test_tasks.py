@@ -1,0 +1,142 @@
+"""Task losses against direct NumPy computations and the method's known values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from abaw_ray.config import LossConfig, ModelConfig
+from abaw_ray.tasks import build_tasks
+from abaw_ray.tasks.soft import kl_divergence
+from abaw_ray.tasks.valence_arousal import bin_values, ccc_from_moments, va_bins
+
+TENTHS = torch.arange(-10, 11, dtype=torch.float32) / 10
+
+
+def softmax(z: np.ndarray) -> np.ndarray:
+    e = np.exp(z - z.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def moments(x: np.ndarray, y: np.ndarray) -> torch.Tensor:
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    return torch.tensor([len(x), x.sum(), y.sum(), (x * x).sum(), (y * y).sum(), (x * y).sum()])
+
+
+def task(name: str, **loss):
+    return build_tasks([name], LossConfig(**loss), ModelConfig())[name]
+
+
+def test_exact_bins_of_tenths_are_consecutive():
+    assert va_bins(TENTHS).tolist() == [*range(20), 19]
+
+
+def test_float32_bins_repeat_the_reference():
+    expected = [0, 1, 1, 3, 3, 5, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 16, 18, 18, 19]
+    assert va_bins(TENTHS, "float32").tolist() == expected
+
+
+def test_bins_are_right_open_and_hold_their_values():
+    values = torch.linspace(-1, 1, 2001, dtype=torch.float64)[:-1] + 0.0003
+    assert torch.equal(va_bins(values), ((values + 1) * 10).floor().long())
+
+
+def test_decode_grid():
+    grid = [-1, -0.8947, -0.7895, -0.6842, -0.5789, -0.4737, -0.3684, -0.2632, -0.1579, -0.0526]
+    expected = grid + [-g for g in reversed(grid)]
+    np.testing.assert_allclose(bin_values(), expected, atol=5e-5)
+    np.testing.assert_allclose(bin_values("centres"), np.arange(20) * 0.1 - 0.95, atol=1e-6)
+
+
+def test_decode_is_the_expectation_of_each_dimension():
+    logits = torch.full((1, 40), -50.0)
+    logits[0, 0] = 50.0  # valence: first bin
+    logits[0, 39] = 50.0  # arousal: last bin
+    assert task("valence_arousal").decode(logits).tolist() == [[-1.0, 1.0]]
+
+
+def test_ccc_is_the_unbiased_form():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=64), rng.normal(size=64)
+    y += x
+    s_x, s_y, rho = x.std(ddof=1), y.std(ddof=1), np.corrcoef(x, y)[0, 1]
+    expected = 2 * rho * s_x * s_y / (s_x**2 + s_y**2 + (x.mean() - y.mean()) ** 2)
+    assert float(ccc_from_moments(moments(x, y))) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("labels", [[], [0.3], [0.3, 0.3, 0.3], [-1.0] * 64])
+def test_ccc_term_vanishes_without_two_distinct_labels(labels):
+    x = torch.linspace(-0.5, 0.5, len(labels), dtype=torch.float64, requires_grad=True)
+    y = torch.tensor(labels, dtype=torch.float64)
+    ccc = ccc_from_moments(
+        torch.stack([torch.tensor(float(len(labels))), x.sum(), y.sum(), (x * x).sum(), (y * y).sum(), (x * y).sum()])
+    )
+    ccc.backward()
+    assert float(ccc) == 1.0
+    assert torch.all(x.grad == 0)
+
+
+def test_expression_loss_against_numpy():
+    rng = np.random.default_rng(1)
+    logits, classes, labelled = rng.normal(size=(9, 7)), rng.integers(0, 7, 9), np.arange(9) % 3 > 0
+    target = np.eye(7)[classes]
+    expected = -np.log(softmax(logits)[np.arange(9), classes])[labelled].mean()
+    t = task("expression")
+    sums = t.statistics(torch.tensor(logits), torch.tensor(target), torch.tensor(labelled))
+    assert float(t.supervised(sums)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_expression_loss_takes_distributions():
+    logits, votes = torch.randn(1, 7), torch.tensor([[0.5, 0.25, 0, 0, 0.25, 0, 0]])
+    expected = -(votes * torch.log_softmax(logits, -1)).sum()
+    t = task("expression")
+    assert float(t.supervised(t.statistics(logits, votes, torch.tensor([True])))) == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize("ccc_weight", [1.0, 1 / 64])
+def test_valence_arousal_loss_against_numpy(ccc_weight):
+    rng = np.random.default_rng(2)
+    logits, target = rng.normal(size=(33, 40)), rng.uniform(-1, 1, size=(33, 2)).astype(np.float32)
+    labelled = rng.random(33) < 0.6
+    grid = np.linspace(-1, 1, 20)
+    expected = 0.0
+    for d in range(2):
+        p = softmax(logits[:, 20 * d : 20 * d + 20])[labelled]
+        y = target[labelled, d].astype(np.float64)
+        x = p @ grid
+        bins = np.floor((y + 1) * 10).astype(int)
+        s_xy = np.cov(x, y, ddof=1)
+        ccc = 2 * s_xy[0, 1] / (s_xy[0, 0] + s_xy[1, 1] + (x.mean() - y.mean()) ** 2)
+        expected += -np.log(p[np.arange(len(y)), bins]).mean() + ccc_weight * (1 - ccc)
+    t = task("valence_arousal", ccc_weight=ccc_weight)
+    sums = t.statistics(torch.tensor(logits), torch.tensor(target), torch.tensor(labelled))
+    assert float(t.supervised(sums)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["expression", "valence_arousal"])
+def test_soft_losses_against_numpy_and_torch(name):
+    t = task(name)
+    student, teacher = torch.randn(5, t.num_outputs), torch.randn(5, t.num_outputs)
+    parts = 1 if name == "expression" else 2
+    expected = np.zeros(5)
+    for s, z in zip(student.chunk(parts, 1), teacher.chunk(parts, 1), strict=True):
+        p, q = softmax(z.numpy() / 1.5), softmax(s.numpy() / 1.5)
+        expected += (p * np.log(p / q)).sum(1)
+        batchmean = torch.nn.KLDivLoss(reduction="batchmean")(torch.tensor(q).log(), torch.tensor(p))
+        assert float(kl_divergence(s, z, 1.5).mean()) == pytest.approx(float(batchmean), rel=1e-4)
+    np.testing.assert_allclose(t.soft_losses(student, teacher, 1.5), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["expression", "valence_arousal"])
+@pytest.mark.parametrize("num_labelled", [0, 1, 2])
+def test_few_labelled_rows_give_finite_losses_and_gradients(name, num_labelled):
+    t = task(name)
+    logits = torch.randn(8, t.num_outputs, requires_grad=True)
+    target = torch.rand(8, 7 if name == "expression" else 2)
+    loss = t.supervised(t.statistics(logits, target, torch.arange(8) < num_labelled))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(logits.grad).all()
+    assert bool((logits.grad[num_labelled:] == 0).all())
+    assert (float(loss) == 0.0) == (num_labelled == 0)
