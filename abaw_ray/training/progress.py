@@ -36,14 +36,7 @@ class ProgressBar:
         self.queue.shutdown()
 
     def _show(self) -> None:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=Console(stderr=True)) as bar:
+        with Progress(*progress_columns(), console=ERRORS) as bar:
             task = bar.add_task("starting workers", total=None)
             while not (self._done.is_set() and self.queue.empty()):
                 try:

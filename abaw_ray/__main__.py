@@ -1,0 +1,5 @@
+"""`python -m abaw_ray`."""
+
+from abaw_ray.cli import main
+
+main()

@@ -1,0 +1,75 @@
+"""What a command prints: its result on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from abaw_ray.config import Recipe, dump_recipe
+
+ERRORS = Console(stderr=True)
+
+
+def progress_columns() -> tuple[Any, ...]:
+    """The columns of every progress bar."""
+    return (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+
+
+@contextmanager
+def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr; call the value with the number done and the number in all."""
+    with Progress(*progress_columns(), console=ERRORS) as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+class Output:
+    """The result's way to stdout, which nothing else may use while a command runs.
+
+    Libraries and worker processes print to file descriptor 1 as they like; it is turned to stderr, so that `--json`
+    gives one JSON object and nothing beside it.
+    """
+
+    def __init__(self) -> None:
+        sys.stdout.flush()
+        self._stdout: TextIO = os.fdopen(os.dup(1), "w")
+        os.dup2(2, 1)
+        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+
+    def result(self, values: dict[str, Any], text: str | Table, as_json: bool) -> None:
+        """Prints the result once: as JSON, or as text or a table for people."""
+        if as_json:
+            self._stdout.write(json.dumps(values, indent=2) + "\n")
+        else:
+            Console(file=self._stdout, width=None if self._stdout.isatty() else 160).print(text, highlight=False)
+        self._stdout.flush()
+
+
+def show_recipe(recipe: Recipe) -> None:
+    """Prints the resolved configuration to stderr."""
+    print("configuration:\n" + "".join(f"  {line}\n" for line in dump_recipe(recipe).splitlines()), file=sys.stderr)
+
+
+def table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
+    """A table whose first column is text and whose others are numbers."""
+    result = Table(title=title, title_justify="left")
+    for i, column in enumerate(columns):
+        result.add_column(column, justify="left" if i == 0 else "right")
+    for row in rows:
+        result.add_row(*row)
+    return result

@@ -1,0 +1,120 @@
+"""The main job on synthetic databases, from drawing them to one table of scores."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from abaw_ray.config import Recipe
+from abaw_ray.console import ERRORS, progress_bar, table
+from abaw_ray.evaluation.evaluate import evaluate
+from abaw_ray.generation import generate
+from abaw_ray.preprocess.prepare import prepare
+from abaw_ray.ray_session import ray_session
+from abaw_ray.training.loop import Job
+from abaw_ray.training.trainer import Resources, fit
+
+DATABASES = ("affwild2", "expw", "afew_va", "affectnet")
+STUDENT_SEED = 1000
+"""Students start from other weights and see other batches than the teacher of the same seed."""
+
+COLUMNS = {
+    "EXPR": ("expression", "criterion"),
+    "F1": ("expression", "macro_f1"),
+    "accuracy": ("expression", "accuracy"),
+    "CCC V": ("valence_arousal", "ccc_valence"),
+    "CCC A": ("valence_arousal", "ccc_arousal"),
+}
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """`values`: chance level, scores of every run by model and seed, seconds of every stage."""
+
+    values: dict[str, Any]
+
+    def table(self) -> Table:
+        """Teacher, student without distillation and student: mean (and standard deviation) over the seeds."""
+        values = self.values
+        rows = [["chance", *(f"{values['chance'].get(key, 0.0):.3f}" for _, key in COLUMNS.values()), "", ""]]
+        for model, runs in values["models"].items():
+            numbers = [[r["scores"][task][key] for r in runs] for task, key in COLUMNS.values()]
+            numbers.append([r["scores"]["criterion"] for r in runs])
+            seconds = statistics.mean(r["seconds"] for r in runs)
+            rows.append([model, *map(_mean_and_spread, numbers), f"{seconds:.0f}"])
+        seeds = f"mean ± standard deviation over {values['seeds']} seeds" if values["seeds"] > 1 else "one seed"
+        title = f"Synthetic data ({values['size']}), validation of Aff-Wild2's layout, {seeds}"
+        result = table(title, ["model", *COLUMNS, "EXPR + CCC V + CCC A", "seconds"], rows)
+        result.caption = f"TensorBoard: tensorboard --logdir {values['runs']}"
+        result.caption_justify = "left"
+        return result
+
+
+def run_demo(out: Path, size: str, seeds: int, recipe: Recipe, workers: int) -> DemoResult:
+    """Generates, prepares, trains a teacher and both students for every seed, evaluates, and writes `results.json`.
+
+    Args:
+        out: a folder; what is finished in it is not done again.
+        size: of the generated databases.
+        seeds: number of seeds; the data are the same for all.
+        recipe: configuration of every run but its seed.
+        workers: DDP workers.
+    """
+    out = out.resolve()
+    data, store = out / "data", out / "store"
+    seconds = {}
+    with ray_session():
+        started = time.perf_counter()
+        with progress_bar("drawing faces") as progress:
+            generate(data, recipe.seed, size, progress=progress)
+        seconds["generate"] = time.perf_counter() - started
+        started = time.perf_counter()
+        with progress_bar("preparing blocks") as progress:
+            prepare(recipe, store, {name: {"root": str(data / name)} for name in DATABASES}, progress=progress)
+        seconds["prepare"] = time.perf_counter() - started
+        models: dict[str, list[dict[str, Any]]] = {"teacher": [], "student without distillation": [], "student": []}
+        for seed in range(seeds):
+            teacher = out / "runs" / f"teacher-{seed}"
+            for model, runs in models.items():
+                run = out / "runs" / f"{model.replace(' ', '-')}-{seed}"
+                own_seed = seed if model == "teacher" else STUDENT_SEED + seed
+                job = Job(
+                    recipe.model_copy(update={"seed": own_seed}),
+                    str(store),
+                    str(run),
+                    str(teacher) if model == "student" else None,
+                )
+                ERRORS.print(f"{model}, seed {seed}: {run}", highlight=False)
+                result, took = _train_and_evaluate(job, workers, out / "evaluation" / run.name)
+                runs.append({"run": str(run), "scores": result["scores"]["all"], "seconds": took})
+    values = {
+        "size": size,
+        "seeds": seeds,
+        "runs": str(out / "runs"),
+        "chance": result["chance"],
+        "models": models,
+        "seconds": seconds,
+    }
+    (out / "results.json").write_text(json.dumps(values, indent=2))
+    return DemoResult(values)
+
+
+def _train_and_evaluate(job: Job, workers: int, folder: Path) -> tuple[dict[str, Any], float]:
+    """The run's evaluation and seconds of training; a run that is finished is not trained again."""
+    started = time.perf_counter()
+    if not (Path(job.run) / "run.json").is_file():
+        fit(job, Resources(workers))
+    took = time.perf_counter() - started
+    return evaluate(job.run, job.store, folder), took
+
+
+def _mean_and_spread(numbers: list[float]) -> str:
+    if len(numbers) == 1:
+        return f"{numbers[0]:.3f}"
+    return f"{statistics.mean(numbers):.3f} ± {statistics.stdev(numbers):.3f}"
