@@ -183,6 +183,10 @@ def demo(
 
 def _resolve(recipe: str | None, overrides: list[str] | None) -> Recipe:
     resolved = load_recipe(recipe, overrides)
+    if resolved.model.weights is not None:
+        # workers run in other folders
+        weights = str(Path(resolved.model.weights).expanduser().resolve())
+        resolved = resolved.model_copy(update={"model": resolved.model.model_copy(update={"weights": weights})})
     show_recipe(resolved)
     return resolved
 
@@ -215,7 +219,6 @@ def _train(
     from abaw_ray.training.trainer import Resources, fit
 
     output = Output()
-    # workers run in other folders
     job = Job(recipe, str(store.resolve()), str(out.resolve()), str(teacher.resolve()) if teacher else None)
     with ray_session():
         values = fit(job, Resources(*resources), fresh)

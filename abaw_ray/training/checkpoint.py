@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 from abaw_ray.config import Recipe, dump_recipe, parse_recipe
 from abaw_ray.errors import ConfigurationError, MissingInputError
 from abaw_ray.labels import EXPRESSIONS, TASKS
-from abaw_ray.models.cnn import MultiTaskCNN
+from abaw_ray.models.cnn import MultiTaskCNN, on_device
 from abaw_ray.tasks import build_tasks
 
 DESCRIPTION = "checkpoint.json"
@@ -62,7 +62,7 @@ class Checkpoint:
         config = self.recipe.model.model_copy(update={"weights": None})
         network = MultiTaskCNN(config, {t: task.num_outputs for t, task in tasks.items()})
         network.load_state_dict(load_file(self.path / "model.safetensors"))
-        return network.to(device, memory_format=torch.channels_last).eval()
+        return on_device(network, device).eval()
 
 
 def save(folder: Path, network: nn.Module, optimizer: Optimizer, recipe: Recipe, description: Description) -> None:

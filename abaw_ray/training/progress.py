@@ -6,15 +6,9 @@ import threading
 from typing import Any
 
 from ray.util.queue import Empty, Queue
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress
+
+from abaw_ray.console import ERRORS, progress_columns
 
 
 class ProgressBar:

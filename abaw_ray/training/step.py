@@ -7,9 +7,10 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from abaw_ray.config import Recipe
-from abaw_ray.models.cnn import MultiTaskCNN, SetsForward
+from abaw_ray.models.cnn import MultiTaskCNN, SetsForward, on_device
 from abaw_ray.objectives.distillation import distillation_terms
 from abaw_ray.objectives.supervised import supervised_terms
 from abaw_ray.objectives.terms import Outputs, StepLoss, combine
@@ -40,7 +41,7 @@ class Learner:
         recipe: Recipe,
         world: World,
     ) -> None:
-        self.network = network.to(world.device, memory_format=torch.channels_last)
+        self.network = on_device(network, world.device)
         self.teacher = teacher.eval().requires_grad_(False) if teacher is not None else None
         self._module = world.wrap(SetsForward(self.network))
         train = recipe.train
@@ -95,4 +96,6 @@ class Learner:
         return torch.autocast(self._world.device.type, self._dtype or torch.bfloat16, enabled=enabled)
 
     def _no_sync(self, active: bool) -> contextlib.AbstractContextManager[None]:
-        return self._module.no_sync() if active and self._world.size > 1 else contextlib.nullcontext()
+        if active and isinstance(self._module, DistributedDataParallel):
+            return self._module.no_sync()
+        return contextlib.nullcontext()

@@ -66,7 +66,7 @@ def fit(job: Job, resources: Resources, fresh: bool = False) -> dict[str, Any]:
     use_gpu = resources.use_gpu if resources.use_gpu is not None else ray.cluster_resources().get("GPU", 0) > 0
     with ProgressBar(job.recipe.train.epochs) as bar:
         trainer = TorchTrainer(
-            _worker,
+            _worker,  # type: ignore[arg-type]
             train_loop_config={
                 "job": _to_dict(job),
                 "run": job.run,
@@ -86,7 +86,8 @@ def fit(job: Job, resources: Resources, fresh: bool = False) -> dict[str, Any]:
                 ),
             ),
         )
-        summary = trainer.fit().return_value
+        result: Any = trainer.fit()
+        summary = result.return_value
     assert summary is not None, "the first worker returns its summary"
     return _finish(run, job, summary)
 

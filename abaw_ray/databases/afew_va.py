@@ -1,0 +1,125 @@
+"""AFEW-VA: film clips with 68 landmarks, valence and arousal frame by frame."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember
+from abaw_ray.databases.parsing import add_each, entries, require_folder
+from abaw_ray.errors import DatabaseFormatError, MissingInputError
+from abaw_ray.labels import Split
+
+LAYOUT = "folders 01/, 02/, ..., each with clip folders of <frame>.png and one json"
+EXPECTED_FILE = '{"frames": {"<frame>": {"landmarks": 68 x [x, y], "valence": -10..10, "arousal": -10..10}}}'
+NUM_LANDMARKS = 68
+LARGEST_LABEL = 10
+
+
+class AfewVaOptions(Options):
+    """There are none: all of AFEW-VA is for training."""
+
+
+def read(root: Path, options: AfewVaOptions) -> LabelTable:
+    """One row a frame; native labels -10..10 become -1..1; geometry is 68 landmarks (136 numbers)."""
+    require_folder(root, LAYOUT)
+    rows, problems = RowBuilder(), Problems()
+    parts = [e for e in entries(root) if e.is_dir()]
+    add_each(problems, "unexpected_folder", [e.path for e in parts if not _is_part(e)], str)
+    parts = [e for e in parts if _is_part(e)]
+    if not parts:
+        raise MissingInputError(f"no folder 01, 02, ... in {root}; expected layout: {LAYOUT}")
+    for part in parts:
+        for clip in entries(Path(part.path)):
+            if clip.is_dir():
+                _read_clip(root, Path(clip.path), rows, problems)
+            else:
+                problems.add("unexpected_file", clip.path)
+    return LabelTable(rows.table(), problems)
+
+
+def _is_part(entry: os.DirEntry[str]) -> bool:
+    return re.fullmatch(r"\d\d", entry.name) is not None
+
+
+def _read_clip(root: Path, clip: Path, rows: RowBuilder, problems: Problems) -> None:
+    names = [e.name for e in entries(clip)]
+    jsons = [clip / n for n in names if n.lower().endswith(".json")]
+    if not jsons:
+        raise MissingInputError(f"no json in {clip}; expected layout: {LAYOUT}")
+    if len(jsons) > 1:
+        raise DatabaseFormatError(clip, None, f"{len(jsons)} json files", "one")
+    file, frames = jsons[0], _read_frames(jsons[0])
+    stems = {n[:-4] for n in names if n.endswith(".png")}
+    others = [n for n in names if n[:-4] not in stems and n != file.name]
+    add_each(problems, "unexpected_file", others, lambda n: f"{clip / n}")
+    add_each(problems, "image_without_label", sorted(stems - frames.keys()), lambda s: f"{clip / s}.png")
+    for frame, record in frames.items():
+        landmarks, valence, arousal = _parse(file, frame, record)
+        if not (_is_label(valence) and _is_label(arousal)):
+            problems.add("label_out_of_range", f"{file}: frame {frame}: valence {valence}, arousal {arousal}")
+        elif frame not in stems:
+            problems.add("frame_without_image", f"{file}: frame {frame}: no image {frame}.png")
+        else:
+            label = ([valence / LARGEST_LABEL, arousal / LARGEST_LABEL], Split.TRAIN)
+            image = (clip / f"{frame}.png").relative_to(root).as_posix()
+            video = f"{clip.parent.name}_{clip.name}"
+            rows.add(video, int(frame), image, {"valence_arousal": label}, geometry=landmarks.ravel().tolist())
+
+
+def _read_frames(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_bytes())
+    except json.JSONDecodeError as error:
+        raise DatabaseFormatError(file, error.lineno, f"no json ({error.msg})", EXPECTED_FILE) from None
+    except UnicodeDecodeError:
+        raise DatabaseFormatError(file, None, "a byte that is not text", EXPECTED_FILE) from None
+    frames = content.get("frames") if isinstance(content, dict) else None
+    if not isinstance(frames, dict):
+        raise DatabaseFormatError(file, None, "no object `frames`", EXPECTED_FILE)
+    return frames
+
+
+def _parse(file: Path, frame: str, record: Any) -> tuple[np.ndarray, float, float]:
+    """Landmarks (68, 2) in pixels, native valence and native arousal of one frame."""
+    if not re.fullmatch(r"[0-9]{1,9}", frame):
+        raise DatabaseFormatError(file, None, f"frame {frame!r}", "a number of digits, as the png's name")
+    if not isinstance(record, dict) or not {"landmarks", "valence", "arousal"} <= record.keys():
+        found = f"frame {frame} without landmarks, valence or arousal"
+        raise DatabaseFormatError(file, None, found, EXPECTED_FILE)
+    try:
+        landmarks = np.asarray(record["landmarks"], np.float64)
+    except (TypeError, ValueError):
+        landmarks = np.empty(0)
+    if landmarks.shape != (NUM_LANDMARKS, 2) or not np.isfinite(landmarks).all():
+        found = f"other landmarks in frame {frame}"
+        raise DatabaseFormatError(file, None, found, f"{NUM_LANDMARKS} pairs of numbers")
+    for name in ("valence", "arousal"):
+        if isinstance(record[name], bool) or not isinstance(record[name], int | float):
+            raise DatabaseFormatError(file, None, f"{name} {record[name]!r} in frame {frame}", "an integer")
+    return landmarks, record["valence"], record["arousal"]
+
+
+def _is_label(value: float) -> bool:
+    return abs(value) <= LARGEST_LABEL and value == int(value)
+
+
+def sets(options: AfewVaOptions) -> tuple[SetMember, ...]:
+    return (SetMember("mixed_va", ("valence_arousal",)),)
+
+
+DATABASE = Database(
+    name="afew_va",
+    title="AFEW-VA: 600 film clips, valence and arousal frame by frame, 68 landmarks",
+    obtain="on request: https://ibug.doc.ic.ac.uk/resources/afew-va-database",
+    options=AfewVaOptions,
+    read=read,
+    crop="eye_aligned",
+    sets=sets,
+    sequential=True,
+)

@@ -1,0 +1,174 @@
+"""AffectNet, manually annotated part: web photos with 68 landmarks, an expression, valence and arousal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from abaw_ray.databases.base import Database, LabelTable, Options, Problems, SetMember, row_schema
+from abaw_ray.databases.parsing import (
+    add_each,
+    csv_rows,
+    parse_integer,
+    parse_number,
+    require_file,
+    require_folder,
+    rows_table,
+)
+from abaw_ray.errors import DatabaseFormatError
+from abaw_ray.labels import EXPRESSIONS, NATIVE_EXPRESSIONS, Split, expression_map
+
+LAYOUT = (
+    "Manually_Annotated_file_lists/training.csv and validation.csv; photos in "
+    "Manually_Annotated_compressed/Manually_Annotated_Images/ or Manually_Annotated_Images/"
+)
+COLUMNS = (
+    "subDirectory_filePath",
+    "face_x",
+    "face_y",
+    "face_width",
+    "face_height",
+    "facial_landmarks",
+    "expression",
+    "valence",
+    "arousal",
+)
+EXPECTED = f"9 fields: {','.join(COLUMNS)}"
+EXPECTED_LANDMARKS = "68 landmarks: 136 numbers x;y;x;y;..."
+NUM_COORDINATES = 136
+MISSING = -2.0
+CLASSES = expression_map("affectnet")
+CHUNK_ROWS = 16_384  # landmarks are parsed together, a chunk at a time: 287,000 rows hold 39 million numbers
+
+
+class AffectNetOptions(Options):
+    """How the published validation list is used."""
+
+    use_validation_for_training: bool = True
+    """True, as the reference: both lists are for training. False: validation.csv is for validation."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """One usable line; `valence_arousal` is None where it is missing."""
+
+    line: int
+    path: str
+    landmarks: str
+    expression: int
+    valence_arousal: tuple[float, float] | None
+
+
+def read(root: Path, options: AffectNetOptions) -> LabelTable:
+    """One row a line of either list with one of the seven classes; geometry is 68 landmarks (136 numbers)."""
+    require_folder(root, LAYOUT)
+    lists = root / "Manually_Annotated_file_lists"
+    training = require_file(lists / "training.csv", LAYOUT)
+    validation = require_file(lists / "validation.csv", LAYOUT)
+    packed = root / "Manually_Annotated_compressed" / "Manually_Annotated_Images"
+    images = packed if packed.is_dir() else require_folder(root / "Manually_Annotated_Images", LAYOUT)
+    present = _files_below(images)
+    held_out = Split.TRAIN if options.use_validation_for_training else Split.VALIDATION
+    problems = Problems()
+    seen: set[str] = set()
+    prefix = images.relative_to(root).as_posix()
+    tables = [row_schema().empty_table()]
+    for file, split in ((training, Split.TRAIN), (validation, held_out)):
+        faces = _faces(file, present, seen, problems)
+        while chunk := list(islice(faces, CHUNK_ROWS)):
+            tables.append(_rows(file, chunk, split, prefix))
+    add_each(problems, "image_without_label", sorted(present - seen), lambda p: f"{prefix}/{p}")
+    return LabelTable(pa.concat_tables(tables).sort_by("video"), problems)
+
+
+def _files_below(folder: Path) -> set[str]:
+    """Paths of all files below `folder`, relative to it, with forward slashes."""
+    found: set[str] = set()
+    for place, _, names in os.walk(folder):
+        inside = Path(place).relative_to(folder).as_posix()
+        found.update(n if inside == "." else f"{inside}/{n}" for n in names if not n.startswith("."))
+    return found
+
+
+def _faces(file: Path, present: set[str], seen: set[str], problems: Problems) -> Iterator[Face]:
+    for line, fields in csv_rows(file, len(COLUMNS), EXPECTED):
+        path, _, _, _, _, landmarks, *numbers = fields
+        if line == 1 and (path.strip().lower() == COLUMNS[0].lower() or numbers[0].strip().lower() == "expression"):
+            if [f.strip().lower() for f in fields] != [c.lower() for c in COLUMNS]:
+                raise DatabaseFormatError(file, line, repr(",".join(fields)), f"the header {','.join(COLUMNS)}")
+            continue
+        expression = parse_integer(numbers[0], file, line, "a class number as 7th field")
+        valence, arousal = (parse_number(n, file, line, "valence and arousal as last fields") for n in numbers[1:])
+        missing = MISSING in (valence, arousal)
+        if path in seen:
+            problems.add("duplicate_path", f"{file}:{line}: {path}")
+            continue
+        seen.add(path)
+        if not 0 <= expression < len(CLASSES):
+            problems.add("label_out_of_range", f"{file}:{line}: expression {expression}")
+        elif CLASSES[expression] < 0:
+            name = NATIVE_EXPRESSIONS["affectnet"][expression]
+            problems.add(f"class_outside_the_seven: {name}", f"{file}:{line}")
+        elif not missing and max(abs(valence), abs(arousal)) > 1:
+            problems.add("label_out_of_range", f"{file}:{line}: valence {valence}, arousal {arousal}")
+        elif path not in present:
+            problems.add("frame_without_image", f"{file}:{line}: no image {path}")
+        else:
+            if missing:
+                problems.add("valence_arousal_unlabelled", f"{file}:{line}")
+            yield Face(line, path, landmarks, CLASSES[expression], None if missing else (valence, arousal))
+
+
+def _rows(file: Path, faces: list[Face], split: Split, prefix: str) -> pa.Table:
+    paths = [f.path for f in faces]
+    has_va = np.array([f.valence_arousal is not None for f in faces])
+    one_hot = np.eye(len(EXPRESSIONS))[[f.expression for f in faces]]
+    valence_arousal = np.array([f.valence_arousal or (0.0, 0.0) for f in faces])
+    labels = {
+        "expression": (one_hot, np.full(len(faces), int(split))),
+        "valence_arousal": (valence_arousal, np.where(has_va, int(split), int(Split.NONE))),
+    }
+    images = [f"{prefix}/{p}" for p in paths]
+    return rows_table(paths, np.zeros(len(faces)), images, labels, _landmarks(file, faces))
+
+
+def _landmarks(file: Path, faces: list[Face]) -> pa.ListArray:
+    """Landmarks (faces,) as lists of 136 float32, parsed together; one by one only to name a bad line."""
+    parts = pc.split_pattern(pa.array([f.landmarks for f in faces]), ";")
+    try:
+        numbers = parts.flatten().cast(pa.float32())
+    except pa.ArrowInvalid:
+        numbers = None
+    lengths = parts.value_lengths().to_numpy()
+    if numbers is None or (lengths != NUM_COORDINATES).any() or not np.isfinite(numbers.to_numpy()).all():
+        return pa.array([_parse_landmarks(file, f) for f in faces], pa.list_(pa.float32()))
+    return pa.ListArray.from_arrays(parts.offsets, numbers)
+
+
+def _parse_landmarks(file: Path, face: Face) -> list[float]:
+    texts = face.landmarks.split(";")
+    if len(texts) != NUM_COORDINATES:
+        raise DatabaseFormatError(file, face.line, f"{len(texts)} coordinates", EXPECTED_LANDMARKS)
+    return [parse_number(t, file, face.line, EXPECTED_LANDMARKS) for t in texts]
+
+
+def sets(options: AffectNetOptions) -> tuple[SetMember, ...]:
+    return (SetMember("expr_va", ("expression", "valence_arousal")),)
+
+
+DATABASE = Database(
+    name="affectnet",
+    title="AffectNet (manual labels): web photos, expression with valence and arousal, 68 landmarks",
+    obtain="on request: http://mohammadmahoor.com/affectnet",
+    options=AffectNetOptions,
+    read=read,
+    crop="landmark_square",
+    sets=sets,
+)

@@ -1,0 +1,114 @@
+"""FER+: 48 x 48 grey faces of FER2013 with the votes of ten annotators."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember, one_hot
+from abaw_ray.databases.parsing import (
+    add_each,
+    csv_rows,
+    entries,
+    parse_integer,
+    require_file,
+    require_folder,
+)
+from abaw_ray.errors import DatabaseFormatError, MissingInputError
+from abaw_ray.labels import EXPRESSIONS, NATIVE_EXPRESSIONS, Split, expression_map
+
+LAYOUT = "FER2013Train/, FER2013Valid/, FER2013Test/ (at least one), each with label.csv and its png files"
+FOLDERS = {"FER2013Train": Split.TRAIN, "FER2013Valid": Split.VALIDATION, "FER2013Test": Split.TEST}
+NATIVE = NATIVE_EXPRESSIONS["ferplus"]
+CLASSES = expression_map("ferplus")
+EXPECTED = f'12 fields: name, "(left, top, right, bottom)", and the votes for {", ".join(NATIVE)}'
+BOX = re.compile(r"\(\s*\d+\s*(,\s*\d+\s*){3}\)")
+
+
+class FerPlusOptions(Options):
+    """What the votes become."""
+
+    labels: Literal["majority", "distribution"] = "majority"
+    """majority: the class with most votes. distribution: the votes for our seven classes, scaled to sum 1."""
+
+
+def read(root: Path, options: FerPlusOptions) -> LabelTable:
+    """One row a face; a face whose majority is outside the seven classes is left out."""
+    require_folder(root, LAYOUT)
+    folders = [name for name in FOLDERS if (root / name).is_dir()]
+    if not folders:
+        raise MissingInputError(f"no FER2013Train, FER2013Valid or FER2013Test in {root}; expected layout: {LAYOUT}")
+    rows, problems = RowBuilder(), Problems()
+    for name in folders:
+        _read_folder(root / name, options, rows, problems)
+    table = rows.table()
+    _note_same_pictures(root, table["image"].to_pylist(), problems)
+    return LabelTable(table, problems)
+
+
+def _read_folder(folder: Path, options: FerPlusOptions, rows: RowBuilder, problems: Problems) -> None:
+    file = require_file(folder / "label.csv", LAYOUT)
+    images = {e.name for e in entries(folder) if e.is_file() and e.name.lower().endswith(".png")}
+    seen: set[str] = set()
+    for line, (name, box, *texts) in csv_rows(file, 2 + len(NATIVE), EXPECTED):
+        if not BOX.fullmatch(box.strip()):
+            raise DatabaseFormatError(file, line, repr(box), EXPECTED)
+        votes = np.array([parse_integer(t, file, line, EXPECTED) for t in texts])
+        reason, label = _label(votes, options)
+        if name in seen:
+            reason = "duplicate_path"
+        elif not reason and name not in images:
+            reason = "frame_without_image"
+        seen.add(name)
+        if reason:
+            problems.add(reason, f"{file}:{line}: {name}, votes {' '.join(texts)}")
+        else:
+            image = f"{folder.name}/{name}"
+            rows.add(image, 0, image, {"expression": (label, FOLDERS[folder.name])})
+    add_each(problems, "image_without_label", sorted(images - seen), lambda n: f"{folder / n}")
+
+
+def _label(votes: np.ndarray, options: FerPlusOptions) -> tuple[str, list[float]]:
+    """Reason to leave a face out (or nothing) and its label vector, from the votes (10,) by native class."""
+    if (votes < 0).any():
+        return "label_out_of_range", []
+    winners = np.flatnonzero(votes == votes.max())
+    if len(winners) == 1 and CLASSES[winners[0]] < 0:
+        return f"class_outside_the_seven: {NATIVE[winners[0]]}", []
+    if options.labels == "majority":
+        return ("no_majority", []) if len(winners) > 1 else ("", one_hot(CLASSES[winners[0]]))
+    ours = np.zeros(len(EXPRESSIONS))
+    for native, expression in enumerate(CLASSES):
+        if expression >= 0:
+            ours[expression] = votes[native]
+    return ("no_vote_in_the_seven", []) if not ours.any() else ("", (ours / ours.sum()).tolist())
+
+
+def _note_same_pictures(root: Path, images: list[str], problems: Problems) -> None:
+    first_place: dict[bytes, str] = {}
+    noted: set[bytes] = set()
+    for image in images:
+        digest = hashlib.sha256((root / image).read_bytes()).digest()
+        first = first_place.setdefault(digest, image)
+        if first.split("/")[0] != image.split("/")[0] and digest not in noted:
+            noted.add(digest)
+            problems.add("same_picture_in_two_splits", f"{first} and {image}")
+
+
+def sets(options: FerPlusOptions) -> tuple[SetMember, ...]:
+    return (SetMember("mixed_expr", ("expression",)),)
+
+
+DATABASE = Database(
+    name="ferplus",
+    title="FER+: FER2013's 48 x 48 grey faces with ten annotators' votes",
+    obtain="labels: https://github.com/microsoft/FERPlus; pictures: fer2013.csv of the 2013 Kaggle challenge",
+    options=FerPlusOptions,
+    read=read,
+    crop="whole",
+    sets=sets,
+)

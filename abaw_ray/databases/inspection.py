@@ -1,0 +1,137 @@
+"""Says what is in a database before anything is prepared from it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from abaw_ray.databases.base import task_labels
+from abaw_ray.databases.reading import read_database
+from abaw_ray.labels import DIMENSIONS, EXPRESSIONS, TASKS, Split
+
+SPLITS = (Split.TRAIN, Split.VALIDATION, Split.TEST)
+RENDERED_EXAMPLES = 3
+WIDTH = 110
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Counts of one database; splits and tasks by lower-case name, empty splits left out.
+
+    Args:
+        name: the database.
+        title: one line about it.
+        root: where it was read.
+        num_rows: faces.
+        num_images: distinct image files.
+        num_videos: distinct videos (or photos).
+        labels: task -> split -> labelled rows.
+        expressions: split -> class -> rows; a label that is a distribution counts for its largest class.
+        dimensions: split -> valence or arousal -> min, max and mean.
+        problems: reason -> count and first examples.
+    """
+
+    name: str
+    title: str
+    root: str
+    num_rows: int
+    num_images: int
+    num_videos: int
+    labels: dict[str, dict[str, int]]
+    expressions: dict[str, dict[str, int]]
+    dimensions: dict[str, dict[str, dict[str, float]]]
+    problems: dict[str, dict[str, Any]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain JSON values."""
+        return asdict(self)
+
+    def render(self) -> str:
+        """The same as plain text for people."""
+        console = Console(file=io.StringIO(), width=WIDTH, color_system=None, highlight=False, emoji=False)
+
+        def line(text: str) -> None:
+            console.print(Text(text), soft_wrap=True)  # Text: a path may hold what looks like rich's markup
+
+        line(f"{self.name}: {self.title}")
+        line(f"{self.root}: {self.num_rows:,} faces, {self.num_images:,} images, {self.num_videos:,} videos")
+        counts = [[task, split, f"{n:,}"] for task, by in self.labels.items() for split, n in by.items()]
+        console.print(_table("Labels", ("task", "split", "rows"), counts))
+        if self.expressions:
+            by_class = [[c, *(f"{by[c]:,}" for by in self.expressions.values())] for c in EXPRESSIONS]
+            console.print(_table("Expressions", ("class", *self.expressions), by_class))
+        if self.dimensions:
+            values = [
+                [split, dimension, *(f"{stats[s]:.3f}" for s in ("min", "max", "mean"))]
+                for split, by_name in self.dimensions.items()
+                for dimension, stats in by_name.items()
+            ]
+            console.print(_table("Valence and arousal", ("split", "dimension", "min", "max", "mean"), values))
+        line("Left out or noted:" if self.problems else "Nothing was left out.")
+        for reason, problem in self.problems.items():
+            line(f"  {reason}: {problem['count']:,}")
+            for example in problem["examples"][:RENDERED_EXAMPLES]:
+                line(f"    {example}")
+        return "\n".join(text.rstrip() for text in console.file.getvalue().splitlines()) + "\n"  # type: ignore[attr-defined]
+
+
+def inspect_database(name: str, root: Path | str, options: Mapping[str, Any]) -> Inspection:
+    """Reads the labels of the database called `name` and counts them; no image is decoded.
+
+    Raises:
+        ConfigurationError: an unknown database, an unknown option or a value an option cannot have.
+        MissingInputError: the root or a part of it is not there, or no row of it can be used.
+        DatabaseFormatError: a file is not in the database's format.
+    """
+    database, _, table = read_database(name, root, options)
+    rows = table.rows
+    labels = {task: {split: len(v) for split, v in _by_split(rows, task)} for task in TASKS}
+    return Inspection(
+        name=database.name,
+        title=database.title,
+        root=str(root),
+        num_rows=rows.num_rows,
+        num_images=pc.count_distinct(rows["image"]).as_py(),
+        num_videos=pc.count_distinct(rows["video"]).as_py(),
+        labels={task: counts for task, counts in labels.items() if counts},
+        expressions={split: _class_counts(vectors) for split, vectors in _by_split(rows, "expression")},
+        dimensions={split: _statistics(vectors) for split, vectors in _by_split(rows, "valence_arousal")},
+        problems=table.problems.to_dict(),
+    )
+
+
+def _by_split(rows: pa.Table, task: str) -> Iterable[tuple[str, np.ndarray]]:
+    """Label vectors (labelled rows, size) of each split that has any."""
+    vectors, splits = task_labels(rows, task)
+    for split in SPLITS:
+        if (splits == split).any():
+            yield split.name.lower(), vectors[splits == split]
+
+
+def _class_counts(vectors: np.ndarray) -> dict[str, int]:
+    counts = np.bincount(vectors.argmax(axis=1), minlength=len(EXPRESSIONS))
+    return {name: int(count) for name, count in zip(EXPRESSIONS, counts, strict=True)}
+
+
+def _statistics(vectors: np.ndarray) -> dict[str, dict[str, float]]:
+    columns = zip(DIMENSIONS, vectors.T.astype(np.float64), strict=True)
+    return {d: {"min": float(c.min()), "max": float(c.max()), "mean": float(c.mean())} for d, c in columns}
+
+
+def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="", box=None, header_style="", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, justify="left" if column in ("task", "split", "class", "dimension") else "right")
+    for row in rows:
+        table.add_row(*row)
+    return table

@@ -1,0 +1,153 @@
+"""What the adapters share: reading native files with exact places in errors, and building label tables."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from abaw_ray.databases.base import MAX_EXAMPLES, Problems, row_schema
+from abaw_ray.errors import DatabaseFormatError, MissingInputError
+from abaw_ray.labels import TASKS, Split
+
+
+def require_folder(folder: Path, layout: str) -> Path:
+    """`folder`, which must be one; `layout` tells the user what the whole database should look like."""
+    if not folder.is_dir():
+        raise MissingInputError(f"no folder {folder}; expected layout: {layout}")
+    return folder
+
+
+def require_file(file: Path, layout: str) -> Path:
+    """`file`, which must be one; `layout` tells the user what the whole database should look like."""
+    if not file.is_file():
+        raise MissingInputError(f"no file {file}; expected layout: {layout}")
+    return file
+
+
+def entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What a folder holds, sorted by name, without hidden entries (as `.DS_Store` or `._00001.jpg`)."""
+    with os.scandir(folder) as found:
+        return sorted((e for e in found if not e.name.startswith(".")), key=lambda e: e.name)
+
+
+def read_lines(file: Path) -> list[str]:
+    """The lines of a text file without line ends, a byte order mark or blank lines at its end."""
+    try:
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise DatabaseFormatError(file, None, f"a byte that is not text ({error.reason})", "UTF-8 text") from None
+    while lines and not lines[-1].strip():
+        lines.pop()
+    return lines
+
+
+def csv_rows(file: Path, num_fields: int, expected: str) -> Iterator[tuple[int, list[str]]]:
+    """Line number and fields of each row of a comma-separated file; each must have `num_fields` fields."""
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.reader(stream)
+        blank = None
+        try:
+            for row in reader:
+                if not "".join(row).strip() and len(row) < 2:
+                    blank = blank or reader.line_num
+                    continue
+                if blank:  # blank lines are harmless at the end only
+                    raise DatabaseFormatError(file, blank, "a blank line", expected)
+                if len(row) != num_fields:
+                    raise DatabaseFormatError(file, reader.line_num, f"{len(row)} fields", expected)
+                yield reader.line_num, row
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise DatabaseFormatError(file, reader.line_num + 1, f"unreadable text ({error})", expected) from None
+
+
+def parse_number(text: str, file: Path, line: int, expected: str) -> float:
+    """A finite number, or DatabaseFormatError."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise DatabaseFormatError(file, line, repr(text), expected)
+    return number
+
+
+def parse_integer(text: str, file: Path, line: int, expected: str) -> int:
+    """An integer, or DatabaseFormatError."""
+    try:
+        return int(text)
+    except ValueError:
+        raise DatabaseFormatError(file, line, repr(text), expected) from None
+
+
+def parse_numbers(file: Path, lines: Sequence[str], first_line: int, num_fields: int, expected: str) -> np.ndarray:
+    """Finite numbers (lines, num_fields) float64 of comma-separated lines, numbered from `first_line`."""
+    try:
+        numbers = np.array([[float(t) for t in line.split(",")] for line in lines]).reshape(-1, num_fields)
+    except ValueError:
+        numbers = np.empty((0, num_fields))
+    if len(numbers) == len(lines) and np.isfinite(numbers).all():
+        return numbers
+    for number, line in enumerate(lines, first_line):
+        fields = line.split(",")
+        if len(fields) != num_fields:
+            raise DatabaseFormatError(file, number, repr(line), expected)
+        for text in fields:
+            parse_number(text, file, number, expected)
+    raise AssertionError(f"{file}: numbers read one by one but not together")
+
+
+def add_each(problems: Problems, reason: str, items: Sequence[Any] | np.ndarray, where: Callable[[Any], str]) -> None:
+    """Counts every one of `items`, and describes only as many as are kept as examples."""
+    for item in items[:MAX_EXAMPLES]:
+        problems.add(reason, where(item))
+    problems.add(reason, count=max(len(items) - MAX_EXAMPLES, 0))
+
+
+def split_by_name(name: str, validation_fraction: float, seed: int) -> Split:
+    """VALIDATION for about `validation_fraction` of all names, TRAIN for the others.
+
+    A hash of seed and name decides, so a photo keeps its split whatever other photos come or go.
+    """
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    return Split.VALIDATION if int.from_bytes(digest[:8], "big") < validation_fraction * 2**64 else Split.TRAIN
+
+
+def rows_table(
+    videos: Sequence[str],
+    frames: Sequence[int] | np.ndarray,
+    images: Sequence[str],
+    labels: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    geometry: pa.ListArray | None = None,
+) -> pa.Table:
+    """A table of `row_schema` from whole columns, in the order given.
+
+    Args:
+        videos: (rows,).
+        frames: (rows,).
+        images: (rows,).
+        labels: task -> label vectors (rows, size) and `Split` values (rows,). Tasks not named are unlabelled.
+        geometry: (rows,) lists of float32; None: empty lists.
+    """
+    num_rows = len(videos)
+    if geometry is None:
+        geometry = pa.ListArray.from_arrays(np.zeros(num_rows + 1, np.int32), pa.array([], pa.float32()))
+    columns = [
+        pa.array(videos, pa.string()),
+        pa.array(frames, pa.int32()),
+        pa.array(images, pa.string()),
+        geometry,
+    ]
+    for task, size in TASKS.items():
+        vectors, splits = labels.get(task, (np.zeros((num_rows, size)), np.zeros(num_rows)))
+        flat = np.ascontiguousarray(vectors, np.float32).reshape(-1)
+        columns.append(pa.FixedSizeListArray.from_arrays(pa.array(flat), size))
+        columns.append(pa.array(np.asarray(splits, np.int8)))
+    return pa.table(columns, schema=row_schema())

@@ -1,0 +1,64 @@
+"""What `inspect_database` reports, on generated databases."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from native_layouts import affwild2_track, expw, ferplus
+
+from abaw_ray.databases.inspection import inspect_database
+from abaw_ray.errors import ConfigurationError
+from abaw_ray.labels import EXPRESSIONS
+
+
+def test_counts_faces_images_and_classes(tmp_path: Path) -> None:
+    lines = ["two.jpg 0 10 20 60 50 90.5 3", "two.jpg 1 11 70 99 61 12.0 0", "gone.jpg 0 1 2 3 4 1 3"]
+    expw(tmp_path, lines, ["two.jpg"])
+    inspection = inspect_database("expw", tmp_path, {})
+    assert (inspection.num_rows, inspection.num_images, inspection.num_videos) == (2, 1, 1)
+    assert inspection.labels == {"expression": {"train": 2}}
+    assert list(inspection.expressions["train"]) == list(EXPRESSIONS)
+    assert inspection.expressions["train"]["Anger"] == 1
+    assert inspection.expressions["train"]["Neutral"] == 0
+    assert inspection.dimensions == {}
+    assert inspection.problems["frame_without_image"]["count"] == 1
+
+
+def test_counts_by_task_and_split(tmp_path: Path) -> None:
+    va = ["0.5,-1", "-0.25,0.5", "-5,-5"]
+    affwild2_track(tmp_path, "a", [0, 0, 4], va, [1, 2, 3], valence_arousal_split="Validation_Set")
+    inspection = inspect_database("affwild2", tmp_path, {})
+    assert inspection.labels == {"expression": {"train": 3}, "valence_arousal": {"validation": 2}}
+    assert inspection.dimensions == {
+        "validation": {
+            "valence": {"min": -0.25, "max": 0.5, "mean": 0.125},
+            "arousal": {"min": -1.0, "max": 0.5, "mean": -0.25},
+        }
+    }
+    assert json.loads(json.dumps(inspection.to_dict())) == inspection.to_dict()
+
+
+def test_a_distribution_counts_for_its_largest_class(tmp_path: Path) -> None:
+    ferplus(tmp_path, "FER2013Test", {"a.png": "3,0,0,0,0,6,1,0,0,0"}, {"a.png": b"a"})
+    inspection = inspect_database("ferplus", tmp_path, {"labels": "distribution"})
+    assert inspection.expressions["test"]["Disgust"] == 1
+
+
+def test_renders_plain_text_with_every_count_and_place(tmp_path: Path) -> None:
+    root = tmp_path / "with [red]brackets[/red]"
+    affwild2_track(root, "a", [0, 0, 9], ["0.5,-1", "-0.25,0.5", "-5,-5"], [1, 2])
+    text = inspect_database("affwild2", root, {}).render()
+    assert f"{root}: 2 faces, 2 images, 1 videos" in text
+    assert "-0.250" in text
+    assert "label_out_of_range: 1" in text
+    assert f"{root / 'EXPR_Set/Train_Set/a.txt'}:4: 9" in text
+    assert "\x1b" not in text
+
+
+def test_unknown_database_and_option(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="unknown database"):
+        inspect_database("emotionet", tmp_path, {})
+    with pytest.raises(ConfigurationError, match="fraction"):
+        inspect_database("expw", tmp_path, {"fraction": 0.5})
