@@ -94,5 +94,3 @@ def score_rows(scores: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
         numbers += [va.get(k) for k in ("ccc_valence", "ccc_arousal", "rmse_valence", "rmse_arousal")]
         rows.append([name, *("-" if n is None else f"{n:.3f}" for n in numbers)])
     return columns, rows
-
-

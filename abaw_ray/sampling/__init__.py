@@ -1,0 +1,1 @@
+"""Which samples a step is made of. NumPy only."""
