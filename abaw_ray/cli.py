@@ -62,9 +62,10 @@ def generate(
     output = Output()
     with progress_bar("drawing faces") as progress:
         counts = generate_databases(out, seed, size, progress=progress)
-    rows = [[name, *(str(v) for v in values.values())] for name, values in counts["databases"].items()]
-    columns = ["database", *next(iter(counts["databases"].values()))]
-    output.result(counts, table(f"Synthetic databases in {out}", columns, rows), as_json)
+    columns = ["num_images", "num_faces", "num_expression_labels", "num_va_labels", "num_missing_images"]
+    rows = [[name, *(f"{values[c]:,}" for c in columns)] for name, values in counts.items()]
+    titles = ["database", *(c.removeprefix("num_").replace("_", " ") for c in columns)]
+    output.result(counts, table(f"Synthetic databases in {out}", titles, rows), as_json)
 
 
 @app.command(epilog="Example: abaw-ray inspect expw ~/ExpW --set prepare.databases.expw.validation_fraction=0.1")

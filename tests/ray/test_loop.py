@@ -1,0 +1,124 @@
+"""The training loop without Ray: any number of workers, repeated, resumed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from safetensors.torch import load_file
+
+from abaw_ray.config import Recipe
+from abaw_ray.errors import ConfigurationError, MissingInputError
+from abaw_ray.training import checkpoint
+from abaw_ray.training.loop import EpochResult, Job, check, train
+from abaw_ray.training.world import World
+
+
+def run(job: Job, keep: Path, world: World | None = None, resume: Path | None = None) -> list[EpochResult]:
+    """Trains; keeps each epoch's checkpoint as `keep`/<epoch> and returns the results."""
+    results = []
+
+    def report(result: EpochResult, folder: Path | None) -> None:
+        results.append(result)
+        if folder is not None:
+            shutil.copytree(folder, keep / str(result.epoch))
+
+    train(job, world or World(), report, resume)
+    return results
+
+
+def _spawned(rank: int, size: int, rendezvous: str, job: Job, keep: Path) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=size)
+    run(job, keep, World(rank, size))
+    dist.destroy_process_group()
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def with_changes(recipe: Recipe, **sections: dict[str, object]) -> Recipe:
+    """The recipe with values of some sections replaced."""
+    changed = {name: getattr(recipe, name).model_copy(update=values) for name, values in sections.items()}
+    return recipe.model_copy(update=changed)
+
+
+@pytest.fixture(scope="module")
+def teacher(store: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The last checkpoint of a short teacher run."""
+    folder = tmp_path_factory.mktemp("teacher")
+    run(Job(recipe, str(store), str(folder / "run")), folder)
+    return folder / str(recipe.train.epochs - 1)
+
+
+@pytest.mark.parametrize("role", ["teacher", "student"])
+def test_two_workers_reach_the_weights_of_one(store, recipe, teacher, tmp_path, role):
+    steps = with_changes(recipe, sampling={"steps_per_epoch": 20}, train={"epochs": 1, "learning_rate": 1e-4})
+    job = Job(steps, str(store), str(tmp_path / "run"), str(teacher) if role == "student" else None)
+    run(job, tmp_path / "one")
+    arguments = (2, str(tmp_path / "rendezvous"), job, tmp_path / "two")
+    torch.multiprocessing.spawn(_spawned, arguments, nprocs=2, join=True)
+    one, two = weights(tmp_path / "one" / "0"), weights(tmp_path / "two" / "0")
+    assert one.keys() == two.keys()
+    difference = max(float((one[k] - two[k]).abs().max()) for k in one)
+    assert difference < 1e-5
+
+
+def test_a_repeated_run_gives_identical_numbers(store, recipe, tmp_path):
+    dropout = with_changes(recipe, model={"backbone": "test_efficientnet", "head": "reference", "head_dropout": 0.5})
+    runs = []
+    for name in ("first", "second"):
+        results = run(Job(dropout, str(store), str(tmp_path / name / "run")), tmp_path / name)
+        runs.append([(r.losses, r.scores) for r in results])
+    assert runs[0] == runs[1]
+    first, second = (weights(tmp_path / name / "1") for name in ("first", "second"))
+    assert all(torch.equal(first[k], second[k]) for k in first)
+
+
+def test_another_seed_gives_other_numbers(store, recipe, tmp_path):
+    losses = []
+    for seed in (0, 1):
+        job = Job(recipe.model_copy(update={"seed": seed}), str(store), str(tmp_path / str(seed) / "run"))
+        losses.append(run(job, tmp_path / str(seed))[0].losses["total"])
+    assert losses[0] != losses[1]
+
+
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(store, recipe, teacher, tmp_path):
+    job = Job(recipe, str(store), str(tmp_path / "run"), str(teacher))
+    run(job, tmp_path / "whole")
+    resumed = run(job, tmp_path / "resumed", resume=tmp_path / "whole" / "0")
+    assert [r.epoch for r in resumed] == [1]
+    whole, again = weights(tmp_path / "whole" / "1"), weights(tmp_path / "resumed" / "1")
+    assert all(torch.equal(whole[k], again[k]) for k in whole)
+
+
+def test_accumulated_steps_update_once(store, recipe, tmp_path):
+    results = {}
+    for accumulate in (1, 4):
+        changed = with_changes(recipe, train={"accumulate": accumulate, "epochs": 1})
+        run(Job(changed, str(store), str(tmp_path / f"run{accumulate}")), tmp_path / str(accumulate))
+        state = torch.load(tmp_path / str(accumulate) / "0" / "optimizer.pt", weights_only=True)["state"]
+        results[accumulate] = {int(s["step"]) for s in state.values()}
+    assert results == {1: {4}, 4: {1}}
+
+
+def test_a_checkpoint_says_what_it_is(teacher, store, recipe):
+    described = checkpoint.load(teacher).description
+    assert (described.role, described.epoch, described.image_size) == ("teacher", 1, 32)
+    assert described.tasks == ("expression", "valence_arousal")
+    assert checkpoint.load(teacher).recipe == recipe
+    assert {p.name for p in teacher.iterdir()} == {"model.safetensors", "optimizer.pt", "recipe.yaml", "checkpoint.json"}
+
+
+def test_jobs_that_cannot_run_are_refused(store, recipe, tmp_path):
+    job = Job(recipe, str(store), str(tmp_path / "run"))
+    with pytest.raises(ConfigurationError, match="3 workers"):
+        check(job, num_workers=3)
+    with pytest.raises(MissingInputError, match="no-teacher"):
+        check(Job(recipe, str(store), str(tmp_path / "run"), str(tmp_path / "no-teacher")), num_workers=1)
+    with pytest.raises(MissingInputError):
+        check(Job(recipe, str(tmp_path / "no-store"), str(tmp_path / "run")), num_workers=1)
