@@ -1,1 +1,1 @@
-"""Scores, predictions and figures."""
+"""Scores, figures and predictions."""

@@ -1,69 +1,84 @@
-"""Plots of predictions, drawn without any global state of matplotlib's."""
+"""Figures of an evaluation. They are made without pyplot, whose global state threads and workers would share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from abaw_ray.evaluation.scores import ccc
+from abaw_ray.evaluation.scores import ccc, matrix_scores
 from abaw_ray.labels import DIMENSIONS, EXPRESSIONS
 
 MAX_POINTS = 5_000
+SAMPLE_COLUMNS = 4
+TICKS = (-1, -0.5, 0, 0.5, 1)
 
 
 def confusion_figure(matrix: np.ndarray) -> Figure:
-    """Counts of a (7, 7) confusion matrix, coloured by share of the true class (row)."""
-    figure = _figure(6.5, 5.8)
+    """Confusion matrix (7, 7), rows the true classes: counts and share of the true class, which is the colour."""
+    num_true = matrix.sum(axis=1)
+    share = matrix / np.maximum(num_true, 1)[:, None]
+    figure = Figure(figsize=(7.6, 6.6), layout="constrained")
     axes = figure.add_subplot()
-    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(matrix):
-        colour = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, f"{count:,}", ha="center", va="center", color=colour, fontsize=9)
-    axes.set_xticks(range(len(EXPRESSIONS)), EXPRESSIONS, rotation=40, ha="right")
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for (i, j), count in np.ndenumerate(matrix):
+        text = f"{count:,}\n{share[i, j]:.0%}" if count else "0"
+        axes.text(j, i, text, ha="center", va="center", fontsize=8, color="white" if share[i, j] > 0.55 else "black")
+    axes.set_xticks(range(len(EXPRESSIONS)), EXPRESSIONS, rotation=35, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(EXPRESSIONS)), EXPRESSIONS)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    figure.colorbar(image, ax=axes, label="share of the true class", fraction=0.046)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    scores = matrix_scores(matrix)
+    axes.set_title(
+        f"Expression: macro F1 {scores['macro_f1']:.3f}, accuracy {scores['accuracy']:.3f}"
+        f" ({scores['num_frames']:,} frames)",
+        fontsize=11,
+    )
+    figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
     return figure
 
 
 def scatter_figure(target: np.ndarray, prediction: np.ndarray) -> Figure:
-    """Predicted against true valence and arousal, (frames, 2) each, with the CCC over all frames."""
-    figure = _figure(9, 4.6)
-    shown = np.random.default_rng(0).permutation(len(target))[:MAX_POINTS]
-    for d, name in enumerate(DIMENSIONS):
-        axes = figure.add_subplot(1, 2, d + 1)
-        axes.plot([-1, 1], [-1, 1], color="0.6", linewidth=1)
-        axes.scatter(target[shown, d], prediction[shown, d], s=5, alpha=0.35, linewidths=0)
-        axes.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), xlabel=f"true {name}", ylabel=f"predicted {name}")
-        axes.set_aspect("equal")
-        axes.set_title(f"{name}: CCC {ccc(target[:, d], prediction[:, d]):.3f}")
+    """Predicted against true valence and arousal, each (n, 2), with the CCC over all n.
+
+    At most 5,000 points are drawn, always the same ones.
+    """
+    chosen = np.arange(len(target))
+    if len(target) > MAX_POINTS:
+        chosen = np.random.default_rng(0).choice(len(target), MAX_POINTS, replace=False)
+    figure = Figure(figsize=(9.6, 5.0), layout="constrained")
+    for d, (axes, dimension) in enumerate(zip(figure.subplots(1, 2), DIMENSIONS, strict=True)):
+        axes.plot([-1, 1], [-1, 1], color="0.6", linewidth=1, linestyle="--", zorder=1)
+        axes.scatter(target[chosen, d], prediction[chosen, d], s=8, alpha=0.3, linewidths=0, color="C0", zorder=2)
+        axes.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), xticks=TICKS, yticks=TICKS, aspect="equal")
+        axes.set_xlabel(f"true {dimension}")
+        axes.set_ylabel(f"predicted {dimension}")
+        axes.grid(color="0.92")
+        axes.set_axisbelow(True)
+        axes.set_title(f"{dimension.capitalize()}: CCC {ccc(target[:, d], prediction[:, d]):.3f}", fontsize=11)
+    drawn = f"{len(chosen):,} of {len(target):,}" if len(chosen) < len(target) else f"{len(target):,}"
+    figure.suptitle(f"{drawn} frames", fontsize=10, color="0.35")
     return figure
 
 
-def samples_figure(images: np.ndarray, titles: Sequence[str], num_columns: int = 6) -> Figure:
-    """A grid of faces (k, H, W, 3) uint8, each with its title."""
-    num_rows = -(-len(images) // num_columns)
-    figure = _figure(1.9 * num_columns, 2.3 * num_rows)
-    for i, (image, title) in enumerate(zip(images, titles, strict=True)):
-        axes = figure.add_subplot(num_rows, num_columns, i + 1)
-        axes.imshow(image)
-        axes.set_title(title, fontsize=7)
+def samples_figure(images: np.ndarray, titles: list[str]) -> Figure:
+    """A grid of faces (k, H, W, 3) uint8 with a title over each."""
+    rows = max(math.ceil(len(images) / SAMPLE_COLUMNS), 1)
+    figure = Figure(figsize=(2.3 * SAMPLE_COLUMNS, 2.7 * rows), layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.08))
+    grid = figure.subplots(rows, SAMPLE_COLUMNS, squeeze=False).ravel()
+    for axes in grid:
         axes.set_axis_off()
+    for axes, image, title in zip(grid, images, titles, strict=False):
+        axes.imshow(image)
+        axes.set_title(title, fontsize=9)
     return figure
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes a figure as PNG."""
-    figure.savefig(path, dpi=120)
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    """Writes a figure in the format of the path's ending."""
+    figure.savefig(path, dpi=130)

@@ -1,4 +1,7 @@
-"""Scores as the ABAW challenge takes them: over all frames of all videos together (spec, section 7)."""
+"""Scores of expressions, and of valence and arousal (Vu et al., section 4.2). NumPy only.
+
+All scores are over all frames given, of all videos together, never a mean over videos.
+"""
 
 from __future__ import annotations
 
@@ -9,91 +12,161 @@ import numpy as np
 
 from abaw_ray.labels import DIMENSIONS, EXPRESSIONS
 
+F1_WEIGHT = 0.67
+ACCURACY_WEIGHT = 0.33
+"""The expression criterion is 0.67 * macro F1 + 0.33 * accuracy."""
+
 NUM_CLASSES = len(EXPRESSIONS)
-F1_SHARE = 0.67
-"""Share of macro F1 in the expression criterion; accuracy has the rest."""
 
 
 def confusion_matrix(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """(7, 7) int64 counts: rows are true classes, columns predicted ones; both arguments are class ids (frames,)."""
-    cells = np.asarray(target, dtype=np.int64) * NUM_CLASSES + np.asarray(prediction, dtype=np.int64)
+    """How often each class was taken for each.
+
+    Args:
+        target: (n,) true class ids, 0-6.
+        prediction: (n,) predicted class ids, 0-6.
+
+    Returns:
+        (7, 7) int64; rows are the true classes.
+
+    Raises:
+        ValueError: a class id out of range.
+    """
+    for classes in (target, prediction):
+        if len(classes) and (classes.min() < 0 or classes.max() >= NUM_CLASSES):
+            raise ValueError(f"class ids from {classes.min()} to {classes.max()}, expected 0-{NUM_CLASSES - 1}")
+    cells = target.astype(np.int64) * NUM_CLASSES + prediction
     return np.bincount(cells, minlength=NUM_CLASSES**2).reshape(NUM_CLASSES, NUM_CLASSES)
 
 
 def expression_scores(target: np.ndarray, prediction: np.ndarray) -> dict[str, Any]:
-    """Criterion 0.67 F1 + 0.33 accuracy, macro F1 over all seven classes, accuracy and F1 of each class.
+    """`matrix_scores` of true and predicted class ids, each (n,) in 0-6."""
+    return matrix_scores(confusion_matrix(target, prediction))
 
-    A class that neither occurs nor is predicted counts as F1 = 0.
 
-    Args:
-        target: (frames,) class ids, at least one.
-        prediction: (frames,) class ids.
+def matrix_scores(matrix: np.ndarray) -> dict[str, Any]:
+    """Scores of a confusion matrix (7, 7), rows the true classes.
+
+    Returns:
+        `criterion`; `macro_f1`, always the mean over the seven classes (a class that is neither true nor predicted
+        anywhere counts 0); `accuracy`; `f1` by class name; `num_frames`.
+
+    Raises:
+        ValueError: no frames.
     """
-    matrix = confusion_matrix(target, prediction)
-    hits = matrix.diagonal()
-    f1 = 2 * hits / np.maximum(matrix.sum(0) + matrix.sum(1), 1)
-    return _expression(f1, float(hits.sum() / matrix.sum())) | {
-        "f1": {name: float(value) for name, value in zip(EXPRESSIONS, f1, strict=True)},
-        "num_frames": int(matrix.sum()),
+    num_frames = int(matrix.sum())
+    if num_frames == 0:
+        raise ValueError("no frames to score")
+    num_true_and_predicted = matrix.sum(0) + matrix.sum(1)
+    f1 = 2.0 * matrix.diagonal() / np.maximum(num_true_and_predicted, 1)
+    accuracy = float(matrix.trace() / num_frames)
+    macro_f1 = float(f1.mean())
+    return {
+        "criterion": _expression_criterion(macro_f1, accuracy),
+        "macro_f1": macro_f1,
+        "accuracy": accuracy,
+        "f1": dict(zip(EXPRESSIONS, f1.tolist(), strict=True)),
+        "num_frames": num_frames,
     }
 
 
 def ccc(target: np.ndarray, prediction: np.ndarray) -> float:
-    """Concordance correlation coefficient with population moments, in [-1, 1]; 0 where it is undefined."""
-    y, x = np.asarray(target, dtype=np.float64), np.asarray(prediction, dtype=np.float64)
-    denominator = x.var() + y.var() + (x.mean() - y.mean()) ** 2
-    if denominator == 0:
+    """Concordance correlation coefficient with population variances: 2 cov / (var + var + (difference of means)²).
+
+    Args:
+        target: (n,) true values.
+        prediction: (n,) predicted values.
+
+    Returns:
+        In [-1, 1]; 0 when either side is constant.
+    """
+    if np.ptp(target) == 0 or np.ptp(prediction) == 0:
         return 0.0
-    return float(2 * np.mean((x - x.mean()) * (y - y.mean())) / denominator)
+    x, y = target.astype(np.float64), prediction.astype(np.float64)
+    dx, dy = x - x.mean(), y - y.mean()
+    denominator = (dx * dx).mean() + (dy * dy).mean() + (x.mean() - y.mean()) ** 2
+    if denominator == 0:  # differences so small that their squares vanish
+        return 0.0
+    return float(np.clip(2.0 * (dx * dy).mean() / denominator, -1.0, 1.0))
 
 
 def rmse(target: np.ndarray, prediction: np.ndarray) -> float:
-    """Root of the mean squared error."""
-    return float(np.sqrt(np.mean((np.asarray(target, np.float64) - np.asarray(prediction, np.float64)) ** 2)))
+    """Root mean square error of (n,) values."""
+    return float(np.sqrt(np.mean((target.astype(np.float64) - prediction) ** 2)))
 
 
 def valence_arousal_scores(target: np.ndarray, prediction: np.ndarray) -> dict[str, Any]:
-    """CCC and RMSE of each dimension, and the mean CCC; both arguments (frames, 2), at least one frame."""
-    pairs = dict(zip(DIMENSIONS, zip(np.transpose(target), np.transpose(prediction), strict=True), strict=True))
-    cccs = {f"ccc_{name}": ccc(*pair) for name, pair in pairs.items()}
-    rmses = {f"rmse_{name}": rmse(*pair) for name, pair in pairs.items()}
-    return cccs | {"ccc_mean": float(np.mean(list(cccs.values())))} | rmses | {"num_frames": len(target)}
+    """Scores of true and predicted (n, 2) valence and arousal.
+
+    Returns:
+        `ccc_valence`, `ccc_arousal`, `ccc_mean`, `rmse_valence`, `rmse_arousal`, `num_frames`.
+
+    Raises:
+        ValueError: no frames.
+    """
+    if len(target) == 0:
+        raise ValueError("no frames to score")
+    scores: dict[str, Any] = {}
+    for d, dimension in enumerate(DIMENSIONS):
+        scores[f"ccc_{dimension}"] = ccc(target[:, d], prediction[:, d])
+        scores[f"rmse_{dimension}"] = rmse(target[:, d], prediction[:, d])
+    scores["ccc_mean"] = (scores["ccc_valence"] + scores["ccc_arousal"]) / 2
+    scores["num_frames"] = len(target)
+    return scores
 
 
 def criterion(scores: Mapping[str, Mapping[str, Any]]) -> float:
-    """What models are selected by: expression criterion + CCC of valence + CCC of arousal, over the tasks present."""
+    """What a model is selected by: expression criterion + CCC of valence + CCC of arousal, of the tasks in `scores`."""
     total = 0.0
     if "expression" in scores:
         total += scores["expression"]["criterion"]
     if "valence_arousal" in scores:
-        total += sum(scores["valence_arousal"][f"ccc_{name}"] for name in DIMENSIONS)
+        total += scores["valence_arousal"]["ccc_valence"] + scores["valence_arousal"]["ccc_arousal"]
     return total
 
 
 def chance(target: np.ndarray) -> dict[str, float]:
-    """Expression scores without looking at a face: of the largest class always, or of guessing uniformly.
+    """Scores without looking at the images.
+
+    Each number by itself is the better of two predictors, so that the criterion is not made of the two others: always
+    the most frequent class, and a class at random, all equally likely (exact expectation). The CCC of any prediction
+    that is independent of the image is 0.
 
     Args:
-        target: (frames,) class ids, at least one.
+        target: (n,) true class ids, 0-6, at least one.
 
     Returns:
-        `criterion`, `macro_f1` and `accuracy` of the better of the two by criterion (guessing: expected counts). The
-        CCC of either is 0.
+        `criterion`, `macro_f1`, `accuracy`, `ccc_valence`, `ccc_arousal`.
     """
-    shares = np.bincount(target, minlength=NUM_CLASSES) / len(target)
-    largest = float(shares.max())
-    always = np.zeros(NUM_CLASSES)
-    always[shares.argmax()] = 2 * largest / (1 + largest)
-    guess = 1 / NUM_CLASSES
-    guessing = 2 * shares * guess / (shares + guess)
-    options = [_expression(always, largest), _expression(guessing, guess)]
-    return max(options, key=lambda scores: scores["criterion"])
-
-
-def _expression(f1: np.ndarray, accuracy: float) -> dict[str, float]:
-    macro_f1 = float(f1.mean())
+    majority = matrix_scores(confusion_matrix(target, np.full_like(target, np.bincount(target).argmax())))
+    counts = np.bincount(target, minlength=NUM_CLASSES)
+    random_f1 = float(np.mean([_expected_random_f1(int(c), len(target)) for c in counts]))
+    random_accuracy = 1.0 / NUM_CLASSES
     return {
-        "criterion": F1_SHARE * macro_f1 + (1 - F1_SHARE) * accuracy,
-        "macro_f1": macro_f1,
-        "accuracy": accuracy,
+        "criterion": max(majority["criterion"], _expression_criterion(random_f1, random_accuracy)),
+        "macro_f1": max(majority["macro_f1"], random_f1),
+        "accuracy": max(majority["accuracy"], random_accuracy),
+        "ccc_valence": 0.0,
+        "ccc_arousal": 0.0,
     }
+
+
+def _expression_criterion(macro_f1: float, accuracy: float) -> float:
+    return F1_WEIGHT * macro_f1 + ACCURACY_WEIGHT * accuracy
+
+
+def _expected_random_f1(count: int, num_frames: int) -> float:
+    """Expected F1 of a class of `count` frames among `num_frames` when every frame gets one of 7 classes at random.
+
+    Of P frames given the class, count / num_frames are right on average, so F1 = 2 (count / num_frames) P / (count + P)
+    on average; P is binomial.
+    """
+    if count == 0:
+        return 0.0
+    predicted = np.arange(num_frames + 1)
+    log_odds = -np.log(NUM_CLASSES - 1.0)
+    log_ratios = np.log((num_frames - predicted[1:] + 1) / predicted[1:]) + log_odds
+    log_probability = np.concatenate([[0.0], np.cumsum(log_ratios)])
+    probability = np.exp(log_probability - log_probability.max())
+    probability /= probability.sum()
+    return float(2.0 * count / num_frames * (probability @ (predicted / (count + predicted))))

@@ -1,8 +1,13 @@
-"""The order of samples: a pure function of (seed, epoch, set, position), which workers only slice."""
+"""The order of samples: a pure function of (seed, epoch, set, position).
+
+A step draws `batch_size` samples of every set, with replacement and by weight, as the reference does with one sampler a
+set. Sample number i of an epoch takes its randomness from block i of a counter-based generator, so that any part of any
+step is drawn without what precedes it, and the number of workers changes nothing.
+"""
 
 from __future__ import annotations
 
-import zlib
+import hashlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -10,72 +15,111 @@ import numpy as np
 
 from abaw_ray.errors import ConfigurationError
 
-_DRAWS_PER_COUNTER = 4  # Philox4x64 gives four doubles a counter value
+_LANES = 4  # 64-bit numbers in one block of Philox
 
 
 class Samples(NamedTuple):
-    """A part of one set's batch: rows of the set (n,) int64, and random numbers (n, k) float64 in [0, 1)."""
+    """Samples of one set: rows (n,) int64 into the set, uniforms (n, num) float64 in [0, 1)."""
 
     rows: np.ndarray
     uniforms: np.ndarray
 
 
 class SampleOrder:
-    """Which rows of each set make up each step, drawn with replacement by weight, equal parts of every set.
+    """The samples of every step of every epoch.
+
+    A set's samples depend on its name, its weights, the seed and the batch size, never on the other sets.
 
     Args:
-        weights: set -> (rows,) weights >= 0.
-        batch_size: rows of each set in a step, over all workers together.
-        seed: of everything drawn here.
-        steps_per_epoch: None: the smallest set's rows divided by the batch size.
+        weights: set -> (n,) weights of its rows, not negative; rows of weight zero are never drawn.
+        batch_size: samples of each set in a step, over all workers together.
+        seed: of all randomness.
+        steps_per_epoch: None: as many as the smallest set has whole batches.
 
     Raises:
-        ConfigurationError: a set smaller than a batch, and no number of steps given.
+        ConfigurationError: a set has no row to draw, or less than one batch while `steps_per_epoch` is None.
     """
 
     def __init__(
-        self, weights: Mapping[str, np.ndarray], batch_size: int, seed: int, steps_per_epoch: int | None = None
+        self,
+        weights: Mapping[str, np.ndarray],
+        batch_size: int,
+        seed: int,
+        steps_per_epoch: int | None = None,
     ) -> None:
-        sizes = {name: len(w) for name, w in weights.items()}
-        if steps_per_epoch is None and min(sizes.values()) < batch_size:
-            raise ConfigurationError(
-                f"sampling.batch_size {batch_size} is larger than a training set ({sizes}); make it smaller or give"
-                " sampling.steps_per_epoch"
-            )
-        self.num_steps = steps_per_epoch or min(sizes.values()) // batch_size
-        self._cumulative = {name: np.cumsum(w, dtype=np.float64) for name, w in weights.items()}
-        self._batch_size, self._seed = batch_size, seed
+        self._batch_size = batch_size
+        self._seed = seed
+        self._cumulative = {name: _cumulative(name, w) for name, w in weights.items()}
+        self._num_steps = self._default_steps() if steps_per_epoch is None else steps_per_epoch
 
-    def batch(self, epoch: int, step: int, num_uniforms: int = 0) -> dict[str, Samples]:
-        """The whole step, set by set, with `num_uniforms` random numbers for each sample (augmentation)."""
-        return self.shard(epoch, step, 0, 1, num_uniforms)
+    @property
+    def num_steps(self) -> int:
+        """Steps in an epoch."""
+        return self._num_steps
+
+    def batch(self, epoch: int, step: int) -> dict[str, np.ndarray]:
+        """The global batch of a step: set -> (batch_size,) int64 rows of the set."""
+        return {name: samples.rows for name, samples in self.shard(epoch, step, 0, 1).items()}
+
+    def uniforms(self, epoch: int, step: int, name: str, num: int) -> np.ndarray:
+        """Random numbers of the samples of set `name` in a global batch: (batch_size, num) in [0, 1).
+
+        They are independent of the rows drawn, and multiples of 2^-24, so that they stay below 1 as float32. A column
+        does not depend on `num`.
+        """
+        return self._draw(epoch, step * self._batch_size, self._batch_size, name, num).uniforms
 
     def shard(self, epoch: int, step: int, rank: int, world_size: int, num_uniforms: int = 0) -> dict[str, Samples]:
-        """A worker's slice of `batch`.
+        """One worker's part of a step: the `rank`-th of `world_size` equal slices of `batch` and `uniforms`.
 
         Raises:
             ConfigurationError: the workers cannot share a batch equally.
         """
-        if self._batch_size % world_size:
+        size, rest = divmod(self._batch_size, world_size)
+        if rest:
             raise ConfigurationError(
-                f"sampling.batch_size {self._batch_size} cannot be shared equally by {world_size} workers"
+                f"a batch of {self._batch_size} images cannot be shared equally by {world_size} workers;"
+                f" make sampling.batch_size a multiple of {world_size}"
             )
-        size = self._batch_size // world_size
         start = step * self._batch_size + rank * size
-        return {name: self._samples(name, epoch, start, size, num_uniforms) for name in self._cumulative}
+        return {name: self._draw(epoch, start, size, name, num_uniforms) for name in self._cumulative}
 
-    def _samples(self, name: str, epoch: int, start: int, size: int, num_uniforms: int) -> Samples:
-        draws = self._uniforms(name, epoch, start, size, 1 + num_uniforms)
+    def _draw(self, epoch: int, start: int, count: int, name: str, num_uniforms: int) -> Samples:
+        """Samples number `start` to `start + count` of a set's epoch."""
+        num_blocks = -(-(1 + num_uniforms) // _LANES)
+        parts = [self._random_bits(epoch, start, count, name, block) for block in range(num_blocks)]
+        bits = np.concatenate(parts, axis=1)
         cumulative = self._cumulative[name]
-        # side="right" never gives a row of weight zero
-        rows = np.searchsorted(cumulative, draws[:, 0] * cumulative[-1], side="right")
-        last = np.searchsorted(cumulative, cumulative[-1], side="left")  # rounding may reach the total
-        return Samples(np.minimum(rows, last), draws[:, 1:])
+        points = (bits[:, 0] >> np.uint64(11)) * 2.0**-53 * cumulative[-1]
+        # a point can round up to the total, which lies past the last row of positive weight
+        points = np.minimum(points, np.nextafter(cumulative[-1], 0.0))
+        rows = np.searchsorted(cumulative, points, side="right")
+        return Samples(rows, (bits[:, 1 : 1 + num_uniforms] >> np.uint64(40)) * 2.0**-24)
 
-    def _uniforms(self, name: str, epoch: int, start: int, size: int, width: int) -> np.ndarray:
-        """Rows `start` to `start + size` of an endless table (width) of uniforms, one table a set and epoch."""
-        counters = -(-width // _DRAWS_PER_COUNTER)
-        # a set's name, not its place, picks its stream: another set beside it changes nothing
-        key = np.random.SeedSequence([self._seed, zlib.crc32(name.encode()), epoch]).generate_state(2, np.uint64)
-        generator = np.random.Generator(np.random.Philox(key=key).advance(start * counters))
-        return generator.random((size, counters * _DRAWS_PER_COUNTER))[:, :width]
+    def _random_bits(self, epoch: int, start: int, count: int, name: str, block: int) -> np.ndarray:
+        """(count, 4) uint64, row by row a function of (seed, set, epoch, block, number of the sample)."""
+        stream = f"{self._seed}/{name}/{epoch}/{block}".encode()
+        key = np.frombuffer(hashlib.blake2b(stream, digest_size=16).digest(), dtype="<u8")
+        generator = np.random.Philox(key=key, counter=start)
+        return generator.random_raw(count * _LANES).reshape(count, _LANES)
+
+    def _default_steps(self) -> int:
+        sizes = {name: len(c) for name, c in self._cumulative.items()}
+        small = [f"{name} has {size} rows" for name, size in sizes.items() if size < self._batch_size]
+        if small:
+            raise ConfigurationError(
+                f"{', '.join(small)}, less than one batch of {self._batch_size};"
+                " make sampling.batch_size smaller or set sampling.steps_per_epoch"
+            )
+        return min(sizes.values()) // self._batch_size
+
+
+def _cumulative(name: str, weights: np.ndarray) -> np.ndarray:
+    weights = np.asarray(weights, dtype=np.float64)
+    cumulative = np.cumsum(weights)
+    if not len(weights) or not np.isfinite(cumulative[-1]) or weights.min() < 0 or cumulative[-1] == 0:
+        raise ConfigurationError(
+            f"set {name}: found {len(weights)} rows, {np.count_nonzero(weights > 0)} of positive weight;"
+            " expected finite weights, none negative, at least one positive"
+        )
+    return cumulative

@@ -1,4 +1,7 @@
-"""Balance weights of the three kinds of training set (spec: `force_balance`)."""
+"""Balance weights: how often each row of a training set is drawn, as the reference balances them.
+
+Only the ratios of a set's weights matter.
+"""
 
 from __future__ import annotations
 
@@ -7,65 +10,83 @@ from typing import Literal
 
 import numpy as np
 
+NUM_BINS = 20
+"""Bins of the valence-arousal histogram along each axis."""
+
 Combine = Literal["sum", "normalised"]
 
 
 def class_weights(classes: np.ndarray) -> np.ndarray:
-    """1 / number of rows of the row's class, so that classes are drawn equally often.
+    """Weights that draw every class equally often.
 
     Args:
-        classes: (rows,) class ids >= 0.
+        classes: (n,) class ids, from 0.
 
     Returns:
-        (rows,) float64.
+        (n,) float64: 1 / number of rows of the row's class.
     """
     return 1.0 / np.bincount(classes)[classes]
 
 
-def cell_weights(va: np.ndarray, bins: int = 20) -> np.ndarray:
-    """1 / number of rows in the row's cell of a bins x bins histogram over the data's own range.
+def cell_weights(va: np.ndarray, bins: int = NUM_BINS) -> np.ndarray:
+    """Weights that draw every non-empty cell of the valence-arousal histogram equally often.
 
     Args:
-        va: (rows, 2) valence and arousal.
-        bins: cells a dimension; the upper edge belongs to the last.
+        va: (n, 2) valence and arousal; each axis is divided from its least to its greatest value.
+        bins: bins along each axis.
 
     Returns:
-        (rows,) float64.
+        (n,) float64: 1 / number of rows in the row's cell.
     """
-    cells = np.zeros(len(va), dtype=np.int64)
-    for values in np.asarray(va, dtype=np.float64).T:
-        edges = np.histogram_bin_edges(values, bins)
-        cells = cells * bins + np.clip(np.digitize(values, edges) - 1, 0, bins - 1)
+    cells = _bin(va[:, 0], bins) * bins + _bin(va[:, 1], bins)
     return class_weights(cells)
 
 
 def joint_weights(classes: np.ndarray, va: np.ndarray, combine: Combine) -> np.ndarray:
-    """Cell weight + class weight, divided by the largest.
+    """Weights of a set that has both labels: cell weight + class weight, divided by the greatest sum.
 
-    The plain sum is the reference's: its mass is (non-empty cells) + (classes), nearly all of it on the cells.
-    `normalised` scales each term to sum 1 first.
+    Args:
+        classes: (n,) class ids, from 0.
+        va: (n, 2) valence and arousal.
+        combine: `sum` adds them as they are (reference; cells then outweigh classes by their number, up to 400 to 7);
+            `normalised` scales each term to sum 1 first.
+
+    Returns:
+        (n,) float64 in (0, 1].
     """
     terms = [cell_weights(va), class_weights(classes)]
     if combine == "normalised":
         terms = [t / t.sum() for t in terms]
-    weights = np.sum(terms, axis=0)
+    weights = terms[0] + terms[1]
     return weights / weights.max()
 
 
 def set_weights(tasks: tuple[str, ...], labels: Mapping[str, np.ndarray], combine: Combine) -> np.ndarray:
-    """The balance weights of a set made for `tasks`.
+    """Balance weights of a training set, by the tasks that it is made for.
 
     Args:
-        tasks: `expression`, `valence_arousal` or both.
-        labels: task -> label vectors (rows, size); an expression's class is its largest share.
-        combine: see `joint_weights`.
+        tasks: one or both of `expression` and `valence_arousal`.
+        labels: by task, (n, 7) distributions over the expressions (the most probable class counts), (n, 2) valence
+            and arousal.
+        combine: how a set with both tasks adds its terms, see `joint_weights`.
 
     Returns:
-        (rows,) float64, > 0.
+        (n,) float64.
     """
-    if tasks == ("valence_arousal",):
+    if set(tasks) == {"expression"}:
+        return class_weights(labels["expression"].argmax(1))
+    if set(tasks) == {"valence_arousal"}:
         return cell_weights(labels["valence_arousal"])
-    classes = labels["expression"].argmax(1)
-    if tasks == ("expression",):
-        return class_weights(classes)
-    return joint_weights(classes, labels["valence_arousal"], combine)
+    if set(tasks) == {"expression", "valence_arousal"}:
+        return joint_weights(labels["expression"].argmax(1), labels["valence_arousal"], combine)
+    raise ValueError(f"no balance weights for a set of the tasks {tasks!r}")
+
+
+def _bin(values: np.ndarray, bins: int) -> np.ndarray:
+    """The bin of every value as `numpy.histogram` counts it: right-open, the last one closed."""
+    values = values.astype(np.float64)
+    low, high = values.min(), values.max()
+    if low == high:
+        return np.zeros(len(values), dtype=np.int64)
+    inner_edges = np.linspace(low, high, bins + 1)[1:-1]
+    return np.searchsorted(inner_edges, values, side="right")

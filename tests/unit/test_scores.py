@@ -1,0 +1,361 @@
+"""Scores against scikit-learn, known values and direct computation; prediction tables and their scores."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from sklearn import metrics
+
+from abaw_ray.errors import MissingInputError, StoreError
+from abaw_ray.evaluation.predictions import (
+    confusion_of,
+    prediction_table,
+    read_predictions,
+    score_predictions,
+    va_pairs,
+    write_predictions,
+)
+from abaw_ray.evaluation.scores import (
+    ccc,
+    chance,
+    confusion_matrix,
+    criterion,
+    expression_scores,
+    rmse,
+    valence_arousal_scores,
+)
+from abaw_ray.labels import EXPRESSIONS
+
+CLASS_PAIRS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=200)
+VALUE_PAIRS = npst.arrays(np.float32, st.tuples(st.just(2), st.integers(1, 80)), elements=st.floats(-1, 1, width=32))
+
+
+def random_va(num_rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    target = rng.uniform(-1, 1, (num_rows, 2))
+    return target, 0.5 * target + rng.normal(0.1, 0.3, (num_rows, 2))
+
+
+# Expression
+
+
+@given(CLASS_PAIRS)
+def test_expression_scores_are_those_of_scikit_learn(pairs: list[tuple[int, int]]):
+    target, prediction = np.array(pairs).T
+    scores = expression_scores(target, prediction)
+    labels = list(range(7))
+    matrix = confusion_matrix(target, prediction)
+    assert matrix.dtype == np.int64
+    np.testing.assert_array_equal(matrix, metrics.confusion_matrix(target, prediction, labels=labels))
+    f1 = metrics.f1_score(target, prediction, labels=labels, average=None, zero_division=0)
+    np.testing.assert_allclose([scores["f1"][name] for name in EXPRESSIONS], f1)
+    assert scores["macro_f1"] == pytest.approx(f1.mean())
+    assert scores["accuracy"] == pytest.approx(metrics.accuracy_score(target, prediction))
+    assert scores["num_frames"] == len(pairs)
+
+
+def test_rows_of_the_confusion_matrix_are_the_true_classes():
+    matrix = confusion_matrix(np.array([4, 4, 0], np.int8), np.array([6, 6, 0], np.int8))
+    assert (matrix[4, 6], matrix[6, 4], matrix[0, 0], matrix.sum()) == (2, 0, 1, 3)
+
+
+def test_absent_classes_count_zero_in_macro_f1():
+    target = np.array([0, 0, 4])
+    scores = expression_scores(target, target)
+    assert scores["accuracy"] == 1
+    assert scores["macro_f1"] == pytest.approx(2 / 7)  # the mean over the classes that occur would be 1
+    assert (scores["f1"]["Neutral"], scores["f1"]["Fear"]) == (1, 0)
+    assert scores["criterion"] == pytest.approx(0.67 * 2 / 7 + 0.33)
+
+
+def test_expression_criterion_of_the_papers_test_result():
+    # F1 0.351 and accuracy 0.668 are printed with the criterion 0.456
+    assert criterion({"expression": {"criterion": 0.67 * 0.351 + 0.33 * 0.668}}) == pytest.approx(0.456, abs=5e-4)
+    target = np.repeat(np.arange(7), 10)
+    prediction = np.where(np.arange(70) % 10 < 6, target, (target + 1) % 7)
+    scores = expression_scores(target, prediction)
+    assert (scores["macro_f1"], scores["accuracy"]) == (pytest.approx(0.6), pytest.approx(0.6))
+    assert scores["criterion"] == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("wrong", [-1, 7])
+def test_class_ids_out_of_range_are_refused(wrong: int):
+    with pytest.raises(ValueError, match=str(wrong)):
+        confusion_matrix(np.array([0, wrong]), np.array([0, 0]))
+    with pytest.raises(ValueError, match=str(wrong)):
+        confusion_matrix(np.array([0, 0]), np.array([0, wrong]))
+
+
+def test_no_frames_have_no_scores():
+    with pytest.raises(ValueError, match="no frames"):
+        expression_scores(np.array([], int), np.array([], int))
+    with pytest.raises(ValueError, match="no frames"):
+        valence_arousal_scores(np.zeros((0, 2)), np.zeros((0, 2)))
+
+
+# Valence and arousal
+
+
+def test_ccc_is_the_population_form():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(0, 1, 64), rng.normal(0.3, 1.2, 64)
+    y = 0.7 * x + 0.5 * y
+    rho, sx, sy = np.corrcoef(x, y)[0, 1], x.std(), y.std()
+    assert ccc(x, y) == pytest.approx(2 * rho * sx * sy / (sx**2 + sy**2 + (x.mean() - y.mean()) ** 2), abs=1e-12)
+    unbiased = 2 * rho * sx * sy * 64 / 63 / ((sx**2 + sy**2) * 64 / 63 + (x.mean() - y.mean()) ** 2)
+    assert 1e-5 < abs(ccc(x, y) - unbiased) < 1 / 64
+
+
+def test_ccc_by_hand():
+    # variances 1 and 1/4, covariance 1/2, means 0 and 1/2
+    assert ccc(np.array([-1.0, 1.0]), np.array([0.0, 1.0])) == pytest.approx(2 * 0.5 / (1 + 0.25 + 0.25))
+
+
+@given(VALUE_PAIRS)
+def test_ccc_is_symmetric_and_bounded(pairs: np.ndarray):
+    x, y = pairs
+    value = ccc(x, y)
+    assert -1 <= value <= 1
+    assert value == pytest.approx(ccc(y, x), abs=1e-9)
+
+
+@given(VALUE_PAIRS)
+def test_ccc_is_one_only_for_agreement(pairs: np.ndarray):
+    x, y = pairs
+    assume(np.ptp(x) > 1e-3)
+    assert ccc(x, x) == pytest.approx(1, abs=1e-12)
+    assert ccc(x, -x) >= -1
+    if np.abs(x - y).max() > 1e-2:
+        assert ccc(x, y) < 1 - 1e-9
+
+
+@given(VALUE_PAIRS, st.floats(0.1, 10), st.floats(-2, 2), st.randoms(use_true_random=False))
+def test_ccc_does_not_change_with_common_scale_shift_and_order(pairs: np.ndarray, scale: float, shift: float, random):
+    x, y = pairs.astype(np.float64)
+    assume(np.ptp(x) > 1e-3)
+    assume(np.ptp(y) > 1e-3)
+    value = ccc(x, y)
+    assert ccc(scale * x + shift, scale * y + shift) == pytest.approx(value, abs=1e-7)
+    assert ccc(-x, -y) == pytest.approx(value, abs=1e-9)
+    order = random.sample(range(len(x)), len(x))
+    assert ccc(x[order], y[order]) == pytest.approx(value, abs=1e-9)
+
+
+@given(VALUE_PAIRS)
+def test_ccc_is_at_most_the_correlation(pairs: np.ndarray):
+    x, y = pairs.astype(np.float64)
+    assume(x.std() > 1e-3)
+    assume(y.std() > 1e-3)
+    assert abs(ccc(x, y)) <= abs(np.corrcoef(x, y)[0, 1]) + 1e-9
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, -1 / 3])
+def test_ccc_of_constants_is_zero_and_never_nan(value: float):
+    constant, varied = np.full(1000, value), np.linspace(-1, 1, 1000)
+    assert ccc(constant, constant) == ccc(constant, varied) == ccc(varied, constant) == 0.0
+    assert ccc(np.array([value]), np.array([value])) == 0.0
+    assert ccc(np.array([0.0, 1e-200]), np.array([0.0, 1e-200])) == 0.0
+
+
+def test_float32_labels_of_many_frames_are_summed_in_float64():
+    rng = np.random.default_rng(0)
+    x = (1000 + rng.normal(0, 0.01, 200_000)).astype(np.float32)
+    y = (x + rng.normal(0, 0.01, 200_000)).astype(np.float32)
+    assert ccc(x, y) == pytest.approx(ccc(x.astype(np.float64) - 1000, y.astype(np.float64) - 1000), abs=1e-9)
+
+
+def test_valence_arousal_scores():
+    target, prediction = random_va(500)
+    scores = valence_arousal_scores(target, prediction)
+    assert scores["ccc_valence"] == ccc(target[:, 0], prediction[:, 0])
+    assert scores["ccc_arousal"] == ccc(target[:, 1], prediction[:, 1])
+    assert scores["ccc_mean"] == pytest.approx((scores["ccc_valence"] + scores["ccc_arousal"]) / 2)
+    expected = metrics.root_mean_squared_error(target, prediction, multioutput="raw_values")
+    assert [scores["rmse_valence"], scores["rmse_arousal"]] == pytest.approx(list(expected))
+    assert scores["num_frames"] == 500
+    assert rmse(np.array([0.0, 0.0]), np.array([3.0, 4.0])) == pytest.approx(np.sqrt(12.5))
+
+
+def test_criterion_adds_the_tasks_present():
+    expression, va = {"criterion": 0.513}, {"ccc_valence": 0.438, "ccc_arousal": 0.398}
+    assert criterion({"expression": expression, "valence_arousal": va}) == pytest.approx(1.349)
+    assert criterion({"expression": expression}) == pytest.approx(0.513)
+    assert criterion({"valence_arousal": va}) == pytest.approx(0.836)
+
+
+# Chance
+
+
+def test_chance_of_a_majority():
+    target = np.repeat([0, 4], [90, 10])
+    level = chance(target)
+    constant = expression_scores(target, np.zeros(100, int))
+    assert level["accuracy"] == pytest.approx(0.9)
+    assert level["criterion"] == pytest.approx(constant["criterion"])
+    assert level["ccc_valence"] == level["ccc_arousal"] == 0
+
+
+def test_chance_is_the_mean_over_random_predictions():
+    rng = np.random.default_rng(0)
+    target = np.repeat(np.arange(7), [9, 8, 8, 8, 8, 8, 1])
+    trials = [expression_scores(target, rng.integers(0, 7, 50)) for _ in range(4_000)]
+    macro_f1 = np.array([t["macro_f1"] for t in trials])
+    level = chance(target)
+    assert level["macro_f1"] == pytest.approx(macro_f1.mean(), abs=4 * macro_f1.std() / np.sqrt(4_000))
+    assert level["accuracy"] == pytest.approx(9 / 50)
+    constant = expression_scores(target, np.zeros(50, int))["criterion"]
+    assert level["criterion"] == pytest.approx(max(constant, 0.67 * level["macro_f1"] + 0.33 / 7))
+
+
+def test_chance_of_two_frames_by_enumeration():
+    target = np.array([0, 1])
+    everything = [expression_scores(target, np.array([a, b]))["macro_f1"] for a in range(7) for b in range(7)]
+    constant = expression_scores(target, np.array([0, 0]))["macro_f1"]
+    assert chance(target)["macro_f1"] == pytest.approx(max(np.mean(everything), constant))
+    assert chance(np.array([6]))["accuracy"] == 1
+
+
+def test_chance_of_many_frames():
+    target = np.random.default_rng(0).integers(0, 7, 1_000_000)
+    level = chance(target)
+    # each F1 tends to 2 (p / 7) / (p + 1 / 7), with p = 1 / 7 here
+    assert level["macro_f1"] == pytest.approx(1 / 7, abs=1e-4)
+
+
+# Predictions
+
+
+def table(num_rows: int = 400, seed: int = 0) -> tuple[pa.Table, dict[str, np.ndarray]]:
+    """Two databases: `a` has both labels for two rows in three, `b` only valence and arousal."""
+    rng = np.random.default_rng(seed)
+    database = np.where(np.arange(num_rows) < num_rows // 2, "b", "a")
+    expression = np.where((database == "a") & (np.arange(num_rows) % 3 > 0), rng.integers(0, 7, num_rows), -1)
+    va, predicted_va = random_va(num_rows, seed)
+    va[::7] = np.nan
+    columns = {
+        "database": database,
+        "video": np.array([f"v{i // 10}" for i in range(num_rows)]),
+        "frame": np.arange(num_rows) % 10,
+        "expression": expression,
+        "probabilities": rng.dirichlet(np.ones(7), num_rows),
+        "valence_arousal": va,
+        "predicted_valence_arousal": predicted_va,
+    }
+    return prediction_table(**columns), columns
+
+
+def test_a_table_holds_what_it_is_given():
+    made, columns = table()
+    assert made.num_rows == 400
+    assert made["database"].to_pylist() == columns["database"].tolist()
+    assert made["video"].to_pylist() == columns["video"].tolist()
+    assert made["frame"].to_pylist() == columns["frame"].tolist()
+    assert made["expression"].to_pylist() == columns["expression"].tolist()
+    assert made["predicted_expression"].to_pylist() == columns["probabilities"].argmax(1).tolist()
+    np.testing.assert_allclose(np.stack(made["probabilities"].to_pylist()), columns["probabilities"], atol=1e-7)
+    for d, name in enumerate(("valence", "arousal")):
+        np.testing.assert_allclose(made[name], columns["valence_arousal"][:, d], atol=1e-7)
+        np.testing.assert_allclose(made[f"predicted_{name}"], columns["predicted_valence_arousal"][:, d], atol=1e-6)
+
+
+def test_a_table_takes_lists_and_no_rows():
+    columns = {k: v[:0] for k, v in table()[1].items()}
+    empty = prediction_table(**columns | {"database": [], "video": []})
+    assert empty.num_rows == 0
+    assert empty.schema.equals(table()[0].schema)
+
+
+def test_predictions_are_the_same_after_writing_and_reading(tmp_path: Path):
+    made, _ = table()
+    write_predictions(made, tmp_path / "p.parquet")
+    assert (
+        read_predictions(tmp_path / "p.parquet")
+        .drop_columns(["valence", "arousal"])
+        .equals(made.drop_columns(["valence", "arousal"]))
+    )
+    np.testing.assert_array_equal(read_predictions(tmp_path / "p.parquet")["valence"], made["valence"])
+    assert score_predictions(read_predictions(tmp_path / "p.parquet")) == score_predictions(made)
+
+
+def test_files_that_are_no_predictions(tmp_path: Path):
+    with pytest.raises(MissingInputError, match=r"nothing\.parquet"):
+        read_predictions(tmp_path / "nothing.parquet")
+    (tmp_path / "text.parquet").write_text("valence,arousal\n")
+    with pytest.raises(StoreError, match=r"text\.parquet.*Parquet"):
+        read_predictions(tmp_path / "text.parquet")
+    pq.write_table(pa.table({"video": ["a"]}), tmp_path / "other.parquet")
+    with pytest.raises(StoreError, match=r"found columns video string, expected database string"):
+        read_predictions(tmp_path / "other.parquet")
+
+
+def test_scores_by_database_and_pooled():
+    made, columns = table()
+    scores = score_predictions(made)
+    assert list(scores) == ["a", "b", "all"]
+    assert set(scores["b"]) == {"valence_arousal", "criterion"}
+    a = (columns["database"] == "a") & (columns["expression"] >= 0)
+    expected = expression_scores(columns["expression"][a], columns["probabilities"][a].argmax(1))
+    assert scores["a"]["expression"] == {**expected, "num_unpredicted": 0}
+    assert scores["all"]["expression"] == scores["a"]["expression"]
+    labelled = ~np.isnan(columns["valence_arousal"][:, 0])
+    assert scores["all"]["valence_arousal"]["num_frames"] == labelled.sum()
+    assert scores["all"]["valence_arousal"]["ccc_valence"] == pytest.approx(
+        ccc(columns["valence_arousal"][labelled, 0], columns["predicted_valence_arousal"][labelled, 0]), abs=1e-6
+    )
+    for part in scores.values():
+        assert part["criterion"] == pytest.approx(criterion(part))
+
+
+def test_scores_are_json():
+    scores = score_predictions(table()[0])
+    assert json.loads(json.dumps(scores, allow_nan=False)) == scores
+
+
+def test_one_database_is_scored_by_itself_and_pooled():
+    scores = score_predictions(table()[0].slice(200))
+    assert list(scores) == ["a", "all"]
+    assert scores["a"] == scores["all"]
+
+
+def test_a_task_without_predictions_is_not_scored():
+    _, columns = table()
+    nothing = np.full((400, 7), np.nan)
+    made = prediction_table(**columns | {"probabilities": nothing})
+    assert set(made["predicted_expression"].to_pylist()) == {-1}
+    assert set(score_predictions(made)["all"]) == {"valence_arousal", "criterion"}
+    assert confusion_of(made).sum() == 0
+
+
+def test_labelled_frames_without_prediction_are_counted():
+    _, columns = table()
+    predicted = columns["predicted_valence_arousal"].copy()
+    predicted[1:4, 1] = np.inf
+    scores = score_predictions(prediction_table(**columns | {"predicted_valence_arousal": predicted}))
+    before = score_predictions(table()[0])["b"]["valence_arousal"]["num_frames"]
+    assert scores["b"]["valence_arousal"]["num_unpredicted"] == 3
+    assert scores["b"]["valence_arousal"]["num_frames"] == before - 3
+
+
+def test_nothing_to_score_is_an_error():
+    _, columns = table()
+    unpredicted = {"probabilities": np.full((400, 7), np.nan), "predicted_valence_arousal": np.full((400, 2), np.nan)}
+    with pytest.raises(StoreError, match="400 frames"):
+        score_predictions(prediction_table(**columns | unpredicted))
+
+
+def test_the_figures_data_are_the_scored_frames():
+    made, _ = table()
+    matrix, (true, predicted) = confusion_of(made), va_pairs(made)
+    scores = score_predictions(made)["all"]
+    assert matrix.sum() == scores["expression"]["num_frames"]
+    assert matrix.trace() / matrix.sum() == pytest.approx(scores["expression"]["accuracy"])
+    assert true.shape == predicted.shape == (scores["valence_arousal"]["num_frames"], 2)
+    assert ccc(true[:, 1], predicted[:, 1]) == pytest.approx(scores["valence_arousal"]["ccc_arousal"])
