@@ -59,7 +59,14 @@ class Problems:
             mine = self.examples.setdefault(reason, [])
             mine.extend(places[: MAX_EXAMPLES - len(mine)])
 
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> Problems:
+        """The inverse of `to_dict`."""
+        counts = Counter({reason: entry["count"] for reason, entry in values.items()})
+        return Problems(counts, {reason: list(entry["examples"]) for reason, entry in values.items()})
+
     def to_dict(self) -> dict[str, Any]:
+        """Reason -> `count` and `examples`, sorted by reason."""
         return {r: {"count": self.counts[r], "examples": self.examples.get(r, [])} for r in sorted(self.counts)}
 
 

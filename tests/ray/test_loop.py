@@ -111,7 +111,12 @@ def test_a_checkpoint_says_what_it_is(teacher, store, recipe):
     assert (described.role, described.epoch, described.image_size) == ("teacher", 1, 32)
     assert described.tasks == ("expression", "valence_arousal")
     assert checkpoint.load(teacher).recipe == recipe
-    assert {p.name for p in teacher.iterdir()} == {"model.safetensors", "optimizer.pt", "recipe.yaml", "checkpoint.json"}
+    assert {p.name for p in teacher.iterdir()} == {
+        "model.safetensors",
+        "optimizer.pt",
+        "recipe.yaml",
+        "checkpoint.json",
+    }
 
 
 def test_jobs_that_cannot_run_are_refused(store, recipe, tmp_path):

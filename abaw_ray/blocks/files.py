@@ -1,0 +1,93 @@
+"""Files of a store: written whole or not at all, one record batch each, hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from abaw_ray.errors import StoreError
+
+TEMPORARY = ".unfinished-"
+"""How the names of files begin that are being written."""
+
+HASH_CHUNK = 1 << 20
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that becomes `path` when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Writes a table atomically as an Arrow IPC file of one record batch."""
+    batches = compact(table).to_batches()
+    assert len(batches) <= 1, "a table of combined chunks is one batch"
+    with atomic_path(path) as temporary, pa.ipc.new_file(str(temporary), table.schema) as writer:
+        writer.write_batch(batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema))
+
+
+def compact(table: pa.Table) -> pa.Table:
+    """A copy in one chunk whose buffers hold its rows and nothing else.
+
+    Of a part of a larger table, Arrow would write neighbouring values as padding: the same rows, other bytes.
+    """
+    return table.combine_chunks().take(pa.array(np.arange(table.num_rows)))
+
+
+def map_batch(path: Path) -> pa.RecordBatch:
+    """The record batch of a file, memory-mapped: nothing is read before it is used.
+
+    Raises:
+        StoreError: not there, or not a whole Arrow IPC file of one record batch.
+    """
+    return map_file(path)[0]
+
+
+def map_file(path: Path) -> tuple[pa.RecordBatch, int]:
+    """As `map_batch`, and the address that the file's first byte is mapped at."""
+    try:
+        content = pa.memory_map(str(path)).read_buffer()
+        reader = pa.ipc.open_file(content)
+        if reader.num_record_batches != 1:
+            raise StoreError(f"{path}: {reader.num_record_batches} record batches, expected 1")
+        return reader.get_batch(0), content.address
+    except (OSError, pa.ArrowInvalid) as error:
+        raise StoreError(f"{path}: cannot be read ({error})") from None
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file's bytes.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            while chunk := stream.read(HASH_CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror})") from None
+    return digest.hexdigest()

@@ -1,0 +1,174 @@
+"""Images of a store by position, in any order, with memory and open files that do not grow with the store.
+
+Rows are read from the files (`preadv`) straight into the result, not through a memory map: random rows come as fast,
+rows in order faster, and a worker's resident memory stays that of its batches (mapped pages count as resident).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from abaw_ray.blocks.files import map_file
+from abaw_ray.blocks.schema import Encoding, image_field
+from abaw_ray.errors import StoreError
+
+MAX_OPEN_FILES = 256
+MAX_BUFFERS = 1024  # of one preadv call (IOV_MAX)
+MAX_BYTES = 1 << 30  # of one preadv call, which gives at most 2 GiB
+
+
+class OpenFile:
+    """A file that is closed when nobody uses it any more, so that no thread closes it under another."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be read ({error.strerror})") from None
+        self._path = path
+
+    def read_into(self, buffers: Sequence[memoryview], offset: int) -> None:
+        """Fills `buffers` one after the other from byte `offset` on.
+
+        Raises:
+            StoreError: the file ends before, or cannot be read.
+        """
+        expected = sum(len(b) for b in buffers)
+        try:
+            found = os.preadv(self._descriptor, buffers, offset)
+        except OSError as error:
+            raise StoreError(f"{self._path}: cannot be read ({error.strerror})") from None
+        if found != expected:
+            raise StoreError(f"{self._path}: found {found} bytes at {offset}, expected {expected}")
+
+    def __del__(self, close: Any = os.close) -> None:
+        if hasattr(self, "_descriptor"):
+            close(self._descriptor)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the images of a block begin in its file: byte offsets (rows + 1,), or the first one and equal sizes."""
+
+    start: int
+    offsets: np.ndarray | None = None
+
+
+class ImageReader(ABC):
+    """Reads images; safe to use from several threads.
+
+    Args:
+        paths: block files.
+        num_rows: images in each.
+        size: side of an image in pixels.
+    """
+
+    encoding: Encoding
+
+    def __init__(self, paths: Sequence[Path], num_rows: Sequence[int], size: int) -> None:
+        self._paths, self._num_rows, self._size = paths, num_rows, size
+        self._layouts: dict[int, Layout] = {}
+        self._open: OrderedDict[int, OpenFile] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, blocks: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Images (n, size, size, 3) uint8 RGB at `rows` (n,) of `blocks` (n,); repeats are allowed.
+
+        Raises:
+            StoreError: a block file is missing or not whole.
+        """
+        images = np.empty((len(rows), self._size, self._size, 3), np.uint8)
+        if len(rows) == 0:
+            return images
+        order = np.lexsort((rows, blocks))
+        ordered_blocks, ordered_rows = blocks[order], rows[order]
+        is_new = (np.diff(ordered_blocks) != 0) | (np.diff(ordered_rows) != 1)
+        cuts = [0, *(np.flatnonzero(is_new) + 1).tolist(), len(order)]
+        first_blocks, first_rows = ordered_blocks[cuts[:-1]].tolist(), ordered_rows[cuts[:-1]].tolist()
+        places = order.tolist()
+        num_rows = max(1, min(MAX_BUFFERS, MAX_BYTES // images[0].size))
+        for i, (block, row) in enumerate(zip(first_blocks, first_rows, strict=True)):
+            for first in range(cuts[i], cuts[i + 1], num_rows):
+                run = places[first : min(first + num_rows, cuts[i + 1])]
+                self._read_run(block, row + first - cuts[i], run, images)
+        return images
+
+    @abstractmethod
+    def _read_run(self, block: int, row: int, places: list[int], images: np.ndarray) -> None:
+        """Reads rows `row`, `row` + 1, ... of a block to the `places` in `images`."""
+
+    @abstractmethod
+    def _find(self, column: Any, base: int) -> Layout:
+        """Layout of the column of images of a file that is mapped at the address `base`."""
+
+    def _file(self, block: int) -> tuple[OpenFile, Layout]:
+        with self._lock:
+            if block in self._open:
+                self._open.move_to_end(block)
+            else:
+                self._open[block] = OpenFile(self._paths[block])
+                if len(self._open) > MAX_OPEN_FILES:
+                    self._open.popitem(last=False)
+            if block not in self._layouts:
+                self._layouts[block] = self._layout(block)
+            return self._open[block], self._layouts[block]
+
+    def _layout(self, block: int) -> Layout:
+        path = self._paths[block]
+        batch, base = map_file(path)
+        expected = image_field(self._size, self.encoding)
+        if batch.num_rows != self._num_rows[block] or not batch.schema.field("image").equals(expected):
+            found = f"{batch.num_rows} images as {batch.schema.field('image').type}"
+            raise StoreError(f"{path}: found {found}, expected {self._num_rows[block]} as {expected.type}")
+        return self._find(batch.column("image"), base)
+
+
+class RawImages(ImageReader):
+    """Images as they are."""
+
+    encoding: Encoding = "raw"
+
+    def _find(self, column: Any, base: int) -> Layout:
+        return Layout(column.values.buffers()[1].address - base)
+
+    def _read_run(self, block: int, row: int, places: list[int], images: np.ndarray) -> None:
+        file, layout = self._file(block)
+        length = images[0].size
+        flat = images.reshape(-1).data
+        if places == list(range(places[0], places[0] + len(places))):
+            views = [flat[places[0] * length : (places[-1] + 1) * length]]
+        else:
+            views = [flat[place * length : (place + 1) * length] for place in places]
+        file.read_into(views, layout.start + row * length)
+
+
+class JpegImages(ImageReader):
+    """JPEG files, decoded."""
+
+    encoding: Encoding = "jpeg"
+
+    def _find(self, column: Any, base: int) -> Layout:
+        _, offsets, values = column.buffers()
+        return Layout(values.address - base, np.frombuffer(offsets, np.int64, len(column) + 1).copy())
+
+    def _read_run(self, block: int, row: int, places: list[int], images: np.ndarray) -> None:
+        file, layout = self._file(block)
+        assert layout.offsets is not None, "JPEG files have different lengths"
+        bounds = layout.offsets[row : row + len(places) + 1]
+        encoded = np.empty(bounds[-1] - bounds[0], np.uint8)
+        file.read_into([encoded.data], layout.start + int(bounds[0]))
+        for place, start, stop in zip(places, bounds[:-1] - bounds[0], bounds[1:] - bounds[0], strict=True):
+            image = cv2.imdecode(encoded[start:stop], cv2.IMREAD_COLOR)
+            if image is None or image.shape != images.shape[1:]:
+                raise StoreError(f"{self._paths[block]}: an image of row {row} or after is not a JPEG of this store")
+            cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=images[place])

@@ -1,0 +1,120 @@
+"""The index of a store: labels and place of every image, memory-mapped as NumPy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from abaw_ray.blocks.files import map_batch, write_table
+from abaw_ray.blocks.schema import index_schema, set_schema, split_column
+from abaw_ray.errors import StoreError
+from abaw_ray.labels import TASKS
+
+
+@dataclass(frozen=True)
+class Index:
+    """One row an image, in the order of database, block and row.
+
+    Args:
+        database: (n,) int8 place in the store's list of databases.
+        frame: (n,) int32 frame of a video, or place of a face in a photo.
+        block: (n,) int32 place in the manifest's list of blocks.
+        row: (n,) int32 row of the block.
+        labels: task -> (n, size) float32 label vectors, zeros where there is none.
+        splits: task -> (n,) int8 `Split` of the label.
+        videos: (n,) dictionary array of video names; names are unique within a database.
+    """
+
+    database: np.ndarray
+    frame: np.ndarray
+    block: np.ndarray
+    row: np.ndarray
+    labels: dict[str, np.ndarray]
+    splits: dict[str, np.ndarray]
+    videos: pa.DictionaryArray
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def video(self, rows: np.ndarray) -> list[str]:
+        """Video names of `rows` (n,)."""
+        return self.videos.take(pa.array(rows)).to_pylist()
+
+
+@dataclass(frozen=True)
+class IndexPart:
+    """A database's rows of the index.
+
+    Args:
+        rows: table with the columns video, frame, labels and splits, in order.
+        block: (rows,) place in the manifest's list of blocks.
+        row: (rows,) row of the block.
+    """
+
+    rows: pa.Table
+    block: np.ndarray
+    row: np.ndarray
+
+
+def write_index(path: Path, parts: Sequence[IndexPart]) -> None:
+    """Writes the index of databases 0, 1, ... from their parts."""
+    schema = index_schema()
+    tables = []
+    for database, part in enumerate(parts):
+        placed = {
+            "database": pa.array(np.full(part.rows.num_rows, database, np.int8)),
+            "block": pa.array(part.block, pa.int32()),
+            "row": pa.array(part.row, pa.int32()),
+        }
+        columns = [placed[name] if name in placed else part.rows[name] for name in schema.names]
+        tables.append(pa.table(columns, names=schema.names))
+    table = pa.concat_tables(tables)
+    videos = pc.dictionary_encode(table["video"]).unify_dictionaries()
+    place = schema.get_field_index("video")
+    write_table(path, table.set_column(place, "video", videos).cast(schema))
+
+
+def read_index(path: Path) -> Index:
+    """Maps an index.
+
+    Raises:
+        StoreError: not there or not an index of this version's tasks.
+    """
+    batch = map_batch(path)
+    if not batch.schema.equals(index_schema()):
+        raise StoreError(f"{path}: found columns {batch.schema.names}, expected {index_schema().names}")
+    return Index(
+        database=_array(batch, "database"),
+        frame=_array(batch, "frame"),
+        block=_array(batch, "block"),
+        row=_array(batch, "row"),
+        labels={task: batch.column(task).flatten().to_numpy().reshape(-1, size) for task, size in TASKS.items()},
+        splits={task: _array(batch, split_column(task)) for task in TASKS},
+        videos=batch.column("video"),
+    )
+
+
+def write_rows(path: Path, rows: np.ndarray) -> None:
+    """Writes a training set: rows (n,) of the index."""
+    write_table(path, pa.table([pa.array(rows, pa.int64())], schema=set_schema()))
+
+
+def read_rows(path: Path) -> np.ndarray:
+    """Maps a training set's rows (n,) int64.
+
+    Raises:
+        StoreError: not there or not a training set.
+    """
+    batch = map_batch(path)
+    if not batch.schema.equals(set_schema()):
+        raise StoreError(f"{path}: found columns {batch.schema.names}, expected {set_schema().names}")
+    return _array(batch, "row")
+
+
+def _array(batch: pa.RecordBatch, name: str) -> np.ndarray:
+    return batch.column(name).to_numpy(zero_copy_only=True)

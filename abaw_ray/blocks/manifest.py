@@ -1,0 +1,214 @@
+"""What a store holds, in one JSON file that is written last: a store with a manifest is complete."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from rich.table import Table
+from rich.text import Text
+
+from abaw_ray.blocks.files import write_text
+from abaw_ray.blocks.schema import MANIFEST, UNFINISHED, VERSION, Encoding
+from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError
+from abaw_ray.labels import EXPRESSIONS, TASKS
+
+MACHINE_KEYS = {"content_hash", "sources"}
+"""Left out of the content hash."""
+
+
+NO_EARLIER_MANIFEST = "{}\n"
+"""What the file of an unfinished store holds when it is a new one."""
+
+
+class Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Problem(Entry):
+    """What was left out for one reason."""
+
+    count: int
+    examples: list[str]
+
+
+class DatabaseEntry(Entry):
+    """A database's part of the store. Splits are lower-case names; those without labels are left out."""
+
+    name: str
+    title: str
+    crop: str
+    sequential: bool
+    options: dict[str, Any]
+    """The adapter's options but paths."""
+    num_images: int
+    num_videos: int
+    num_leaking_videos: int
+    """Videos with train labels of one task and validation labels of another, before any were excluded."""
+    labels: dict[str, dict[str, int]]
+    """Task -> split -> images."""
+    expressions: dict[str, dict[str, int]]
+    """Split -> class -> images; a label that is a distribution counts for its largest class."""
+    problems: dict[str, Problem]
+
+
+class SetEntry(Entry):
+    """A training set."""
+
+    name: str
+    tasks: tuple[str, ...]
+    num_rows: dict[str, int]
+    """Database -> images."""
+    sha256: str
+
+
+class BlockEntry(Entry):
+    """A block file, `path` below the folder of blocks."""
+
+    path: str
+    num_rows: int
+    plan_hash: str
+    sha256: str
+
+
+class Manifest(Entry):
+    """Contents of a store."""
+
+    version: Literal[1] = 1
+    seed: int
+    prepare: dict[str, Any]
+    """The resolved `prepare` section but its databases."""
+    image_size: int
+    encoding: Encoding
+    expressions: tuple[str, ...] = EXPRESSIONS
+    tasks: dict[str, int] = TASKS
+    num_images: int
+    databases: list[DatabaseEntry]
+    sets: list[SetEntry]
+    index_sha256: str
+    blocks: list[BlockEntry]
+    content_hash: str = ""
+    """Hash of everything above but the examples of problems: the same wherever the databases lie."""
+    sources: dict[str, dict[str, str]] = {}
+    """Where each database was read: root and the options that are paths."""
+    num_blocks_written: int = Field(0, exclude=True)
+    num_blocks_skipped: int = Field(0, exclude=True)
+    """Of the call to `prepare` that returned this; not stored."""
+
+    def hash(self) -> str:
+        """The content hash."""
+        values = self.model_dump(mode="json", exclude=MACHINE_KEYS)
+        for database in values["databases"]:
+            database["problems"] = {reason: p["count"] for reason, p in database["problems"].items()}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+    def save(self, store: Path) -> None:
+        """Writes it into the folder of a store, which is complete from then on."""
+        write_text(store / MANIFEST, json.dumps(self.model_dump(mode="json"), indent=1) + "\n")
+        (store / UNFINISHED).unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, store: Path) -> Manifest:
+        """The manifest of a complete store.
+
+        Raises:
+            MissingInputError: no such folder.
+            StoreError: not a store, not complete, or of another version or other label spaces.
+        """
+        if not store.is_dir():
+            raise MissingInputError(f"no store {store}; write one with `abaw-ray prepare {store}`")
+        if (store / UNFINISHED).exists() and not (store / MANIFEST).exists():
+            raise StoreError(f"{store}: unfinished; run `abaw-ray prepare {store}` again to complete it")
+        if not (store / MANIFEST).is_file():
+            raise StoreError(f"{store}: not a store, it has no {MANIFEST}")
+        return cls._parse(store / MANIFEST)
+
+    @classmethod
+    def _parse(cls, path: Path) -> Manifest:
+        try:
+            manifest = cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise StoreError(f"{path}: not a manifest of version {VERSION}: {where}: {first['msg']}") from None
+        if manifest.expressions != EXPRESSIONS or manifest.tasks != TASKS:
+            raise StoreError(
+                f"{path}: classes {manifest.expressions}, tasks {manifest.tasks}; expected {EXPRESSIONS}, {TASKS}"
+            )
+        return manifest
+
+    def summary(self) -> dict[str, Any]:
+        """Counts, as plain JSON values."""
+        return {
+            "num_images": self.num_images,
+            "num_blocks": len(self.blocks),
+            "num_blocks_written": self.num_blocks_written,
+            "num_blocks_skipped": self.num_blocks_skipped,
+            "content_hash": self.content_hash,
+            "databases": {d.name: d.model_dump(mode="json", exclude={"name"}) for d in self.databases},
+            "sets": {s.name: {"tasks": list(s.tasks), "num_rows": s.num_rows} for s in self.sets},
+        }
+
+    def render(self) -> Table:
+        """Counts for people: a row a database; training sets and what was left out below."""
+        splits = ("train", "validation", "test")
+        shown = [(t, s) for t in self.tasks for s in splits if any(s in d.labels.get(t, {}) for d in self.databases)]
+        title = f"{self.num_images:,} images, {self.image_size} x {self.image_size}, {self.encoding}"
+        table = Table(title=title, title_justify="left", caption_justify="left")
+        table.add_column("database")
+        for heading in ("images", "videos", *(f"{task} {split}" for task, split in shown)):
+            table.add_column(heading, justify="right")
+        for d in self.databases:
+            counts = [f"{d.labels.get(task, {}).get(split, 0):,}" for task, split in shown]
+            table.add_row(Text(d.name), f"{d.num_images:,}", f"{d.num_videos:,}", *counts)
+        table.caption = Text("\n".join(self._notes()))
+        return table
+
+    def _notes(self) -> list[str]:
+        lines = [
+            f"training set {s.name}: {sum(s.num_rows.values()):,} images"
+            f" ({', '.join(f'{name} {count:,}' for name, count in s.num_rows.items())})"
+            for s in self.sets
+        ]
+        for d in self.databases:
+            if d.num_leaking_videos:
+                lines.append(f"{d.name}: {d.num_leaking_videos:,} videos train one task and validate another")
+            for reason, problem in d.problems.items():
+                example = f", as {problem.examples[0]}" if problem.examples else ""
+                lines.append(f"{d.name}: {reason} {problem.count:,}{example}")
+        lines.append(f"blocks: {self.num_blocks_written:,} written, {self.num_blocks_skipped:,} finished before")
+        return lines
+
+
+def claim_store(store: Path) -> dict[str, BlockEntry]:
+    """Checks that a store may be written to `store`.
+
+    Returns:
+        The blocks that an earlier run recorded, by path.
+
+    Raises:
+        ConfigurationError: the folder holds something else.
+        StoreError: it holds a store of another version or other label spaces.
+    """
+    if store.exists() and not store.is_dir():
+        raise ConfigurationError(f"{store} is not a folder")
+    if not store.exists() or not any(store.iterdir()):
+        return {}
+    found = next((store / name for name in (MANIFEST, UNFINISHED) if (store / name).is_file()), None)
+    if found is None:
+        raise ConfigurationError(f"{store} is not empty and not a store; choose another folder")
+    if found.name == UNFINISHED and found.read_text() == NO_EARLIER_MANIFEST:
+        return {}
+    return {block.path: block for block in Manifest._parse(found).blocks}
+
+
+def begin_store(store: Path) -> None:
+    """Marks the store as unfinished until a manifest is saved; the hashes of an earlier manifest are kept."""
+    store.mkdir(parents=True, exist_ok=True)
+    if (store / MANIFEST).exists():
+        (store / MANIFEST).replace(store / UNFINISHED)
+    elif not (store / UNFINISHED).exists():
+        write_text(store / UNFINISHED, NO_EARLIER_MANIFEST)

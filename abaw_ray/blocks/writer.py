@@ -1,0 +1,97 @@
+"""Writes one block file, and recognises a block that is finished."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from abaw_ray.blocks.files import map_batch, sha256_of, write_table
+from abaw_ray.blocks.manifest import BlockEntry
+from abaw_ray.blocks.schema import METADATA_KEY, Encoding, block_schema
+from abaw_ray.databases.base import Problems
+from abaw_ray.errors import StoreError
+
+
+@dataclass(frozen=True)
+class BlockMetadata:
+    """What a block file says about itself.
+
+    Args:
+        plan_hash: hash of everything that the block was made from.
+        dropped: planned rows that have no image, by position in the plan.
+        problems: reason -> count and examples, as `Problems.to_dict`.
+    """
+
+    plan_hash: str
+    dropped: list[int]
+    problems: dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class BlockResult:
+    """A block file that is in the store.
+
+    Args:
+        path: below the folder of blocks.
+        num_rows: images in it.
+        metadata: what it says about itself.
+        sha256: of the file.
+    """
+
+    path: str
+    num_rows: int
+    metadata: BlockMetadata
+    sha256: str
+
+    def entry(self) -> BlockEntry:
+        """Its entry in the manifest."""
+        return BlockEntry(path=self.path, num_rows=self.num_rows, plan_hash=self.metadata.plan_hash, sha256=self.sha256)
+
+    def problems(self) -> Problems:
+        """What was left out of the block."""
+        return Problems.from_dict(self.metadata.problems)
+
+
+def write_block(
+    folder: Path, path: str, faces: pa.Table, metadata: BlockMetadata, size: int, encoding: Encoding
+) -> BlockResult:
+    """Writes `folder`/`path`.
+
+    Args:
+        folder: the store's folder of blocks.
+        path: of the block below it.
+        faces: the planned rows with the columns of a block; those of `metadata.dropped` are left out.
+        metadata: stored in the file.
+        size: side of an image in pixels.
+        encoding: of the images.
+    """
+    schema = block_schema(size, encoding).with_metadata({METADATA_KEY: json.dumps(asdict(metadata), sort_keys=True)})
+    rows = faces.select(schema.names)
+    if metadata.dropped:
+        kept = pa.array(sorted(set(range(rows.num_rows)).difference(metadata.dropped)), pa.int64())
+        rows = rows.take(kept)
+    write_table(folder / path, rows.cast(schema))
+    return BlockResult(path, rows.num_rows, metadata, sha256_of(folder / path))
+
+
+def read_block(folder: Path, path: str) -> BlockResult | None:
+    """The block file at `folder`/`path`, its hash left empty; None if there is none, or one that is not ours."""
+    try:
+        batch = map_batch(folder / path)
+    except StoreError:
+        return None
+    stored = (batch.schema.metadata or {}).get(METADATA_KEY)
+    if stored is None:
+        return None
+    return BlockResult(path, batch.num_rows, BlockMetadata(**json.loads(stored)), "")
+
+
+def with_sha256(folder: Path, block: BlockResult, recorded: BlockEntry | None) -> BlockResult:
+    """`block` with its hash: as an earlier run recorded it, so that later damage stays visible, or computed now."""
+    if recorded is not None and recorded.plan_hash == block.metadata.plan_hash:
+        return replace(block, sha256=recorded.sha256)
+    return replace(block, sha256=sha256_of(folder / block.path))

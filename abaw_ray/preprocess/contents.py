@@ -1,0 +1,114 @@
+"""What a store holds besides its blocks: index, training sets, and the manifest's account of every database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from abaw_ray.blocks.files import sha256_of
+from abaw_ray.blocks.index import Index, IndexPart, write_rows
+from abaw_ray.blocks.manifest import DatabaseEntry, Problem, SetEntry
+from abaw_ray.blocks.reader import set_path
+from abaw_ray.blocks.schema import SETS, label_fields
+from abaw_ray.blocks.writer import BlockResult
+from abaw_ray.databases.base import Problems
+from abaw_ray.labels import EXPRESSIONS, TASKS, Split
+from abaw_ray.preprocess.plan import DatabasePlan, Source
+from abaw_ray.preprocess.sets import TrainingSet
+
+
+@dataclass(frozen=True)
+class MadeDatabase:
+    """A database whose blocks are in the store.
+
+    Args:
+        plan: what was to be made.
+        blocks: what was made, in the order of `plan.blocks`.
+        first_block: place of the first one in the manifest's list.
+    """
+
+    plan: DatabasePlan
+    blocks: list[BlockResult]
+    first_block: int
+
+    def problems(self) -> Problems:
+        """What was left out, in reading, planning and cropping."""
+        problems = Problems()
+        problems.merge(self.plan.problems)
+        for block in self.blocks:
+            problems.merge(block.problems())
+        return problems
+
+
+def index_part(made: MadeDatabase) -> IndexPart:
+    """The rows of the index of a database: its planned rows without those that have no image."""
+    rows = made.plan.rows.select(["video", "frame", *(field.name for field in label_fields())])
+    kept = np.ones(rows.num_rows, bool)
+    for planned, block in zip(made.plan.blocks, made.blocks, strict=True):
+        kept[[planned.start + row for row in block.metadata.dropped]] = False
+    num_rows = np.array([block.num_rows for block in made.blocks], np.int64)
+    places = np.repeat(made.first_block + np.arange(len(num_rows)), num_rows)
+    within = np.arange(num_rows.sum()) - np.repeat(np.cumsum(num_rows) - num_rows, num_rows)
+    return IndexPart(rows if kept.all() else rows.filter(pa.array(kept)), places, within)
+
+
+def write_sets(store: Path, sets: Sequence[TrainingSet]) -> list[SetEntry]:
+    """Writes the files of the training sets, and removes those of others."""
+    entries = []
+    for part in sets:
+        path = set_path(store, part.name)
+        write_rows(path, np.concatenate(list(part.rows.values())))
+        num_rows = {database: len(rows) for database, rows in part.rows.items()}
+        entries.append(SetEntry(name=part.name, tasks=part.tasks, num_rows=num_rows, sha256=sha256_of(path)))
+    wanted = {set_path(store, part.name) for part in sets}
+    for path in (store / SETS).glob("*.arrow"):
+        if path not in wanted:
+            path.unlink()
+    return entries
+
+
+def database_entry(made: MadeDatabase, code: int, index: Index) -> DatabaseEntry:
+    """The manifest's account of database `code` of the index."""
+    own = index.database == code
+    source = made.plan.source
+    labels = {task: _split_counts(index.splits[task][own]) for task in TASKS}
+    classes, splits = index.labels["expression"][own].argmax(1), index.splits["expression"][own]
+    return DatabaseEntry(
+        name=source.database.name,
+        title=source.database.title,
+        crop=source.database.crop,
+        sequential=source.database.sequential,
+        options=_portable_options(source),
+        num_images=int(own.sum()),
+        num_videos=len(np.unique(index.videos.indices.to_numpy()[own])),
+        num_leaking_videos=made.plan.num_leaking_videos,
+        labels={task: counts for task, counts in labels.items() if counts},
+        expressions={s: _class_counts(classes[splits == Split[s.upper()]]) for s in labels["expression"]},
+        problems={reason: Problem(**problem) for reason, problem in made.problems().to_dict().items()},
+    )
+
+
+def source_paths(source: Source) -> dict[str, str]:
+    """The root of a database and its options that are paths."""
+    return {"root": str(source.root)} | {key: str(value) for key, value in source.options if isinstance(value, Path)}
+
+
+def _split_counts(splits: np.ndarray) -> dict[str, int]:
+    counts = {s.name.lower(): int((splits == s).sum()) for s in Split if s != Split.NONE}
+    return {name: count for name, count in counts.items() if count}
+
+
+def _class_counts(classes: np.ndarray) -> dict[str, int]:
+    counts = np.bincount(classes, minlength=len(EXPRESSIONS)).tolist()
+    return dict(zip(EXPRESSIONS, counts, strict=True))
+
+
+def _portable_options(source: Source) -> dict[str, Any]:
+    """The options without paths, given or not: they differ from machine to machine."""
+    paths = {key for key, value in source.options if isinstance(value, Path) or value is None}
+    return source.options.model_dump(mode="json", exclude=paths)

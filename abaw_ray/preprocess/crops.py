@@ -1,0 +1,145 @@
+"""Faces cut out of photos. Images are (height, width, 3) uint8 RGB; coordinates are pixels, x to the right, y down."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+LARGEST_CROP = 8
+"""Most times the photo's longer side that a crop's side may have; beyond, the geometry is wrong."""
+
+
+class BadGeometry(ValueError):
+    """A geometry that gives no face."""
+
+
+@dataclass(frozen=True)
+class Crop:
+    """How to cut out a face.
+
+    Args:
+        cut: image and geometry -> face of any size. Raises BadGeometry.
+        num_values: of the geometry: 0, 4 (left, top, right, bottom) or 136 (68 landmarks x0, y0, x1, y1, ...).
+    """
+
+    cut: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    num_values: int
+
+    def __call__(self, image: np.ndarray, geometry: np.ndarray) -> np.ndarray:
+        """Checks the geometry's numbers and cuts."""
+        if len(geometry) != self.num_values:
+            raise BadGeometry(f"{len(geometry)} numbers, expected {self.num_values}")
+        if not np.isfinite(geometry).all():
+            raise BadGeometry("a number that is not finite")
+        return self.cut(image, geometry.astype(np.float64))
+
+
+def whole(image: np.ndarray, geometry: np.ndarray) -> np.ndarray:
+    """The image itself."""
+    return image
+
+
+def box(image: np.ndarray, geometry: np.ndarray) -> np.ndarray:
+    """The box (left, top, right, bottom), without margin, black where it leaves the photo (as PIL crops)."""
+    left, top, right, bottom = (int(v) for v in np.rint(geometry))
+    if right <= left or bottom <= top:
+        raise BadGeometry(f"empty box {left}, {top}, {right}, {bottom}")
+    height, width = image.shape[:2]
+    _check_size(image, max(right - left, bottom - top))
+    if right <= 0 or bottom <= 0 or left >= width or top >= height:
+        raise BadGeometry(f"box {left}, {top}, {right}, {bottom} outside the photo of {width} x {height}")
+    face = np.zeros((bottom - top, right - left, 3), np.uint8)
+    inside = image[max(top, 0) : bottom, max(left, 0) : right]
+    y, x = max(-top, 0), max(-left, 0)
+    face[y : y + inside.shape[0], x : x + inside.shape[1]] = inside
+    return face
+
+
+def eye_aligned(image: np.ndarray, geometry: np.ndarray) -> np.ndarray:
+    """A square around eyes and mouth with the eyes level, from 68 landmarks.
+
+    The crop of AFEW-VA in Vu et al. (2021): after a rotation that levels the eyes, its centre is between the eyes'
+    and the mouth's centre, and half its side the larger of the eyes' distance and the eyes' height above the mouth.
+    Rotation and cut are one bilinear resampling here; the reference rotates first, by nearest neighbour.
+    """
+    points = geometry.reshape(-1, 2)
+    left_eye, right_eye = points[[36, 39]].mean(0), points[[42, 45]].mean(0)
+    eyes, mouth = (left_eye + right_eye) / 2, points[[48, 54]].mean(0)
+    dx, dy = right_eye - left_eye
+    if dx == 0 and dy == 0:
+        raise BadGeometry("both eyes in one place")
+    angle = math.atan(dy / dx) if dx != 0 else math.copysign(math.pi / 2, dy)
+    cos, sin = math.cos(angle), math.sin(angle)
+    rotation = np.array([[cos, sin], [-sin, cos]])  # y points down
+    half = max((rotation @ (right_eye - left_eye))[0], (rotation @ (mouth - eyes))[1])
+    side = round(2 * half)
+    if side < 1:
+        raise BadGeometry("eyes and mouth without extent")
+    _check_size(image, side)
+    _check_inside(image, np.stack([left_eye, right_eye, mouth]))
+    # coordinates are those of pixel edges (as PIL's), warpAffine's those of pixel centres
+    centre = (eyes + mouth) / 2 - 0.5
+    shift = (side - 1) / 2 - rotation @ centre
+    return cv2.warpAffine(image, np.column_stack([rotation, shift]), (side, side), flags=cv2.INTER_LINEAR)
+
+
+def landmark_square(image: np.ndarray, geometry: np.ndarray) -> np.ndarray:
+    """A square inside the photo around the landmarks' box, more forehead than chin, from 68 landmarks.
+
+    The crop of AffectNet in the code of Vu et al. (2021), which places the top at 0.65 of the box's own.
+    """
+    height, width = image.shape[:2]
+    points = geometry.reshape(-1, 2)
+    _check_inside(image, points)
+    (x0, y0), (x1, y1) = points.min(0), points.max(0)
+    box_width, box_height = x1 - x0, y1 - y0
+    gap = 0.05 * min(box_width, box_height)
+    side = min(int(max(box_width, box_height) + 2 * gap), width, height)
+    if side < 1:
+        raise BadGeometry("landmarks without extent")
+    left = _inside(int(x0 - (side - box_width) / 2), side, x1, width)
+    top = _inside(int((y0 - gap) * 0.65), side, y1, height)
+    return image[top : top + side, left : left + side]
+
+
+def fit(face: np.ndarray, size: int) -> np.ndarray:
+    """The largest square in the middle of a face, resized to (size, size, 3); as it is if it has that size."""
+    height, width = face.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    square = face[top : top + side, left : left + side]
+    if side == size:
+        return square
+    return cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_CUBIC)
+
+
+CROPS = {
+    "whole": Crop(whole, 0),
+    "box": Crop(box, 4),
+    "eye_aligned": Crop(eye_aligned, 136),
+    "landmark_square": Crop(landmark_square, 136),
+}
+
+
+def _inside(start: int, side: int, end: float, limit: int) -> int:
+    """Start of a square of `side` that reaches `end` if it can and stays within 0 and `limit`."""
+    start = max(start, 0)
+    if start + side < end:
+        start = int(end - side)
+    return min(start, limit - side)
+
+
+def _check_size(image: np.ndarray, side: int) -> None:
+    largest = LARGEST_CROP * max(image.shape[:2])
+    if side > largest:
+        raise BadGeometry(f"a face of {side} pixels in a photo of {image.shape[1]} x {image.shape[0]}")
+
+
+def _check_inside(image: np.ndarray, points: np.ndarray) -> None:
+    height, width = image.shape[:2]
+    if not ((points >= 0) & (points < (width, height))).all(axis=1).any():
+        raise BadGeometry(f"no landmark inside the photo of {width} x {height}")

@@ -1,0 +1,84 @@
+"""Makes the faces of one planned block: each image file is read once, its faces cut, fitted and encoded."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+
+from abaw_ray.blocks.schema import Encoding, image_field
+from abaw_ray.preprocess.crops import CROPS, BadGeometry, fit
+from abaw_ray.preprocess.decoding import UnreadableImage, read_image
+from abaw_ray.preprocess.plan import portable
+
+REASON, WHERE = "reason", "where"
+"""Columns that say why a row has no image ("" where it has one), and which row it is."""
+
+
+@dataclass(frozen=True)
+class FaceSettings:
+    """Size and encoding of stored images."""
+
+    image_size: int
+    encoding: Encoding
+    jpeg_quality: int
+
+
+def add_faces(rows: pa.Table, root: Path, crop: str, settings: FaceSettings) -> pa.Table:
+    """Adds the columns `image`, `reason` and `where` to planned rows; no row goes.
+
+    Args:
+        rows: with the columns image (a path below `root`) and geometry, which the result does without.
+        root: of the database.
+        crop: name of a crop.
+        settings: size and encoding.
+    """
+    paths, names = rows["image"].to_pylist(), portable(rows["image"]).to_pylist()
+    geometries = rows["geometry"].combine_chunks()
+    size = settings.image_size
+    faces = np.zeros((len(paths), size, size, 3), np.uint8)
+    reasons, places = [""] * len(paths), [""] * len(paths)
+    rows_of: dict[str, list[int]] = defaultdict(list)
+    for row, path in enumerate(paths):
+        rows_of[path].append(row)
+    for path, same in rows_of.items():
+        try:
+            image = read_image(root / path, apply_orientation=CROPS[crop].num_values == 0)
+        except (FileNotFoundError, UnreadableImage) as error:
+            missing = isinstance(error, FileNotFoundError)
+            for row in same:
+                reasons[row] = "missing_image" if missing else "unreadable_image"
+                places[row] = names[row] if missing else f"{names[row]}: {error}"
+            continue
+        for row in same:
+            try:
+                faces[row] = fit(CROPS[crop](image, geometries[row].values.to_numpy()), size)
+            except BadGeometry as error:
+                reasons[row], places[row] = "bad_geometry", f"{names[row]}: {error}"
+    column = _raw(faces, size) if settings.encoding == "raw" else _jpeg(faces, reasons, settings.jpeg_quality)
+    result = rows.drop_columns(["image", "geometry"]).append_column(image_field(size, settings.encoding), column)
+    return result.append_column(REASON, pa.array(reasons, pa.string())).append_column(
+        WHERE, pa.array(places, pa.string())
+    )
+
+
+def _raw(faces: np.ndarray, size: int) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(pa.array(faces.reshape(-1)), size * size * 3)
+
+
+def _jpeg(faces: np.ndarray, reasons: list[str], quality: int) -> pa.Array:
+    files = []
+    for face, reason in zip(faces, reasons, strict=True):
+        encoded = b""
+        if not reason:
+            done, buffer = cv2.imencode(
+                ".jpg", cv2.cvtColor(face, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
+            )
+            assert done, "an image of bytes can be a JPEG"
+            encoded = buffer.tobytes()
+        files.append(encoded)
+    return pa.array(files, pa.large_binary())

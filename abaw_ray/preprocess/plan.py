@@ -1,0 +1,236 @@
+"""Plans a database's blocks: which rows go into which file, and a hash of all that the file depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from abaw_ray.blocks.files import compact
+from abaw_ray.blocks.schema import label_fields, split_column
+from abaw_ray.config import PrepareConfig
+from abaw_ray.databases.base import Database, LabelTable, Options, Problems, task_labels
+from abaw_ray.databases.parsing import add_each
+from abaw_ray.labels import EXPRESSIONS, TASKS, Split
+
+CODE_VERSION = 1
+"""Raised when the code makes other images from the same input; finished blocks are then made anew."""
+
+LEAK = "validation_label_of_a_video_that_trains_another_task"
+NUM_THREADS = 16  # file sizes: waiting for a file server, not computing
+LAST_TWO_PARTS = r"^/.*/([^/]+/[^/]+)$"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A database that was read."""
+
+    database: Database
+    root: Path
+    options: Options
+    table: LabelTable
+
+
+@dataclass(frozen=True)
+class PlannedBlock:
+    """Rows `start` to `stop` of a plan; `path` is below the store's folder of blocks."""
+
+    path: str
+    start: int
+    stop: int
+    hash: str = ""
+
+
+@dataclass(frozen=True)
+class DatabasePlan:
+    """A database's rows in the order of the store, and its blocks in that order.
+
+    Args:
+        source: the database.
+        rows: its label table, rearranged.
+        blocks: consecutive parts of `rows`.
+        num_leaking_videos: videos with train labels of one task and validation labels of another.
+        problems: what reading and planning left out.
+    """
+
+    source: Source
+    rows: pa.Table
+    blocks: list[PlannedBlock]
+    num_leaking_videos: int
+    problems: Problems
+
+
+def plan_database(source: Source, config: PrepareConfig) -> DatabasePlan:
+    """Plans the blocks of one database.
+
+    A block holds rows of one combination of splits: of one video for sequential databases, else of whole photos,
+    up to `config.block_rows`. Only a photo with more faces than that makes a larger block.
+    """
+    problems = Problems()
+    problems.merge(source.table.problems)
+    rows = source.table.rows.combine_chunks()
+    leaks = _leaks(rows)
+    num_leaking_videos = int(np.logical_or.reduce(list(leaks.values())).sum())
+    if config.exclude_leaking_videos:
+        rows = _without_leaks(rows, leaks, problems)
+    starts = _video_starts(rows)
+    splits = _video_splits(rows, starts)
+    if not source.database.sequential:
+        rows, starts, splits = _grouped(rows, starts, splits)
+    blocks = _blocks(source.database, rows, starts, splits, config.block_rows)
+    return DatabasePlan(source, rows, _hashed(source, rows, blocks, config), num_leaking_videos, problems)
+
+
+def _video_starts(rows: pa.Table) -> np.ndarray:
+    """First row of each video (videos,). Rows of a video must be together, in the order of frames."""
+    if rows.num_rows == 0:
+        return np.empty(0, np.int64)
+    codes = pc.dictionary_encode(rows["video"].combine_chunks()).indices.to_numpy()
+    is_first = np.diff(codes, prepend=-1) != 0
+    assert is_first.sum() == codes.max() + 1, "rows of a video are together"
+    assert (np.diff(rows["frame"].to_numpy()) > 0)[~is_first[1:]].all(), "frames ascend in a video"
+    return np.flatnonzero(is_first)
+
+
+def _any_by_video(rows: pa.Table, starts: np.ndarray, task: str, split: Split) -> np.ndarray:
+    """Whether each video (videos,) has a label of `task` that belongs to `split`."""
+    if len(starts) == 0:
+        return np.empty(0, bool)
+    return np.logical_or.reduceat(rows[split_column(task)].to_numpy() == split, starts)
+
+
+def _leaks(rows: pa.Table) -> dict[str, np.ndarray]:
+    """Task -> which videos (videos,) validate it and train another task."""
+    starts = _video_starts(rows)
+    train = {task: _any_by_video(rows, starts, task, Split.TRAIN) for task in TASKS}
+    return {
+        task: _any_by_video(rows, starts, task, Split.VALIDATION)
+        & np.logical_or.reduce([train[other] for other in TASKS if other != task])
+        for task in TASKS
+    }
+
+
+def _without_leaks(rows: pa.Table, leaks: Mapping[str, np.ndarray], problems: Problems) -> pa.Table:
+    """`rows` without the leaking validation labels, and without rows that then have no label."""
+    starts = _video_starts(rows)
+    lengths = np.diff(starts, append=rows.num_rows)
+    labelled = np.zeros(rows.num_rows, bool)
+    for task, size in TASKS.items():
+        vectors, splits = task_labels(rows, task)
+        leaking = np.repeat(leaks[task], lengths) & (splits == Split.VALIDATION)
+        videos = pc.unique(rows["video"].filter(pa.array(leaking))).to_pylist()
+        add_each(problems, LEAK, videos, lambda video, task=task: f"{video}: {task}")  # type: ignore[misc]
+        problems.add(LEAK, count=int(leaking.sum()) - len(videos))
+        splits = np.where(leaking, np.int8(Split.NONE), splits)
+        flat = np.where(leaking[:, None], np.float32(0), vectors).reshape(-1)
+        labelled |= splits != Split.NONE
+        vectors_column = pa.FixedSizeListArray.from_arrays(pa.array(flat), size)
+        rows = rows.set_column(rows.schema.get_field_index(task), task, vectors_column)
+        name = split_column(task)
+        rows = rows.set_column(rows.schema.get_field_index(name), name, pa.array(splits))
+    return rows.filter(pa.array(labelled)).combine_chunks()
+
+
+def _video_splits(rows: pa.Table, starts: np.ndarray) -> np.ndarray:
+    """Splits that occur in each video (videos,), as bits 1 << split."""
+    found = np.zeros(len(starts), np.int64)
+    for split in (Split.TRAIN, Split.VALIDATION, Split.TEST):
+        for task in TASKS:
+            found |= _any_by_video(rows, starts, task, split).astype(np.int64) << int(split)
+    return found
+
+
+def _grouped(rows: pa.Table, starts: np.ndarray, splits: np.ndarray) -> tuple[pa.Table, np.ndarray, np.ndarray]:
+    """Photos rearranged so that those of the same splits are together; otherwise they keep their order."""
+    order = np.argsort(splits, kind="stable")
+    lengths = np.diff(starts, append=rows.num_rows)
+    if (np.diff(order) < 0).any():
+        by_row = np.argsort(np.repeat(splits, lengths), kind="stable")
+        rows = rows.take(pa.array(by_row)).combine_chunks()
+    lengths = lengths[order]
+    return rows, np.cumsum(lengths) - lengths, splits[order]
+
+
+def _blocks(
+    database: Database, rows: pa.Table, starts: np.ndarray, splits: np.ndarray, block_rows: int
+) -> list[PlannedBlock]:
+    """Consecutive blocks: each video's rows for sequential databases, else whole photos of the same splits."""
+    blocks: list[PlannedBlock] = []
+    stops = starts + np.diff(starts, append=rows.num_rows)
+    if database.sequential:
+        names = rows["video"].take(pa.array(starts)).to_pylist()
+        for name, start, stop, split in zip(names, starts.tolist(), stops.tolist(), splits.tolist(), strict=True):
+            cuts = [*range(start, stop, block_rows), stop]
+            blocks += _named(database.name, split, name, cuts)
+        return blocks
+    for split in np.unique(splits).tolist():
+        of_split = np.flatnonzero(splits == split)
+        first, last = int(starts[of_split[0]]), int(stops[of_split[-1]])
+        ends = stops[of_split]
+        cuts = [first]
+        while cuts[-1] < last:
+            # the last photo that ends within the block, at least one
+            fitting = np.searchsorted(ends, cuts[-1] + block_rows, side="right")
+            one = np.searchsorted(ends, cuts[-1], side="right") + 1
+            cuts.append(int(ends[max(fitting, one) - 1]))
+        blocks += _named(database.name, split, database.name, cuts)
+    return blocks
+
+
+def _named(database: str, split: int, name: str, cuts: list[int]) -> list[PlannedBlock]:
+    folder = "+".join(s.name.lower() for s in Split if s != Split.NONE and split >> int(s) & 1)
+    file = quote(name, safe=" ()[],;=@!~")
+    return [
+        PlannedBlock(f"{database}/{folder}/{file}-{number:05d}.arrow", start, stop)
+        for number, (start, stop) in enumerate(pairwise(cuts))
+    ]
+
+
+def _hashed(source: Source, rows: pa.Table, blocks: list[PlannedBlock], config: PrepareConfig) -> list[PlannedBlock]:
+    """`blocks` with their hashes. Sizes of the image files are in them, absolute paths are not."""
+    settings = [CODE_VERSION, EXPRESSIONS, TASKS, source.database.name, source.database.crop, config.image_size]
+    settings += [config.encoding, config.jpeg_quality if config.encoding == "jpeg" else None]
+    columns = ["video", "frame", "geometry", *(field.name for field in label_fields())]
+
+    root = str(source.root)
+
+    def hashed(block: PlannedBlock) -> PlannedBlock:
+        part = rows.slice(block.start, block.stop - block.start)
+        images = part["image"].to_pylist()
+        sizes = pa.array([_file_size(root, image) for image in images], pa.int64())
+        table = part.select(columns).append_column("image", portable(part["image"])).append_column("bytes", sizes)
+        digest = hashlib.sha256(json.dumps([*settings, block.path]).encode())
+        digest.update(_bytes(table))
+        return PlannedBlock(block.path, block.start, block.stop, digest.hexdigest())
+
+    with ThreadPoolExecutor(NUM_THREADS) as threads:
+        return list(threads.map(hashed, blocks))
+
+
+def portable(paths: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Image paths without what differs from machine to machine: of an absolute path, its last two parts."""
+    return pc.replace_substring_regex(paths, LAST_TWO_PARTS, r"\1")
+
+
+def _file_size(root: str, image: str) -> int:
+    try:
+        return os.stat(os.path.join(root, image)).st_size  # noqa: PTH116, PTH118 (pathlib is slow over millions)
+    except OSError:
+        return -1
+
+
+def _bytes(table: pa.Table) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(compact(table))
+    return sink.getvalue()

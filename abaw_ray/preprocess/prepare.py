@@ -1,0 +1,176 @@
+"""Databases -> store: plan, make the blocks that are not there yet, then index, training sets and manifest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from abaw_ray.blocks.files import TEMPORARY, sha256_of
+from abaw_ray.blocks.index import read_index, write_index
+from abaw_ray.blocks.manifest import BlockEntry, Manifest, begin_store, claim_store
+from abaw_ray.blocks.schema import BLOCKS, INDEX
+from abaw_ray.blocks.writer import BlockResult, read_block, with_sha256
+from abaw_ray.config import PrepareConfig, Recipe
+from abaw_ray.databases.base import Problems
+from abaw_ray.databases.reading import read_database
+from abaw_ray.errors import ConfigurationError, MissingInputError
+from abaw_ray.preprocess.contents import MadeDatabase, database_entry, index_part, source_paths, write_sets
+from abaw_ray.preprocess.dataflow import BlockTask, write_blocks
+from abaw_ray.preprocess.faces import FaceSettings
+from abaw_ray.preprocess.plan import DatabasePlan, Source, plan_database
+from abaw_ray.preprocess.sets import training_sets
+from abaw_ray.ray_session import ray_session
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+
+
+def prepare(
+    recipe: Recipe,
+    store: Path,
+    databases: Mapping[str, Mapping[str, Any]],
+    num_cpus: int | None = None,
+    progress: Progress | None = None,
+) -> Manifest:
+    """Reads databases and writes a store; what is finished in it is not made again.
+
+    The same input and settings give the same bytes, on any number of CPUs and wherever the databases lie.
+
+    Args:
+        recipe: its `prepare` section and seed; the databases in it are not looked at.
+        store: a folder that is new, empty or a store. Blocks of a store that are no longer wanted are removed.
+        databases: name -> `root` and the options of the adapter.
+        num_cpus: CPUs of a local Ray cluster; None: all.
+        progress: called with images done and images in all, also from another thread.
+
+    Returns:
+        What the store holds, and how many blocks were written and skipped.
+
+    Raises:
+        ConfigurationError: the folder holds something else, or a database or an option is not known.
+        MissingInputError, DatabaseFormatError: a database is not there, or not as expected.
+        StoreError: the folder holds a store of another version.
+    """
+    if not databases:
+        raise ConfigurationError("no database given")
+    claim_store(store.expanduser())  # before label files are read, which can take minutes
+    sources = []
+    for name, settings in databases.items():
+        if "root" not in settings:
+            raise ConfigurationError(f"database {name}: no root")
+        root = Path(settings["root"]).expanduser().absolute()
+        options = {key: value for key, value in settings.items() if key != "root"}
+        database, checked, table = read_database(name, root, options)
+        sources.append(Source(database, root, checked, table))
+    return prepare_sources(recipe.prepare, recipe.seed, store, sources, num_cpus, progress)
+
+
+def prepare_sources(
+    config: PrepareConfig,
+    seed: int,
+    store: Path,
+    sources: Sequence[Source],
+    num_cpus: int | None = None,
+    progress: Progress | None = None,
+) -> Manifest:
+    """As `prepare`, of databases that were read; they are stored in the order of their names."""
+    store = store.expanduser().absolute()
+    recorded = claim_store(store)
+    plans = [plan_database(source, config) for source in sorted(sources, key=lambda s: s.database.name)]
+    begin_store(store)
+    made, num_written = _make_blocks(store, plans, config, recorded, num_cpus, progress)
+    blocks = [block for part in made for block in part.blocks]
+    if sum(block.num_rows for block in blocks) == 0:
+        raise MissingInputError(f"no image could be read; {_summary(made)}")
+    _remove_others(store, {block.path for block in blocks})
+    write_index(store / INDEX, [index_part(part) for part in made])
+    index = read_index(store / INDEX)
+    members = [(plan.source.database.name, plan.source.database.sets(plan.source.options)) for plan in plans]
+    manifest = Manifest(
+        seed=seed,
+        prepare=config.model_dump(mode="json", exclude={"databases"}),
+        image_size=config.image_size,
+        encoding=config.encoding,
+        num_images=len(index),
+        databases=[database_entry(part, code, index) for code, part in enumerate(made)],
+        sets=write_sets(store, training_sets(index, members)),
+        index_sha256=sha256_of(store / INDEX),
+        blocks=[block.entry() for block in blocks],
+        sources={plan.source.database.name: source_paths(plan.source) for plan in plans},
+        num_blocks_written=num_written,
+        num_blocks_skipped=len(blocks) - num_written,
+    )
+    manifest = manifest.model_copy(update={"content_hash": manifest.hash()})
+    manifest.save(store)
+    return manifest
+
+
+def _make_blocks(
+    store: Path,
+    plans: Sequence[DatabasePlan],
+    config: PrepareConfig,
+    recorded: Mapping[str, BlockEntry],
+    num_cpus: int | None,
+    progress: Progress | None,
+) -> tuple[list[MadeDatabase], int]:
+    """All planned blocks, and how many of them had to be written."""
+    folder = store / BLOCKS
+    made: dict[str, BlockResult] = {}
+    tasks, tables = [], []
+    for plan in plans:
+        for planned in plan.blocks:
+            block = read_block(folder, planned.path)
+            if block is not None and block.metadata.plan_hash == planned.hash:
+                made[planned.path] = with_sha256(folder, block, recorded.get(planned.path))
+            else:
+                rows = plan.rows.slice(planned.start, planned.stop - planned.start)
+                root, crop = plan.source.root, plan.source.database.crop
+                tasks.append(BlockTask(planned.path, planned.hash, rows.num_rows, root, crop))
+                tables.append(rows)
+    num_written = len(tasks)
+    total = sum(plan.rows.num_rows for plan in plans)
+    num_finished = total - sum(task.num_rows for task in tasks)
+
+    def done(num_rows: int) -> None:
+        if progress is not None:
+            progress(num_finished + num_rows, total)
+
+    done(0)
+    if tasks:
+        settings = FaceSettings(config.image_size, config.encoding, config.jpeg_quality)
+        with ray_session(num_cpus):
+            written = write_blocks(folder, tasks, tables, settings, done if progress is not None else None)
+        made |= {block.path: block for block in written}
+    databases: list[MadeDatabase] = []
+    for plan in plans:
+        first_block = sum(len(part.blocks) for part in databases)
+        databases.append(MadeDatabase(plan, [made[planned.path] for planned in plan.blocks], first_block))
+    return databases, num_written
+
+
+def _remove_others(store: Path, wanted: set[str]) -> None:
+    """Removes block files that are not planned, and what an interrupted run left; nothing but our own."""
+    folder = store / BLOCKS
+    for path in sorted(folder.rglob("*"), reverse=True):  # files before the folders that they are in
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink() or name in wanted:
+            continue
+        if path.is_dir():
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif path.name.startswith(TEMPORARY) or read_block(folder, name) is not None:
+            path.unlink()
+        else:
+            logger.warning("%s is not a block of this store; left where it is", path)
+
+
+def _summary(made: Sequence[MadeDatabase]) -> str:
+    problems = Problems()
+    for part in made:
+        problems.merge(part.problems())
+    return "; ".join(
+        f"{reason} {count} ({', '.join(problems.examples[reason][:1])})" for reason, count in problems.counts.items()
+    )

@@ -1,0 +1,76 @@
+"""Training sets: which rows of the store take part, after down-sampling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from abaw_ray.blocks.index import Index
+from abaw_ray.databases.base import SetMember
+from abaw_ray.errors import ConfigurationError
+from abaw_ray.labels import EXPRESSIONS, TASKS, Split
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """A training set: the tasks it is made for and its rows (n,) int64 of the index, by database."""
+
+    name: str
+    tasks: tuple[str, ...]
+    rows: dict[str, np.ndarray]
+
+
+def thin(classes: np.ndarray, every_by_class: Mapping[str, int], every: int) -> np.ndarray:
+    """Positions that stay after down-sampling by position (Vu et al. 2021; `SetMember` has the rule).
+
+    Args:
+        classes: (n,) expression class of each row.
+        every_by_class: one pass a class: its rows go unless their position, counted anew in every pass over the rows
+            of all classes that are left, is a multiple of the number.
+        every: after that, rows go unless their position is a multiple of it.
+
+    Returns:
+        Ascending positions (kept,) int64.
+    """
+    kept = np.arange(len(classes))
+    for name, step in every_by_class.items():
+        of_class = classes[kept] == EXPRESSIONS.index(name)
+        kept = kept[~of_class | (np.arange(len(kept)) % step == 0)]
+    return kept[::every]
+
+
+def training_sets(index: Index, databases: Sequence[tuple[str, Sequence[SetMember]]]) -> list[TrainingSet]:
+    """The training sets that the databases' members make up, sorted by name.
+
+    Only train labels count, and labels shared by another task do too if they are train labels; validation labels are
+    never touched.
+
+    Args:
+        index: of the store.
+        databases: name and members of the databases 0, 1, ... of the index.
+
+    Raises:
+        ConfigurationError: two databases give a set of one name different tasks.
+    """
+    tasks: dict[str, tuple[str, ...]] = {}
+    rows: dict[str, dict[str, np.ndarray]] = {}
+    for code, (database, members) in enumerate(databases):
+        for member in members:
+            ordered = tuple(task for task in TASKS if task in member.tasks)
+            known = tasks.setdefault(member.set, ordered)
+            if known != ordered:
+                raise ConfigurationError(
+                    f"training set {member.set}: {database} makes it for {', '.join(ordered)},"
+                    f" another database for {', '.join(known)}"
+                )
+            rows.setdefault(member.set, {})[database] = _member_rows(index, code, member)
+    return [TrainingSet(name, tasks[name], rows[name]) for name in sorted(rows)]
+
+
+def _member_rows(index: Index, code: int, member: SetMember) -> np.ndarray:
+    assert "expression" in member.tasks or not member.every_by_class, "rows without a class cannot be thinned by class"
+    train = [index.splits[task] == Split.TRAIN for task in member.tasks]
+    rows = np.flatnonzero(np.logical_and.reduce([index.database == code, *train]))
+    return rows[thin(index.labels["expression"][rows].argmax(1), member.every_by_class, member.every)]

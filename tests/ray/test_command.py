@@ -1,0 +1,93 @@
+"""The command, as a user types it: every stage, its JSON, its exit status."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from abaw_ray.config import Recipe, dump_recipe
+
+TIMEOUT = 300
+
+
+def command(*arguments: str | Path, status: int = 0) -> subprocess.CompletedProcess[str]:
+    """Runs `python -m abaw_ray`, checks its exit status."""
+    line = [sys.executable, "-m", "abaw_ray", *map(str, arguments)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert done.returncode == status, done.stderr
+    return done
+
+
+def results(*arguments: str | Path) -> dict[str, Any]:
+    """The one JSON object that a command prints on stdout."""
+    return json.loads(command(*arguments, "--json").stdout)
+
+
+@pytest.fixture(scope="module")
+def recipe_file(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "small.yaml"
+    path.write_text(dump_recipe(recipe))
+    return path
+
+
+def test_train_distill_evaluate_with_two_workers(store, recipe_file, tmp_path):
+    common = ["--store", store, "--recipe", recipe_file, "--workers", "2"]
+    teacher = results("train", *common, "--out", tmp_path / "teacher")
+    assert (teacher["role"], teacher["num_epochs"], teacher["num_steps"]) == ("teacher", 2, 8)
+    student = results("distill", *common, "--teacher", tmp_path / "teacher", "--out", tmp_path / "student")
+    assert (student["role"], student["teacher"]) == ("student", str(tmp_path / "teacher"))
+    for name in ("teacher", "student"):
+        assert list((tmp_path / name / "tensorboard").glob("events*"))
+        lines = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+        assert [json.loads(line)["epoch"] for line in lines] == [0, 1]
+    out = tmp_path / "results"
+    scores = results("evaluate", tmp_path / "student", "--store", store, "--out", out)
+    assert scores["scores"]["all"]["criterion"] == pytest.approx(student["best_criterion"], abs=1e-4)
+    assert json.loads((out / "scores.json").read_text()) == scores
+    assert pq.read_table(out / "predictions.parquet").num_rows == scores["num_frames"]
+    for figure in ("confusion.png", "valence_arousal.png"):
+        assert (out / figure).read_bytes().startswith(b"\x89PNG")
+    again = command("train", *common, "--out", tmp_path / "teacher", status=2)
+    assert "finished run" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["inspect", "nodatabase", "."], "unknown database 'nodatabase'"),
+        (["inspect", "expw", "no-such-folder"], "no-such-folder"),
+        (["prepare", "out", "--database", "expw"], "NAME=ROOT"),
+        (["prepare", "out"], "--database"),
+        (["train", "--store", "no-such-store", "--out", "run"], "no-such-store"),
+        (["train", "--store", "s", "--out", "r", "--set", "train.epoch=1"], "train.epoch"),
+        (["evaluate", "no-such-run", "--store", "s", "--out", "o"], "no-such-run"),
+        (["train", "--store", "s"], "--out"),
+    ],
+)
+def test_wrong_use_ends_with_status_2_and_a_message(arguments, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = command(*arguments, status=2)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_wrong_format_names_file_line_and_what_was_expected(databases, tmp_path):
+    folder = tmp_path / "expw"
+    (folder / "image").mkdir(parents=True)
+    lines = (databases / "expw" / "label.lst").read_text().splitlines()
+    (folder / "label.lst").write_text("\n".join([lines[0], "photo.jpg 0 1 2 3"]) + "\n")
+    done = command("inspect", "expw", folder, status=2)
+    assert "label.lst:2: found" in done.stderr
+    assert "expected" in done.stderr
+
+
+@pytest.mark.parametrize("verb", ["generate", "inspect", "prepare", "train", "distill", "evaluate", "demo"])
+def test_help_has_an_example(verb):
+    assert f"abaw-ray {verb}" in command(verb, "--help").stdout

@@ -1,0 +1,391 @@
+"""A store written and read back: images, index, sets, damage and incompleteness."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from abaw_ray.blocks import images as block_images
+from abaw_ray.blocks.files import atomic_path, sha256_of, write_table
+from abaw_ray.blocks.index import IndexPart, write_index, write_rows
+from abaw_ray.blocks.manifest import DatabaseEntry, Manifest, Problem, SetEntry, begin_store, claim_store
+from abaw_ray.blocks.reader import Store, set_path
+from abaw_ray.blocks.schema import BLOCKS, INDEX, MANIFEST, label_fields
+from abaw_ray.blocks.writer import BlockMetadata, read_block, write_block
+from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError
+from abaw_ray.labels import Split
+
+SIZE = 16
+BLOCK_ROWS = (7, 1, 12, 5)  # of the blocks; the first two are database a's
+
+
+@dataclass(frozen=True)
+class Made:
+    """A store, and the images and splits that were put in."""
+
+    path: Path
+    images: np.ndarray
+    expression_splits: np.ndarray
+    va_splits: np.ndarray
+
+
+def smooth_images(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Random images (count, SIZE, SIZE, 3) that survive JPEG."""
+    small = rng.integers(30, 220, (count, 2, 2, 3), dtype=np.uint8)
+    return np.stack([cv2.resize(s, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR) for s in small])
+
+
+def label_columns(rng: np.random.Generator, count: int) -> dict[str, pa.Array]:
+    expression = np.eye(7, dtype=np.float32)[rng.integers(0, 7, count)].reshape(-1)
+    va = rng.uniform(-1, 1, 2 * count).astype(np.float32)
+    columns = (
+        pa.FixedSizeListArray.from_arrays(pa.array(expression), 7),
+        pa.array(rng.integers(0, 4, count), pa.int8()),
+        pa.FixedSizeListArray.from_arrays(pa.array(va), 2),
+        pa.array(rng.integers(0, 4, count), pa.int8()),
+    )
+    return {field.name: column for field, column in zip(label_fields(), columns, strict=True)}
+
+
+def make_store(path: Path, encoding: str = "raw") -> Made:
+    """A store of two databases and three sets."""
+    rng = np.random.default_rng(0)
+    pictures = smooth_images(sum(BLOCK_ROWS), rng)
+    tables, blocks = [], []
+    for number, count in enumerate(BLOCK_ROWS):
+        start = sum(BLOCK_ROWS[:number])
+        own = pictures[start : start + count]
+        if encoding == "raw":
+            column = pa.FixedSizeListArray.from_arrays(pa.array(own.reshape(-1)), SIZE * SIZE * 3)
+        else:
+            column = pa.array([encode(image) for image in own], pa.large_binary())
+        columns = {"video": pa.array([f"video {number}"] * count), "frame": pa.array(range(count), pa.int32())}
+        table = pa.table(columns | label_columns(rng, count))
+        metadata = BlockMetadata(f"plan {number}", [], {})
+        name = f"{'a' if number < 2 else 'b'}/train/video-{number:05d}.arrow"
+        faces = table.append_column("image", column)
+        blocks.append(write_block(path / BLOCKS, name, faces, metadata, SIZE, encoding).entry())
+        tables.append(table)
+    parts = []
+    for numbers in ((0, 1), (2, 3)):
+        block = np.concatenate([np.full(BLOCK_ROWS[n], n) for n in numbers])
+        row = np.concatenate([np.arange(BLOCK_ROWS[n]) for n in numbers])
+        parts.append(IndexPart(pa.concat_tables([tables[n] for n in numbers]), block, row))
+    write_index(path / INDEX, parts)
+    sets = []
+    for name, tasks, rows in (
+        ("expr_va", ("expression", "valence_arousal"), [3]),
+        ("mixed_va", ("valence_arousal",), [0, 1, 20]),
+        ("mixed_expr", ("expression",), [4, 5, 6, 24]),
+    ):
+        write_rows(set_path(path, name), np.array(rows))
+        sets.append(SetEntry(name=name, tasks=tasks, num_rows={}, sha256=sha256_of(set_path(path, name))))
+    manifest = Manifest(
+        seed=0,
+        prepare={},
+        image_size=SIZE,
+        encoding=encoding,
+        num_images=len(pictures),
+        databases=[database_entry("a"), database_entry("b")],
+        sets=sets,
+        index_sha256=sha256_of(path / INDEX),
+        blocks=blocks,
+        sources={"a": {"root": str(path)}},
+    )
+    manifest.model_copy(update={"content_hash": manifest.hash()}).save(path)
+    all_rows = pa.concat_tables(tables)
+    return Made(path, pictures, all_rows["expression_split"].to_numpy(), all_rows["valence_arousal_split"].to_numpy())
+
+
+def encode(image: np.ndarray) -> bytes:
+    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+
+
+def database_entry(name: str, example: str = "/here/label.csv:3", count: int = 2) -> DatabaseEntry:
+    return DatabaseEntry(
+        name=name,
+        title="Generated",
+        crop="whole",
+        sequential=True,
+        options={},
+        num_images=4,
+        num_videos=1,
+        num_leaking_videos=0,
+        labels={"expression": {"train": 4}},
+        expressions={},
+        problems={"missing_image": Problem(count=count, examples=[example])},
+    )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return make_store(tmp_path_factory.mktemp("store"))
+
+
+@pytest.fixture
+def own(made: Made, tmp_path: Path) -> Path:
+    """A copy that a test may spoil."""
+    return Path(shutil.copytree(made.path, tmp_path / "copy"))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.integers(0, sum(BLOCK_ROWS) - 1), max_size=60))
+def test_raw_images_in_any_order_with_repeats(made: Made, rows: list[int]) -> None:
+    chosen = np.array(rows, np.int64)
+    assert np.array_equal(Store(made.path).images(chosen), made.images[chosen])
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_long_runs_are_read_in_parts(made: Made, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(block_images, "MAX_BUFFERS", most)
+    for rows in (np.arange(25), np.arange(25)[::-1], np.tile([8, 10, 9], 5)):
+        assert np.array_equal(Store(made.path).images(rows), made.images[rows])
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_jpeg_images(tmp_path: Path, seed: int) -> None:
+    made = make_store(tmp_path, "jpeg")
+    rows = np.random.default_rng(seed).integers(0, len(made.images), 60)
+    found = Store(tmp_path).images(rows)
+    exact = [
+        cv2.cvtColor(cv2.imdecode(np.frombuffer(encode(i), np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        for i in made.images[rows]
+    ]
+    assert np.array_equal(found, exact)
+    assert np.abs(found.astype(int) - made.images[rows].astype(int)).mean() < 6
+
+
+def open_blocks(store: Path) -> int:
+    """Files of the store that this process has open, and memory maps of them."""
+    links = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    maps = Path("/proc/self/maps").read_text()
+    return sum(str(store / BLOCKS) in link for link in links) + maps.count(str(store / BLOCKS))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files in /proc")
+def test_open_files_are_bounded_and_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(block_images, "MAX_OPEN_FILES", 2)
+    made = make_store(tmp_path)
+    store = Store(tmp_path)
+    for rows in (np.arange(25), np.arange(25)[::-1], np.array([24, 0, 24, 0])):
+        assert np.array_equal(store.images(rows), made.images[rows])
+        assert open_blocks(tmp_path) == 2
+    del store
+    assert open_blocks(tmp_path) == 0
+
+
+def test_two_threads_read_at_once(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(block_images, "MAX_OPEN_FILES", 1)  # every read closes the file of the other thread
+    store = Store(made.path)
+    wrong: list[object] = []
+
+    def read(seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        try:
+            for _ in range(200):
+                rows = rng.integers(0, len(made.images), 10)
+                if not np.array_equal(store.images(rows), made.images[rows]):
+                    wrong.append(rows)
+        except Exception as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=read, args=(seed,)) for seed in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_index_is_mapped_not_copied(made: Made) -> None:
+    store = Store(made.path)
+    index = store.index
+    views = [index.database, index.frame, index.block, index.row, *index.labels.values(), *index.splits.values()]
+    views += [s.rows for s in store.sets.values()]
+    assert not any(view.flags.owndata or view.flags.writeable for view in views)
+    assert len(index) == sum(BLOCK_ROWS)
+    assert index.labels["expression"].shape == (25, 7)
+    assert index.labels["valence_arousal"].dtype == np.float32
+    assert index.database.tolist() == [0] * 8 + [1] * 17
+    assert index.video(np.array([24, 0, 7])) == ["video 3", "video 0", "video 1"]
+    assert index.frame[7:10].tolist() == [0, 0, 1]
+
+
+def test_rows_by_split(made: Made) -> None:
+    store = Store(made.path)
+    train = store.rows_with("expression", Split.TRAIN)
+    assert train.tolist() == np.flatnonzero(made.expression_splits == 1).tolist()
+    either = (made.expression_splits == 2) | (made.va_splits == 2)
+    assert store.validation_rows().tolist() == np.flatnonzero(either).tolist()
+    assert train.dtype == store.validation_rows().dtype == np.int64
+
+
+def test_sets_come_in_the_order_of_the_paper(made: Made) -> None:
+    store = Store(made.path)
+    assert list(store.sets) == ["mixed_expr", "mixed_va", "expr_va"]
+    assert store.sets["mixed_expr"].tasks == ("expression",)
+    assert store.sets["mixed_expr"].rows.tolist() == [4, 5, 6, 24]
+    assert store.databases == ["a", "b"]
+    assert store.image_size == SIZE
+
+
+def flip_byte(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["blocks/b/train/video-00002.arrow", "index.arrow", "sets/mixed_va.arrow"])
+def test_verify_names_the_damaged_file(own: Path, name: str) -> None:
+    Store(own).verify()
+    flip_byte(own / name, (own / name).stat().st_size // 2)
+    with pytest.raises(StoreError, match=name):
+        Store(own).verify()
+
+
+def test_verify_finds_a_changed_manifest(own: Path) -> None:
+    path = own / MANIFEST
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(StoreError, match="content hash"):
+        Store(own).verify()
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def replace_by_other(path: Path) -> None:
+    shutil.copy(path.with_name("video-00003.arrow"), path)
+
+
+@pytest.mark.parametrize("spoil", [truncate, replace_by_other])
+def test_reading_a_block_that_is_not_whole(own: Path, spoil: Callable[[Path], None]) -> None:
+    spoil(own / BLOCKS / "b/train/video-00002.arrow")
+    store = Store(own)
+    with pytest.raises(StoreError, match=r"video-00002\.arrow"):
+        store.images(np.arange(25))
+
+
+def test_a_block_that_shrinks_while_it_is_read(own: Path) -> None:
+    store = Store(own)
+    store.images(np.arange(25))
+    os.truncate(own / BLOCKS / "b/train/video-00002.arrow", 2000)
+    with pytest.raises(StoreError, match=r"found \d+ bytes"):
+        store.images(np.arange(25))
+
+
+@pytest.mark.parametrize("name", ["blocks/a/train/video-00001.arrow", "index.arrow", "sets/expr_va.arrow"])
+def test_a_store_without_a_file_is_refused(own: Path, name: str) -> None:
+    (own / name).unlink()
+    with pytest.raises(StoreError, match=name):
+        Store(own)
+
+
+def test_folders_that_are_no_store(own: Path, tmp_path: Path) -> None:
+    with pytest.raises(MissingInputError, match="abaw-ray prepare"):
+        Store(tmp_path / "none")
+    (tmp_path / "other").mkdir()
+    with pytest.raises(StoreError, match="not a store"):
+        Store(tmp_path / "other")
+    begin_store(own)
+    with pytest.raises(StoreError, match="unfinished"):
+        Store(own)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [('"version": 1', '"version": 2', "version"), ('"Neutral"', '"Calm"', "Calm"), ("{", "", "not a manifest")],
+)
+def test_a_manifest_of_another_version(own: Path, before: str, after: str, message: str) -> None:
+    path = own / MANIFEST
+    path.write_text(path.read_text().replace(before, after, 1))
+    with pytest.raises(StoreError, match=message):
+        Store(own)
+
+
+def test_only_a_store_or_an_empty_folder_is_written_to(own: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    assert claim_store(tmp_path / "photos") == {}
+    (tmp_path / "photos" / "a.jpg").touch()
+    with pytest.raises(ConfigurationError, match="not empty and not a store"):
+        claim_store(tmp_path / "photos")
+    with pytest.raises(ConfigurationError, match="not a folder"):
+        claim_store(tmp_path / "photos" / "a.jpg")
+    recorded = claim_store(own)
+    assert len(recorded) == len(BLOCK_ROWS)
+    begin_store(own)
+    begin_store(own)
+    assert claim_store(own) == recorded
+    begin_store(tmp_path / "new")
+    assert claim_store(tmp_path / "new") == {}
+
+
+def test_content_hash_leaves_out_what_differs_from_machine_to_machine(made: Made) -> None:
+    manifest = Manifest.load(made.path)
+    elsewhere = manifest.model_copy(
+        update={
+            "sources": {"a": {"root": "/elsewhere"}},
+            "databases": [database_entry("a", "/elsewhere/label.csv:3"), database_entry("b")],
+        }
+    )
+    assert elsewhere.hash() == manifest.content_hash
+    other = manifest.model_copy(update={"databases": [database_entry("a", count=3), database_entry("b")]})
+    assert other.hash() != manifest.content_hash
+
+
+def test_rows_without_an_image_are_left_out_of_a_block_and_remembered(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pictures = smooth_images(4, rng)
+    columns = {"video": pa.array(["v"] * 4), "frame": pa.array(range(4), pa.int32())} | label_columns(rng, 4)
+    columns["image"] = pa.FixedSizeListArray.from_arrays(pa.array(pictures.reshape(-1)), SIZE * SIZE * 3)
+    problems = {"missing_image": {"count": 2, "examples": ["x.jpg", "y.jpg"]}}
+    metadata = BlockMetadata("plan", [1, 2], problems)
+    written = write_block(tmp_path, "a.arrow", pa.table(columns), metadata, SIZE, "raw")
+    found = read_block(tmp_path, "a.arrow")
+    assert found is not None
+    assert (found.num_rows, found.metadata) == (written.num_rows, written.metadata) == (2, metadata)
+    assert found.problems().to_dict() == problems
+    assert pa.ipc.open_file(tmp_path / "a.arrow").read_all()["frame"].to_pylist() == [0, 3]
+    assert read_block(tmp_path, "none.arrow") is None
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "a" / "file"
+
+    def write_half() -> None:
+        with atomic_path(target) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
+    assert list(target.parent.iterdir()) == []
+
+
+def test_the_same_rows_are_the_same_bytes_whatever_table_they_are_a_part_of(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    long = pa.table(
+        {"video": ["a", "b", "c", "d"], "frame": pa.array([7, 1, 2, 8], pa.int32())} | label_columns(rng, 4)
+    )
+    part = long.slice(1, 2)
+    write_table(tmp_path / "part.arrow", part)
+    write_table(tmp_path / "copy.arrow", pa.Table.from_pylist(part.to_pylist(), schema=part.schema))
+    assert (tmp_path / "part.arrow").read_bytes() == (tmp_path / "copy.arrow").read_bytes()
+
+
+def test_reading_needs_neither_ray_nor_torch() -> None:
+    code = "import sys, abaw_ray.blocks.reader; print({'ray', 'torch'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
