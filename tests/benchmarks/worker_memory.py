@@ -1,8 +1,8 @@
 """Peak memory of a training worker against the size of its store: run `python tests/benchmarks/worker_memory.py`.
 
-Two stores of synthetic pictures, one four times the other, are prepared; a worker, a process of its own, trains the same
-number of steps on each, several times in turn. Printed as JSON: peak resident megabytes of each run, and the ratio of
-the medians (large / small).
+Two stores of synthetic pictures, one four times the other, are prepared; a worker, a process of its own, trains the
+same number of steps on each, several times in turn. Printed as JSON: peak resident megabytes of each run, and the ratio
+of the medians (large / small).
 """
 
 from __future__ import annotations

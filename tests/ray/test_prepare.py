@@ -244,6 +244,18 @@ def test_deleted_and_changed_blocks_are_made_again(prepared: Prepared, tmp_path:
     assert seen[-1] == (60, 60)
 
 
+def test_blocks_of_changed_pictures_are_made_again(prepared: Prepared, tmp_path: Path) -> None:
+    store = prepared.copy(tmp_path)
+    source = clips(tmp_path / "changed")
+    write_picture(tmp_path / "changed/clips/t3/0.png", np.full((SIZE, SIZE, 3), 77, np.uint8))
+    manifest = prepare_sources(CONFIG, 0, store, [source])
+    assert (manifest.num_blocks_written, manifest.num_blocks_skipped) == (1, 5)
+    changed = Store(store)
+    (row,) = [r for r in changed.rows_with("expression", VALIDATION).tolist() if changed.index.frame[r] == 0]
+    assert (changed.images(np.array([row])) == 77).all()
+    changed.verify()
+
+
 def test_damage_to_a_finished_block_stays_visible(prepared: Prepared, tmp_path: Path) -> None:
     store = prepared.copy(tmp_path)
     path = store / BLOCKS / "clips/train/t1-00000.arrow"
