@@ -215,14 +215,12 @@ def _train(
     fresh: bool,
     as_json: bool,
 ) -> None:
-    from abaw_ray.ray_session import ray_session
     from abaw_ray.training.loop import Job
     from abaw_ray.training.trainer import Resources, fit
 
     output = Output()
     job = Job(recipe, str(store.resolve()), str(out.resolve()), str(teacher.resolve()) if teacher else None)
-    with ray_session():
-        values = fit(job, Resources(*resources), fresh)
+    values = fit(job, Resources(*resources), fresh)
     text = (
         f"{values['role']} in {out}: best epoch {values['best_epoch'] + 1} of {values['num_epochs']},"
         f" criterion {values['best_criterion']:.4f}\n"

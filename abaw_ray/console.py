@@ -56,7 +56,8 @@ class Output:
         if as_json:
             self._stdout.write(json.dumps(values, indent=2) + "\n")
         else:
-            Console(file=self._stdout, width=None if self._stdout.isatty() else 160).print(text, highlight=False)
+            console = Console(file=self._stdout, width=None if self._stdout.isatty() else 160)
+            console.print(text, highlight=False, markup=False, soft_wrap=isinstance(text, str))
         self._stdout.flush()
 
 

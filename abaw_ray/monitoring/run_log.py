@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch.utils.tensorboard import SummaryWriter
 from abaw_ray.blocks.reader import Store
 from abaw_ray.evaluation.figures import confusion_figure, samples_figure, scatter_figure
 from abaw_ray.evaluation.predictions import confusion_of, va_pairs
-from abaw_ray.labels import EXPRESSIONS
+from abaw_ray.labels import DIMENSIONS, EXPRESSIONS
 from abaw_ray.objectives.terms import StepLoss
 
 NUM_SAMPLES = 12
@@ -145,7 +146,14 @@ def _named(loss: StepLoss) -> dict[str, Tensor]:
 
 def _title(row: Mapping[str, Any]) -> str:
     """Predicted (true) labels of one prediction, in two short lines."""
-    true = EXPRESSIONS[row["expression"]] if row["expression"] >= 0 else "-"
-    predicted = EXPRESSIONS[row["predicted_expression"]] if row["predicted_expression"] >= 0 else "-"
-    va = "V {:+.2f} A {:+.2f}".format(row["predicted_valence"], row["predicted_arousal"])
-    return f"{predicted} ({true})\n{va} ({row['valence']:+.2f} {row['arousal']:+.2f})"
+    classes = [_class_name(row[key]) for key in ("predicted_expression", "expression")]
+    values = [_number(row[f"{prefix}{name}"]) for prefix in ("predicted_", "") for name in DIMENSIONS]
+    return "{} ({})\nV {} A {} ({} {})".format(*classes, *values)
+
+
+def _class_name(expression: int) -> str:
+    return EXPRESSIONS[expression] if expression >= 0 else "-"
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:+.2f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,9 @@ from ray.train.torch import TorchTrainer, get_device
 from ray.util.queue import Queue
 
 from abaw_ray.config import dump_recipe, parse_recipe
-from abaw_ray.errors import ConfigurationError
+from abaw_ray.errors import ConfigurationError, UserError
 from abaw_ray.monitoring.run_log import flatten
+from abaw_ray.ray_session import ray_session
 from abaw_ray.training import checkpoint
 from abaw_ray.training.loop import EpochResult, Job, check, train
 from abaw_ray.training.progress import ProgressBar
@@ -58,13 +60,14 @@ def fit(job: Job, resources: Resources, fresh: bool = False) -> dict[str, Any]:
         The contents of `run.json`: role, best and last checkpoint (folders in the run's folder), criterion, scores.
 
     Raises:
-        ConfigurationError: the folder holds a finished run, another run or something else, or the job cannot run.
+        ConfigurationError: the folder holds a finished run, another run or something else, the job cannot run, or
+            this machine has too few CPUs or GPUs.
     """
     check(job, resources.num_workers)
     run = Path(job.run)
     _claim(run, job, fresh)
-    use_gpu = resources.use_gpu if resources.use_gpu is not None else ray.cluster_resources().get("GPU", 0) > 0
-    with ProgressBar(job.recipe.train.epochs) as bar:
+    with ray_session(), ProgressBar(job.recipe.train.epochs) as bar:
+        per_worker = _per_worker(resources)
         trainer = TorchTrainer(
             _worker,  # type: ignore[arg-type]
             train_loop_config={
@@ -75,8 +78,8 @@ def fit(job: Job, resources: Resources, fresh: bool = False) -> dict[str, Any]:
             },
             scaling_config=ScalingConfig(
                 num_workers=resources.num_workers,
-                use_gpu=use_gpu,
-                resources_per_worker={"CPU": resources.cpus_per_worker} | ({"GPU": 1} if use_gpu else {}),
+                use_gpu="GPU" in per_worker,
+                resources_per_worker=per_worker,
             ),
             run_config=RunConfig(
                 name=run.name,
@@ -86,10 +89,39 @@ def fit(job: Job, resources: Resources, fresh: bool = False) -> dict[str, Any]:
                 ),
             ),
         )
-        result: Any = trainer.fit()
-        summary = result.return_value
+        summary = _run(trainer)
     assert summary is not None, "the first worker returns its summary"
     return _finish(run, job, summary)
+
+
+def _per_worker(resources: Resources) -> dict[str, float]:
+    """CPUs and GPUs of a worker. Ray waits for ever for what a cluster does not have, so that is said first."""
+    available = ray.cluster_resources()
+    use_gpu = resources.use_gpu if resources.use_gpu is not None else available.get("GPU", 0) > 0
+    per_worker: dict[str, float] = {"CPU": resources.cpus_per_worker}
+    if use_gpu:
+        per_worker["GPU"] = 1
+    for kind, number in per_worker.items():
+        wanted, found = number * resources.num_workers, available.get(kind, 0)
+        message = f"{resources.num_workers} workers need {wanted:g} {kind}s, Ray has {found:g}"
+        if wanted > found and os.environ.get("RAY_ADDRESS"):
+            logger.warning("%s: waiting for the cluster to grow", message)
+        elif wanted > found:
+            raise ConfigurationError(message)
+    return per_worker
+
+
+def _run(trainer: TorchTrainer) -> Any:
+    """What the first worker returns; an error that a user can mend comes out as itself."""
+    try:
+        result: Any = trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        for failure in getattr(error, "worker_failures", {}).values():
+            cause = getattr(failure, "_base_exc", failure)
+            if isinstance(cause, UserError):
+                raise cause from None
+        raise
+    return result.return_value
 
 
 def _worker(config: dict[str, Any]) -> dict[str, Any]:
