@@ -52,16 +52,19 @@ def main() -> None:
 @app.command(epilog="Example: abaw-ray generate data --seed 0 --size small")
 def generate(
     out: Annotated[Path, typer.Argument(help="Folder to write.")],
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Default: the recipe's.")] = None,
     size: Annotated[str, typer.Option(help="tiny, small or medium.")] = "small",
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Draw four synthetic databases in the native layouts of Aff-Wild2, ExpW, AFEW-VA and AffectNet."""
     from abaw_ray.generation import generate as generate_databases
 
     output = Output()
+    own_seed = load_recipe(recipe, overrides).seed if seed is None else seed
     with progress_bar("drawing faces") as progress:
-        counts = generate_databases(out, seed, size, progress=progress)
+        counts = generate_databases(out, own_seed, size, progress=progress)
     columns = ["num_images", "num_faces", "num_expression_labels", "num_va_labels", "num_missing_images"]
     rows = [[name, *(f"{values[c]:,}" for c in columns)] for name, values in counts.items()]
     titles = ["database", *(c.removeprefix("num_").replace("_", " ") for c in columns)]
@@ -149,17 +152,28 @@ def evaluate(
     store: StoreOption,
     out: OutOption,
     split: Annotated[str, typer.Option(help="train, validation or test labels.")] = "validation",
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score a run on a store; write figures, and predictions as Parquet."""
+    """Score a run on a store; write figures, and predictions as Parquet.
+
+    The run's own configuration is used; --recipe and --set change how it predicts, as train.evaluation_batch_size.
+    """
     from abaw_ray.evaluation.evaluate import evaluate as evaluate_run
     from abaw_ray.evaluation.evaluate import score_rows
 
     output = Output()
     if split.upper() not in {"TRAIN", "VALIDATION", "TEST"}:
         raise ConfigurationError(f"--split {split}: expected train, validation or test")
+
+    def change(trained: Recipe) -> Recipe:
+        changed = load_recipe(recipe, overrides, base=trained)
+        show_recipe(changed)
+        return changed
+
     with progress_bar("predicting") as progress:
-        result = evaluate_run(run, store, out, Split[split.upper()], progress)
+        result = evaluate_run(run, store, out, Split[split.upper()], change, progress)
     columns, rows = score_rows(result["scores"])
     output.result(result, table(f"{result['role']} {run}, {result['split']} of {store}", columns, rows), as_json)
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from abaw_ray.errors import ConfigurationError, MissingInputError
+from abaw_ray.labels import TASKS
 
 
 class Section(BaseModel):
@@ -76,6 +77,14 @@ class LossConfig(Section):
     task_weights: dict[str, float] = {}
     """Weight of each task's head; 1 where not named."""
 
+    @field_validator("task_weights")
+    @classmethod
+    def _known_tasks(cls, weights: dict[str, float]) -> dict[str, float]:
+        unknown = sorted(set(weights) - set(TASKS))
+        if unknown or any(weight < 0 for weight in weights.values()):
+            raise ValueError(f"expected weights >= 0 of {', '.join(TASKS)}")
+        return weights
+
 
 class SamplingConfig(Section):
     """Order of samples."""
@@ -127,14 +136,20 @@ class Recipe(Section):
     train: TrainConfig = TrainConfig()
 
 
-def load_recipe(source: str | None = None, overrides: list[str] | None = None) -> Recipe:
+def load_recipe(source: str | None = None, overrides: list[str] | None = None, base: Recipe | None = None) -> Recipe:
     """A recipe from a file, or from a name among the installed recipes, with `a.b=c` overrides.
+
+    Args:
+        source: file or name; None: nothing but `base`.
+        overrides: one value each, applied last.
+        base: what `source` and the overrides leave as it is; None: the defaults.
 
     Raises:
         MissingInputError: neither a file nor an installed recipe is called so.
         ConfigurationError: an unknown key, a wrong type or a value out of range; the message names the key.
     """
-    values = _read(source) if source else {}
+    values = base.model_dump(mode="json") if base is not None else {}
+    _merge(values, _read(source) if source else {})
     for override in overrides or []:
         _override(values, override)
     return parse_recipe(values, source or "the default recipe")
@@ -174,6 +189,15 @@ def _read(source: str) -> dict[str, Any]:
     if not isinstance(values or {}, dict):
         raise ConfigurationError(f"{path}: found {type(values).__name__}, expected a mapping of sections")
     return values or {}
+
+
+def _merge(values: dict[str, Any], changes: dict[str, Any]) -> None:
+    """Puts `changes` into `values`, section by section."""
+    for key, change in changes.items():
+        if isinstance(change, dict) and isinstance(values.get(key), dict):
+            _merge(values[key], change)
+        else:
+            values[key] = change
 
 
 def _override(values: dict[str, Any], override: str) -> None:

@@ -11,14 +11,15 @@ import numpy as np
 import torch
 
 from abaw_ray.blocks.reader import Store
+from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError, StoreError
 from abaw_ray.evaluation.figures import confusion_figure, save, scatter_figure
 from abaw_ray.evaluation.predict import predict_rows
 from abaw_ray.evaluation.predictions import confusion_of, score_predictions, va_pairs, write_predictions
 from abaw_ray.evaluation.scores import chance
 from abaw_ray.labels import Split
-from abaw_ray.training import checkpoint
-from abaw_ray.training.world import World
+from abaw_ray.models import checkpoint
+from abaw_ray.world import World
 
 
 def evaluate(
@@ -26,6 +27,7 @@ def evaluate(
     store_path: Path | str,
     out: Path,
     split: Split = Split.VALIDATION,
+    change: Callable[[Recipe], Recipe] = lambda recipe: recipe,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Evaluates the best checkpoint of a run on a store's split.
@@ -37,6 +39,7 @@ def evaluate(
         store_path: a store of the images' size the network was trained with.
         out: a folder, made if it is not there.
         split: which labels to score against.
+        change: applied to the checkpoint's recipe, whose zoom, batch size, precision and decoding predictions take.
         progress: called with rows done and rows in all.
 
     Returns:
@@ -57,7 +60,7 @@ def evaluate(
         raise StoreError(f"{store.path}: no {split.name.lower()} labels of {', '.join(trained.description.tasks)}")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = trained.network(device)
-    table = predict_rows(network, store, rows, trained.recipe, World(device=device), progress, split)
+    table = predict_rows(network, store, rows, change(trained.recipe), World(device=device), progress, split)
     result = {
         "checkpoint": str(trained.path),
         "role": trained.description.role,

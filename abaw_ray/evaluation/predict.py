@@ -15,7 +15,7 @@ from abaw_ray.evaluation.predictions import prediction_table
 from abaw_ray.labels import TASKS, Split
 from abaw_ray.models.cnn import MultiTaskCNN
 from abaw_ray.tasks import build_tasks
-from abaw_ray.training.world import World, autocast_dtype
+from abaw_ray.world import World, autocast_dtype
 
 
 def predict_rows(

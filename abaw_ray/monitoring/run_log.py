@@ -99,16 +99,22 @@ class RunLog:
         for name, value in clock.read().items():
             self._writer.add_scalar(f"speed/{name}", value, step)
 
-    def epoch(self, epoch: int, improved: bool, result: Mapping[str, Any], table: pa.Table, store: Store) -> None:
-        """An epoch's scores, and pictures of its predictions when it is the best so far."""
+    def epoch(self, result: Mapping[str, Any], table: pa.Table, store: Store) -> None:
+        """An epoch's scores, and pictures of its predictions when it is the best so far.
+
+        Args:
+            result: the fields of `training.loop.EpochResult`.
+            table: predictions for the store's validation rows.
+            store: where the rows' images are.
+        """
         if self._writer is None:
             return
         with self._lines.open("a") as lines:
             lines.write(json.dumps(dict(result)) + "\n")
         for name, value in flatten(result["scores"]).items():
-            self._writer.add_scalar(f"validation/{name}", value, epoch)
-        if improved:
-            self._pictures(epoch, table, store)
+            self._writer.add_scalar(f"validation/{name}", value, result["epoch"])
+        if result["improved"]:
+            self._pictures(result["epoch"], table, store)
         self._writer.flush()
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from abaw_ray.objectives.terms import SetLabels
 from abaw_ray.sampling.order import SampleOrder
 from abaw_ray.sampling.weights import set_weights
 from abaw_ray.training.prefetch import prefetch
-from abaw_ray.training.world import World
+from abaw_ray.world import World
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class SetBatch:
         """Augmented images (batch, 3, S, S) float32."""
         return random_views(self.images, self.uniforms, config).contiguous(memory_format=torch.channels_last)
 
-    def _map(self, f) -> SetBatch:  # type: ignore[no-untyped-def]
+    def _map(self, f: Callable[[Tensor], Tensor]) -> SetBatch:
         labels = {t: f(v) for t, v in self.labels.labels.items()}
         labelled = {t: f(v) for t, v in self.labels.labelled.items()}
         return SetBatch(f(self.images), f(self.uniforms), SetLabels(labels, labelled))

@@ -19,15 +19,15 @@ from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.predict import predict_rows
 from abaw_ray.evaluation.predictions import score_predictions
+from abaw_ray.models import checkpoint
 from abaw_ray.models.backbone import create_backbone
 from abaw_ray.models.cnn import MultiTaskCNN
 from abaw_ray.monitoring.run_log import RunLog
 from abaw_ray.tasks import build_tasks
-from abaw_ray.training import checkpoint
 from abaw_ray.training.data import TrainingData
 from abaw_ray.training.early_stopping import EarlyStopping
 from abaw_ray.training.step import Learner
-from abaw_ray.training.world import World
+from abaw_ray.world import World
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def train(
         improved = stopping.update(epoch, criterion)
         num_images = data.order.num_steps * recipe.sampling.batch_size * len(data.set_tasks)
         result = EpochResult(epoch, improved, criterion, scores, losses, num_images, seconds)
-        log.epoch(result.epoch, result.improved, asdict(result), table, store)
+        log.epoch(asdict(result), table, store)
         described = checkpoint.Description(
             role=role,
             epoch=epoch,

@@ -16,7 +16,7 @@ from abaw_ray.objectives.supervised import supervised_terms
 from abaw_ray.objectives.terms import Outputs, StepLoss, combine
 from abaw_ray.tasks.base import Task
 from abaw_ray.training.data import SetBatch
-from abaw_ray.training.world import World, autocast_dtype
+from abaw_ray.world import World, autocast_dtype
 
 
 class Learner:

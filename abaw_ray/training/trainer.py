@@ -19,12 +19,12 @@ from ray.util.queue import Queue
 
 from abaw_ray.config import dump_recipe, parse_recipe
 from abaw_ray.errors import ConfigurationError, UserError
+from abaw_ray.models import checkpoint
 from abaw_ray.monitoring.run_log import flatten
 from abaw_ray.ray_session import ray_session
-from abaw_ray.training import checkpoint
 from abaw_ray.training.loop import EpochResult, Job, check, train
 from abaw_ray.training.progress import ProgressBar
-from abaw_ray.training.world import World
+from abaw_ray.world import World
 
 logger = logging.getLogger(__name__)
 

@@ -58,7 +58,7 @@ def train_once(store: Path, num_steps: int) -> float:
 def worker(store: str, num_steps: int) -> None:
     """Trains in this process and prints its peak resident memory."""
     from abaw_ray.training.loop import Job, train
-    from abaw_ray.training.world import World
+    from abaw_ray.world import World
 
     with tempfile.TemporaryDirectory() as run:
         train(Job(recipe(num_steps), store, run), World(), lambda result, folder: None)

@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError, MissingInputError
-from abaw_ray.training import checkpoint
+from abaw_ray.models import checkpoint
 from abaw_ray.training.loop import EpochResult, Job, check, train
-from abaw_ray.training.world import World
+from abaw_ray.world import World
 
 
 def run(job: Job, keep: Path, world: World | None = None, resume: Path | None = None) -> list[EpochResult]:
