@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from abaw_ray.config import Recipe, load_recipe
+from abaw_ray.demo import DATABASES
 from abaw_ray.generation import generate
 from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.ray_session import ray_session
-
-DATABASES = ("affwild2", "expw", "afew_va", "affectnet")
 
 
 @pytest.fixture(scope="session")
