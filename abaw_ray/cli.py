@@ -193,7 +193,7 @@ def demo(
 
     output = Output()
     result = run_demo(out, size, seeds, _resolve(recipe, overrides), workers)
-    output.result(result.values, result.table(), as_json)
+    output.result(result.values, result.render(), as_json)
 
 
 def _resolve(recipe: str | None, overrides: list[str] | None) -> Recipe:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -51,8 +51,8 @@ class Output:
         os.dup2(2, 1)
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
-    def result(self, values: dict[str, Any], text: str | Table, as_json: bool) -> None:
-        """Prints the result once: as JSON, or as text or a table for people."""
+    def result(self, values: dict[str, Any], text: RenderableType, as_json: bool) -> None:
+        """Prints the result once: as JSON, or as text or tables for people."""
         if as_json:
             self._stdout.write(json.dumps(values, indent=2) + "\n")
         else:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from abaw_ray.config import Recipe
 from abaw_ray.console import ERRORS, progress_bar, table
@@ -18,7 +20,7 @@ from abaw_ray.generation import generate
 from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.ray_session import ray_session
 from abaw_ray.training.loop import Job
-from abaw_ray.training.trainer import Resources, fit
+from abaw_ray.training.trainer import Resources, finished, fit
 
 DATABASES = ("affwild2", "expw", "afew_va", "affectnet")
 STUDENT_SEED = 1000
@@ -39,6 +41,11 @@ class DemoResult:
 
     values: dict[str, Any]
 
+    def render(self) -> Group:
+        """The table, and the command to watch the runs with."""
+        command = f"tensorboard --logdir {self.values['runs']}"
+        return Group(self.table(), Text(f"TensorBoard: {command}", no_wrap=True, overflow="ignore"))
+
     def table(self) -> Table:
         """Teacher, student without distillation and student: mean (and standard deviation) over the seeds."""
         values = self.values
@@ -50,10 +57,7 @@ class DemoResult:
             rows.append([model, *map(_mean_and_spread, numbers), f"{seconds:.0f}"])
         seeds = f"mean ± standard deviation over {values['seeds']} seeds" if values["seeds"] > 1 else "one seed"
         title = f"Synthetic data ({values['size']}), validation of Aff-Wild2's layout, {seeds}"
-        result = table(title, ["model", *COLUMNS, "EXPR + CCC V + CCC A", "seconds"], rows)
-        result.caption = f"TensorBoard: tensorboard --logdir {values['runs']}"
-        result.caption_justify = "left"
-        return result
+        return table(title, ["model", *COLUMNS, "EXPR + CCC V + CCC A", "seconds"], rows)
 
 
 def run_demo(out: Path, size: str, seeds: int, recipe: Recipe, workers: int) -> DemoResult:
@@ -65,6 +69,9 @@ def run_demo(out: Path, size: str, seeds: int, recipe: Recipe, workers: int) -> 
         seeds: number of seeds; the data are the same for all.
         recipe: configuration of every run but its seed.
         workers: DDP workers.
+
+    Raises:
+        ConfigurationError: the folder holds runs of another configuration.
     """
     out = out.resolve()
     data, store = out / "data", out / "store"
@@ -107,11 +114,8 @@ def run_demo(out: Path, size: str, seeds: int, recipe: Recipe, workers: int) -> 
 
 def _train_and_evaluate(job: Job, workers: int, folder: Path) -> tuple[dict[str, Any], float]:
     """The run's evaluation and seconds of training; a run that is finished is not trained again."""
-    started = time.perf_counter()
-    if not (Path(job.run) / "run.json").is_file():
-        fit(job, Resources(workers))
-    took = time.perf_counter() - started
-    return evaluate(job.run, job.store, folder), took
+    run = finished(job) or fit(job, Resources(workers))
+    return evaluate(job.run, job.store, folder), run["seconds"]
 
 
 def _mean_and_spread(numbers: list[float]) -> str:

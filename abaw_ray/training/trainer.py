@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,8 @@ def fit(job: Job, resources: Resources, fresh: bool = False) -> dict[str, Any]:
         fresh: remove an earlier run from the run's folder first.
 
     Returns:
-        The contents of `run.json`: role, best and last checkpoint (folders in the run's folder), criterion, scores.
+        The contents of `run.json`: role, best and last checkpoint (folders in the run's folder), criterion, scores,
+        seconds from the start of the workers to their end.
 
     Raises:
         ConfigurationError: the folder holds a finished run, another run or something else, the job cannot run, or
@@ -89,9 +91,17 @@ def fit(job: Job, resources: Resources, fresh: bool = False) -> dict[str, Any]:
                 ),
             ),
         )
-        summary = _run(trainer)
-    assert summary is not None, "the first worker returns its summary"
+        started = time.perf_counter()
+        summary = _run(trainer) | {"seconds": time.perf_counter() - started}
     return _finish(run, job, summary)
+
+
+def finished(job: Job) -> dict[str, Any] | None:
+    """The contents of `run.json` if the run's folder holds this very job, finished."""
+    run = Path(job.run)
+    if not (run / checkpoint.RUN_FILE).is_file() or json.loads((run / JOB_FILE).read_text()) != _to_dict(job):
+        return None
+    return json.loads((run / checkpoint.RUN_FILE).read_text())
 
 
 def _per_worker(resources: Resources) -> dict[str, float]:
@@ -111,7 +121,7 @@ def _per_worker(resources: Resources) -> dict[str, float]:
     return per_worker
 
 
-def _run(trainer: TorchTrainer) -> Any:
+def _run(trainer: TorchTrainer) -> dict[str, Any]:
     """What the first worker returns; an error that a user can mend comes out as itself."""
     try:
         result: Any = trainer.fit()
