@@ -91,17 +91,14 @@ def train(
     data = TrainingData(store, recipe)
     learner = _learner(job, store, data, world)
     stopping = EarlyStopping(recipe.train.patience)
-    first_epoch = 0
+    epoch = 0
     if resume is not None:
         description = checkpoint.restore(resume, learner.network, learner.optimizer, world.device)
         stopping = EarlyStopping(**description.stopping)
-        first_epoch = description.epoch + 1
+        epoch = description.epoch + 1
     role = "teacher" if job.teacher is None else "student"
     log = RunLog(Path(job.run), enabled=world.rank == 0)
-    epoch = first_epoch - 1
-    for epoch in range(first_epoch, recipe.train.epochs):
-        if stopping.stop:
-            break
+    while epoch < recipe.train.epochs and not stopping.stop:
         started = time.perf_counter()
         losses = _train_epoch(epoch, learner, data, recipe, world, log, progress)
         seconds = time.perf_counter() - started
@@ -125,11 +122,12 @@ def train(
             if world.rank == 0:
                 checkpoint.save(Path(folder), learner.network, learner.optimizer, recipe, described)
             report(result, Path(folder) if world.rank == 0 else None)
+        epoch += 1
     log.close()
     return {
         "role": role,
-        "num_epochs": epoch + 1,
-        "num_steps": (epoch + 1) * data.order.num_steps,
+        "num_epochs": epoch,
+        "num_steps": epoch * data.order.num_steps,
         "best_epoch": stopping.best_epoch,
         "best_criterion": stopping.best,
         "stopped_early": stopping.stop,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -94,6 +95,17 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(store, recipe, teach
     assert [r.epoch for r in resumed] == [1]
     whole, again = weights(tmp_path / "whole" / "1"), weights(tmp_path / "resumed" / "1")
     assert all(torch.equal(whole[k], again[k]) for k in whole)
+
+
+def test_a_run_that_had_stopped_early_is_not_trained_further(store, recipe, teacher, tmp_path):
+    stopped = tmp_path / "stopped"
+    shutil.copytree(teacher.parent / "0", stopped)
+    described = json.loads((stopped / "checkpoint.json").read_text())
+    described["stopping"]["num_bad"] = described["stopping"]["patience"]
+    (stopped / "checkpoint.json").write_text(json.dumps(described))
+    job = Job(recipe, str(store), str(tmp_path / "run"))
+    summary = train(job, World(), lambda result, folder: pytest.fail("an epoch was run"), resume=stopped)
+    assert (summary["num_epochs"], summary["stopped_early"]) == (1, True)
 
 
 def test_accumulated_steps_update_once(store, recipe, tmp_path):
