@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -58,7 +59,8 @@ def generate(
 ) -> dict[str, Any]:
     """Writes the four generated databases, the truth about them and their counts under `out`.
 
-    The files depend on `seed` and `size` alone. A complete output of the same seed and size is left as it is.
+    The files depend on `seed` and `size` alone. A complete output of the same seed and size is left as it is. Nothing
+    is in `out` before all is written, so that an interrupted run can simply be repeated.
 
     Args:
         out: folder to write; new or empty.
@@ -79,7 +81,21 @@ def generate(
         raise ConfigurationError(f"seed {seed}: expected 0 or more")
     if (existing := _existing(out, seed, size)) is not None:
         return existing
-    out.mkdir(parents=True, exist_ok=True)
+    out = out.absolute()
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    counts = _draw(partial, seed, size, num_workers, progress)
+    out.mkdir(exist_ok=True)
+    for entry in sorted(partial.iterdir(), key=lambda e: e.name == MARKER):
+        entry.rename(out / entry.name)
+    partial.rmdir()
+    return counts
+
+
+def _draw(
+    out: Path, seed: int, size: str, num_workers: int | None, progress: Callable[[int, int], None] | None
+) -> dict[str, Any]:
+    out.mkdir(parents=True)
     (out / "README.txt").write_text(README, newline="\n")
     parts = [(out, name, part) for name, layout in _LAYOUTS.items() for part in layout.plan(seed, size)]
     total = sum(part.num_images for _, _, part in parts)
@@ -95,7 +111,6 @@ def generate(
     truth = [face for results in written.values() for result in results for face in result.truth]
     pq.write_table(truth_table(truth), out / TRUTH)
     counts = {name: _count(results) for name, results in written.items()}
-    # last: its presence says that all the rest is complete
     content = {"synthetic": True, "seed": seed, "size": size, "counts": counts}
     (out / MARKER).write_text(json.dumps(content, indent=2) + "\n", newline="\n")
     return counts

@@ -99,6 +99,18 @@ class TestGenerate:
         generate(tiny, seed=3, size="tiny")
         assert {f: f.stat().st_mtime_ns for f in tiny.rglob("*")} == before
 
+    def test_an_interrupted_run_can_be_repeated(self, tiny: Path, tmp_path: Path) -> None:
+        def interrupt(done: int, total: int) -> None:
+            raise KeyboardInterrupt
+
+        out = tmp_path / "out"
+        with pytest.raises(KeyboardInterrupt):
+            generate(out, seed=3, size="tiny", num_workers=1, progress=interrupt)
+        assert not out.exists()
+        generate(out, seed=3, size="tiny", num_workers=1)
+        assert {p.relative_to(out) for p in out.rglob("*")} == {p.relative_to(tiny) for p in tiny.rglob("*")}
+        assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
     def test_unknown_size_names_the_sizes(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match=r"'huge'.*tiny, small, medium"):
             generate(tmp_path, seed=0, size="huge")
