@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -106,6 +107,28 @@ def test_a_run_that_had_stopped_early_is_not_trained_further(store, recipe, teac
     job = Job(recipe, str(store), str(tmp_path / "run"))
     summary = train(job, World(), lambda result, folder: pytest.fail("an epoch was run"), resume=stopped)
     assert (summary["num_epochs"], summary["stopped_early"]) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"model": {"batch_norm": "joint", "head": "reference"}},
+        {"model": {"va_decode": "centres"}, "loss": {"va_binning": "float32"}},
+        {"loss": {"shared_annotations": False, "temperature_squared": False}},
+        {"loss": {"shared_weighting": "group_mean", "reduction": "sum", "task_weights": {"expression": 2.0}}},
+        {"sampling": {"joint_weights": "normalised"}, "augment": {"zoom": 1.0, "flip": 0.0}},
+        {"train": {"precision": "bfloat16"}},
+        {"train": {"clip_norm": 1e-12}},
+    ],
+    ids=lambda sections: "-".join(key for values in sections.values() for key in values),
+)
+def test_every_switch_changes_the_run_and_none_breaks_it(store, recipe, teacher, tmp_path, sections):
+    one = with_changes(recipe, train={"epochs": 1})
+    plain = run(Job(one, str(store), str(tmp_path / "run0"), str(teacher)), tmp_path / "plain")
+    changed = with_changes(one, **sections)
+    switched = run(Job(changed, str(store), str(tmp_path / "run1"), str(teacher)), tmp_path / "switched")
+    assert all(math.isfinite(value) for value in switched[0].losses.values())
+    assert switched[0].losses["total"] != plain[0].losses["total"]
 
 
 def test_accumulated_steps_update_once(store, recipe, tmp_path):
