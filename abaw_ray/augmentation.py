@@ -1,4 +1,4 @@
-"""Zoom, random crop and flip on whole batches, on the device (spec: the reference's default CNN branch).
+"""Zoom, random crop and flip on whole batches, on the device (the default of the paper's reference code).
 
 The reference resizes a face to int(zoom * size) and crops size x size from it. Both are one bilinear sampling here,
 with the numbers of a resize followed by a crop.

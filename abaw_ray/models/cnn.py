@@ -1,4 +1,4 @@
-"""The multi-task CNN: one backbone, one head a task (spec: the paper's figure 2 and its reference code)."""
+"""The multi-task CNN: one backbone, one head a task (the paper's figure 2 and its reference code)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,6 @@ class Task(Protocol):
     name: str
     num_outputs: int
     """Length of the head's output."""
-    num_statistics: int
 
     def statistics(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
         """Sums over the labelled rows from which `supervised` computes the loss.
@@ -28,7 +27,7 @@ class Task(Protocol):
             labelled: (batch,) bool.
 
         Returns:
-            (num_statistics,) float64. It stays in the graph even when no row is labelled.
+            (sums,) float64. It stays in the graph even when no row is labelled.
         """
         ...
 

@@ -15,7 +15,6 @@ class Expression:
 
     name = "expression"
     num_outputs = len(EXPRESSIONS)
-    num_statistics = 2
 
     def __init__(self, loss: LossConfig, model: ModelConfig) -> None:
         del loss, model  # the paper's expression losses have no settings of their own

@@ -65,7 +65,6 @@ class ValenceArousal:
 
     name = "valence_arousal"
     num_outputs = len(DIMENSIONS) * NUM_BINS
-    num_statistics = len(DIMENSIONS) * (1 + _NUM_MOMENTS)
 
     def __init__(self, loss: LossConfig, model: ModelConfig) -> None:
         self._ccc_weight = loss.ccc_weight
