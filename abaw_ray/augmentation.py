@@ -2,10 +2,16 @@
 
 The reference resizes a face to int(zoom * size) and crops size x size from it. Both are one bilinear sampling here,
 with the numbers of a resize followed by a crop.
+
+A window over time has one random number v for all its frames: the crop lies on the diagonal at int(v * margin), and is
+flipped if v is small. So there are few variants of a window (22 at 112 pixels), whose features can all be kept.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -44,6 +50,60 @@ def centre_views(images: Tensor, config: AugmentConfig) -> Tensor:
     offset = float((zoomed_size(size, config) - size) // 2)
     offsets = torch.full((len(images), 2), offset, device=images.device)
     return _views(images, offsets, torch.zeros(len(images), dtype=torch.bool, device=images.device), config)
+
+
+@dataclass(frozen=True)
+class Variants:
+    """Every view that a window's frames can have, in the order of v.
+
+    Args:
+        offsets: (k,) int64 crop offset in pixels, the same in x and y.
+        flips: (k,) bool.
+        margin: pixels that the zoomed face is larger than a view.
+        flip: probability of a flip.
+    """
+
+    offsets: np.ndarray
+    flips: np.ndarray
+    margin: int
+    flip: float
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @property
+    def centre(self) -> int:
+        """The variant that is the evaluation view."""
+        return int(np.flatnonzero((self.offsets == self.margin // 2) & ~self.flips)[0])
+
+    def of(self, v: np.ndarray) -> np.ndarray:
+        """The variant of each window from its random number (windows,) in [0, 1)."""
+        place = {(o, f): i for i, (o, f) in enumerate(zip(self.offsets.tolist(), self.flips.tolist(), strict=True))}
+        offsets = np.floor(v * self.margin).astype(np.int64).tolist()
+        flips = (v < self.flip).tolist()
+        return np.array([place[key] for key in zip(offsets, flips, strict=True)], np.int64)
+
+
+def window_variants(size: int, config: AugmentConfig) -> Variants:
+    """The variants of windows of `size` x `size` images."""
+    margin = zoomed_size(size, config) - size
+    steps = max(margin, 1)
+    pairs = []
+    for offset in range(steps):
+        # v from offset / steps to (offset + 1) / steps
+        if offset < config.flip * steps:
+            pairs.append((offset, True))
+        if offset + 1 > config.flip * steps or offset == margin // 2:  # the evaluation view is always one
+            pairs.append((offset, False))
+    offsets, flips = zip(*pairs, strict=True)
+    return Variants(np.array(offsets), np.array(flips), margin, config.flip)
+
+
+def variant_views(images: Tensor, variants: Variants, chosen: np.ndarray, config: AugmentConfig) -> Tensor:
+    """Images (n, size, size, 3) uint8 as the variants `chosen` (n,): (n, 3, size, size) float32, 0-255."""
+    offsets = torch.from_numpy(variants.offsets[chosen]).to(images.device)
+    flips = torch.from_numpy(variants.flips[chosen]).to(images.device)
+    return _views(images, offsets[:, None].expand(-1, 2).float(), flips, config)
 
 
 def _views(images: Tensor, offsets: Tensor, flip: Tensor, config: AugmentConfig) -> Tensor:

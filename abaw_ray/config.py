@@ -89,12 +89,27 @@ class LossConfig(Section):
 class SamplingConfig(Section):
     """Order of samples."""
 
+    sets: list[str] | None = None
+    """Training sets to learn from; None: all of the store. The network's tasks are those of its sets."""
     batch_size: int = Field(64, ge=1)
     """Images of each source set in a step, over all workers together."""
     steps_per_epoch: int | None = Field(None, ge=1)
     """None: the smallest set's size divided by the batch size."""
     joint_weights: Literal["sum", "normalised"] = "sum"
     """Balance weights of a set with both labels: plain sum (reference), or each term scaled to sum 1 first."""
+
+
+class TemporalConfig(Section):
+    """Windows of frames, and GRUs over the features of a CNN."""
+
+    databases: list[str] = ["affwild2"]
+    """Databases of videos whose windows are learned from."""
+    window: int = Field(32, ge=2)
+    """Frames of a window. Training windows begin every half window, those of evaluation every window."""
+    batch_size: int = Field(16, ge=1)
+    """Windows of each task in a step, over all workers together."""
+    hidden: int = Field(64, ge=1)
+    """Width of a GRU in each direction."""
 
 
 class AugmentConfig(Section):
@@ -133,6 +148,7 @@ class Recipe(Section):
     loss: LossConfig = LossConfig()
     sampling: SamplingConfig = SamplingConfig()
     augment: AugmentConfig = AugmentConfig()
+    temporal: TemporalConfig = TemporalConfig()
     train: TrainConfig = TrainConfig()
 
 

@@ -14,17 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from abaw_ray.config import Recipe
-from abaw_ray.console import ERRORS, progress_bar, table
-from abaw_ray.evaluation.evaluate import evaluate
-from abaw_ray.generation import generate
-from abaw_ray.preprocess.prepare import prepare
+from abaw_ray.console import ERRORS, table
+from abaw_ray.evaluation.evaluator import HEADLINE
+from abaw_ray.evaluation.predictions import POOLED
+from abaw_ray.pipeline import STUDENT_SEED, generate_and_prepare, mean_and_spread, train_and_evaluate
 from abaw_ray.ray_session import ray_session
-from abaw_ray.training.loop import Job
-from abaw_ray.training.trainer import Resources, finished, fit
-
-DATABASES = ("affwild2", "expw", "afew_va", "affectnet")
-STUDENT_SEED = 1000
-"""Students start from other weights and see other batches than the teacher of the same seed."""
+from abaw_ray.training.stage import Job
+from abaw_ray.training.trainer import Resources
 
 COLUMNS = {
     "EXPR": ("expression", "criterion"),
@@ -37,7 +33,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class DemoResult:
-    """`values`: chance level, scores of every run by model and seed, seconds of every stage."""
+    """`values`: chance level, scores of every run by model and seed, seconds of making the store."""
 
     values: dict[str, Any]
 
@@ -49,12 +45,12 @@ class DemoResult:
     def table(self) -> Table:
         """Teacher, student without distillation and student: mean (and standard deviation) over the seeds."""
         values = self.values
-        rows = [["chance", *(f"{values['chance'].get(key, 0.0):.3f}" for _, key in COLUMNS.values()), "", ""]]
+        rows = [["chance", *(f"{values['chance'][task][key]:.3f}" for task, key in COLUMNS.values()), "", ""]]
         for model, runs in values["models"].items():
             numbers = [[r["scores"][task][key] for r in runs] for task, key in COLUMNS.values()]
             numbers.append([r["scores"]["criterion"] for r in runs])
             seconds = statistics.mean(r["seconds"] for r in runs)
-            rows.append([model, *map(_mean_and_spread, numbers), f"{seconds:.0f}"])
+            rows.append([model, *map(mean_and_spread, numbers), f"{seconds:.0f}"])
         seeds = f"mean ± standard deviation over {values['seeds']} seeds" if values["seeds"] > 1 else "one seed"
         title = f"Synthetic data ({values['size']}), validation of Aff-Wild2's layout, {seeds}"
         return table(title, ["model", *COLUMNS, "EXPR + CCC V + CCC A", "seconds"], rows)
@@ -74,17 +70,10 @@ def run_demo(out: Path, size: str, seeds: int, recipe: Recipe, workers: int) -> 
         ConfigurationError: the folder holds runs of another configuration.
     """
     out = out.resolve()
-    data, store = out / "data", out / "store"
-    seconds = {}
     with ray_session():
         started = time.perf_counter()
-        with progress_bar("drawing faces") as progress:
-            generate(data, recipe.seed, size, progress=progress)
-        seconds["generate"] = time.perf_counter() - started
-        started = time.perf_counter()
-        with progress_bar("preparing blocks") as progress:
-            prepare(recipe, store, {name: {"root": str(data / name)} for name in DATABASES}, progress=progress)
-        seconds["prepare"] = time.perf_counter() - started
+        store = generate_and_prepare(out, size, recipe)
+        seconds = time.perf_counter() - started
         models: dict[str, list[dict[str, Any]]] = {"teacher": [], "student without distillation": [], "student": []}
         for seed in range(seeds):
             teacher = out / "runs" / f"teacher-{seed}"
@@ -98,27 +87,16 @@ def run_demo(out: Path, size: str, seeds: int, recipe: Recipe, workers: int) -> 
                     str(teacher) if model == "student" else None,
                 )
                 ERRORS.print(f"{model}, seed {seed}: {run}", highlight=False)
-                result, took = _train_and_evaluate(job, workers, out / "evaluation" / run.name)
-                runs.append({"run": str(run), "scores": result["scores"]["all"], "seconds": took})
+                result = train_and_evaluate(job, Resources(workers), out / "evaluation" / run.name)
+                scores = result["scores"][HEADLINE][POOLED]
+                runs.append({"run": str(run), "scores": scores, "seconds": result["seconds"]})
     values = {
         "size": size,
         "seeds": seeds,
         "runs": str(out / "runs"),
         "chance": result["chance"],
         "models": models,
-        "seconds": seconds,
+        "store_seconds": seconds,
     }
     (out / "results.json").write_text(json.dumps(values, indent=2))
     return DemoResult(values)
-
-
-def _train_and_evaluate(job: Job, workers: int, folder: Path) -> tuple[dict[str, Any], float]:
-    """The run's evaluation and seconds of training; a run that is finished is not trained again."""
-    run = finished(job) or fit(job, Resources(workers))
-    return evaluate(job.run, job.store, folder), run["seconds"]
-
-
-def _mean_and_spread(numbers: list[float]) -> str:
-    if len(numbers) == 1:
-        return f"{numbers[0]:.3f}"
-    return f"{statistics.mean(numbers):.3f} ± {statistics.stdev(numbers):.3f}"

@@ -10,15 +10,25 @@ EXPRESSIONS = ("Neutral", "Anger", "Disgust", "Fear", "Happiness", "Sadness", "S
 DIMENSIONS = ("valence", "arousal")
 """Order of the two dimensions, each in [-1, 1]."""
 
-TASKS: dict[str, int] = {
-    "expression": len(EXPRESSIONS),
-    "valence_arousal": len(DIMENSIONS),
+ACTION_UNITS = ("AU1", "AU2", "AU4", "AU6", "AU7", "AU10", "AU12", "AU15", "AU23", "AU24", "AU25", "AU26")
+"""The twelve facial action units of Aff-Wild2 (ABAW2 2021), each absent (0) or present (1)."""
+
+LABELS: dict[str, tuple[str, ...]] = {
+    "expression": EXPRESSIONS,
+    "valence_arousal": DIMENSIONS,
+    "action_units": ACTION_UNITS,
 }
-"""Every task and the length of its label vector. An expression's label is a distribution over the classes."""
+"""Every task and the names of its label vector's numbers. An expression's label is a distribution over the classes."""
+
+TASKS: dict[str, int] = {task: len(names) for task, names in LABELS.items()}
+"""Every task and the length of its label vector."""
 
 
 class Split(IntEnum):
-    """Which part of a database a row's label of one task belongs to; NONE: the row has no such label."""
+    """Which part of a database a row's label of one task belongs to; NONE: the row has no such label.
+
+    A label vector of NaN with TEST: the row is in the task's test set, whose labels are not published.
+    """
 
     NONE = 0
     TRAIN = 1

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
+from ray.data import DataContext
 
 logger = logging.getLogger(__name__)
 
@@ -36,3 +37,23 @@ def ray_session(num_cpus: int | None = None, include_dashboard: bool = False) ->
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def data_context() -> Iterator[None]:
+    """Ray Data as our jobs need it: blocks never split, nothing printed but errors.
+
+    (Its warnings are that bars are off, and that a cluster that has just started has no free CPU.)
+    """
+    changed = {"target_max_block_size": None, "enable_progress_bars": False}
+    context, log = DataContext.get_current(), logging.getLogger("ray.data")
+    before, level = {name: getattr(context, name) for name in changed}, log.level
+    for name, value in changed.items():
+        setattr(context, name, value)
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        for name, value in before.items():
+            setattr(context, name, value)

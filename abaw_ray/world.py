@@ -25,7 +25,8 @@ class World:
         if self.size == 1:
             return module
         device_ids = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=device_ids)
+        # buffers are shared where they are used, before an evaluation: see share_buffers
+        return DistributedDataParallel(module, device_ids=device_ids, broadcast_buffers=False)
 
     def sum(self, local: Tensor) -> Tensor:
         """Sum over all workers, whose gradient is this worker's part.

@@ -67,14 +67,41 @@ def map_batch(path: Path) -> pa.RecordBatch:
 
 def map_file(path: Path) -> tuple[pa.RecordBatch, int]:
     """As `map_batch`, and the address that the file's first byte is mapped at."""
-    try:
+    with damage_named(path):
         content = pa.memory_map(str(path)).read_buffer()
         reader = pa.ipc.open_file(content)
         if reader.num_record_batches != 1:
             raise StoreError(f"{path}: {reader.num_record_batches} record batches, expected 1")
-        return reader.get_batch(0), content.address
-    except (OSError, pa.ArrowInvalid) as error:
+        batch = reader.get_batch(0)
+        batch.validate()
+        return batch, content.address
+
+
+@contextmanager
+def damage_named(path: Path) -> Iterator[None]:
+    """Makes a StoreError that names the file of what goes wrong when a damaged one is read."""
+    try:
+        yield
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise StoreError(f"{path}: cannot be read ({error})") from None
+
+
+def map_columns(path: Path, schema: pa.Schema) -> pa.RecordBatch:
+    """As `map_batch`, of a file that must have the columns of `schema`.
+
+    Raises:
+        StoreError: not there, not whole or with other columns.
+    """
+    with damage_named(path):
+        batch = map_batch(path)
+        if not batch.schema.equals(schema):
+            raise StoreError(f"{path}: found columns {batch.schema.names}, expected {schema.names}")
+        return batch
+
+
+def mapped_array(batch: pa.RecordBatch, name: str) -> np.ndarray:
+    """A column of numbers (n,) as it lies in the file."""
+    return batch.column(name).to_numpy(zero_copy_only=True)
 
 
 def sha256_of(path: Path) -> str:

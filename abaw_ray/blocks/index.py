@@ -10,22 +10,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from abaw_ray.blocks.files import map_batch, write_table
-from abaw_ray.blocks.schema import index_schema, set_schema, split_column
-from abaw_ray.errors import StoreError
+from abaw_ray.blocks.files import damage_named, map_columns, mapped_array, write_table
+from abaw_ray.blocks.schema import index_schema, set_schema
+from abaw_ray.databases.base import split_column
 from abaw_ray.labels import TASKS
 
 
 @dataclass(frozen=True)
 class Index:
-    """One row an image, in the order of database, block and row.
+    """One row an image, in the order of database, block and row; the rows of a video are together, its frames ascend.
 
     Args:
         database: (n,) int8 place in the store's list of databases.
         frame: (n,) int32 frame of a video, or place of a face in a photo.
         block: (n,) int32 place in the manifest's list of blocks.
         row: (n,) int32 row of the block.
-        labels: task -> (n, size) float32 label vectors, zeros where there is none.
+        labels: task -> (n, size) float32 label vectors, zeros where there is none, NaN where it is not published.
         splits: task -> (n,) int8 `Split` of the label.
         videos: (n,) dictionary array of video names; names are unique within a database.
     """
@@ -85,18 +85,27 @@ def read_index(path: Path) -> Index:
     Raises:
         StoreError: not there or not an index of this version's tasks.
     """
-    batch = map_batch(path)
-    if not batch.schema.equals(index_schema()):
-        raise StoreError(f"{path}: found columns {batch.schema.names}, expected {index_schema().names}")
-    return Index(
-        database=_array(batch, "database"),
-        frame=_array(batch, "frame"),
-        block=_array(batch, "block"),
-        row=_array(batch, "row"),
-        labels={task: batch.column(task).flatten().to_numpy().reshape(-1, size) for task, size in TASKS.items()},
-        splits={task: _array(batch, split_column(task)) for task in TASKS},
-        videos=batch.column("video"),
-    )
+    batch = map_columns(path, index_schema())
+    with damage_named(path):
+        return Index(
+            database=mapped_array(batch, "database"),
+            frame=mapped_array(batch, "frame"),
+            block=mapped_array(batch, "block"),
+            row=mapped_array(batch, "row"),
+            labels=mapped_labels(batch),
+            splits=mapped_splits(batch),
+            videos=batch.column("video"),
+        )
+
+
+def mapped_labels(batch: pa.RecordBatch) -> dict[str, np.ndarray]:
+    """Task -> (n, size) float32 label vectors as they lie in the file."""
+    return {task: batch.column(task).flatten().to_numpy().reshape(-1, size) for task, size in TASKS.items()}
+
+
+def mapped_splits(batch: pa.RecordBatch) -> dict[str, np.ndarray]:
+    """Task -> (n,) int8 `Split` as it lies in the file."""
+    return {task: mapped_array(batch, split_column(task)) for task in TASKS}
 
 
 def write_rows(path: Path, rows: np.ndarray) -> None:
@@ -110,11 +119,6 @@ def read_rows(path: Path) -> np.ndarray:
     Raises:
         StoreError: not there or not a training set.
     """
-    batch = map_batch(path)
-    if not batch.schema.equals(set_schema()):
-        raise StoreError(f"{path}: found columns {batch.schema.names}, expected {set_schema().names}")
-    return _array(batch, "row")
-
-
-def _array(batch: pa.RecordBatch, name: str) -> np.ndarray:
-    return batch.column(name).to_numpy(zero_copy_only=True)
+    batch = map_columns(path, set_schema())
+    with damage_named(path):
+        return mapped_array(batch, "row")

@@ -51,7 +51,8 @@ class DatabaseEntry(Entry):
     labels: dict[str, dict[str, int]]
     """Task -> split -> images."""
     expressions: dict[str, dict[str, int]]
-    """Split -> class -> images; a label that is a distribution counts for its largest class."""
+    """Split -> class -> images; a label that is a distribution counts for its largest class, one that is not published
+    for none."""
     problems: dict[str, Problem]
 
 
@@ -77,7 +78,7 @@ class BlockEntry(Entry):
 class Manifest(Entry):
     """Contents of a store."""
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     seed: int
     prepare: dict[str, Any]
     """The resolved `prepare` section but its databases."""
@@ -89,6 +90,8 @@ class Manifest(Entry):
     databases: list[DatabaseEntry]
     sets: list[SetEntry]
     index_sha256: str
+    videos_sha256: str
+    unseen_sha256: str
     blocks: list[BlockEntry]
     content_hash: str = ""
     """Hash of everything above but the examples of problems: the same wherever the databases lie."""
@@ -133,7 +136,9 @@ class Manifest(Entry):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
-            raise StoreError(f"{path}: not a manifest of version {VERSION}: {where}: {first['msg']}") from None
+            raise StoreError(
+                f"{path}: not a manifest of version {VERSION}: {where}: {first['msg']}; prepare a store in a new folder"
+            ) from None
         if manifest.expressions != EXPRESSIONS or manifest.tasks != TASKS:
             raise StoreError(
                 f"{path}: classes {manifest.expressions}, tasks {manifest.tasks}; expected {EXPRESSIONS}, {TASKS}"

@@ -11,7 +11,8 @@ from abaw_ray.blocks.files import sha256_of
 from abaw_ray.blocks.images import ImageReader, JpegImages, RawImages
 from abaw_ray.blocks.index import Index, read_index, read_rows
 from abaw_ray.blocks.manifest import Manifest, SetEntry
-from abaw_ray.blocks.schema import BLOCKS, INDEX, SETS
+from abaw_ray.blocks.schema import BLOCKS, INDEX, SETS, UNSEEN, VIDEOS
+from abaw_ray.blocks.videos import Unseen, Videos, read_unseen, read_videos
 from abaw_ray.errors import StoreError
 from abaw_ray.labels import TASKS, Split
 
@@ -34,6 +35,9 @@ class Store:
         path: its folder.
         manifest: what it holds.
         index: labels and place of every image.
+        sequential: (databases,) bool, whether a database's rows are frames of videos.
+        videos: the videos of the sequential databases, and their rows.
+        unseen: labelled frames of videos that have no image.
         sets: training sets by name; those of one task first, in the order of `labels.TASKS`.
 
     Raises:
@@ -51,6 +55,9 @@ class Store:
         self.index: Index = read_index(self.path / INDEX)
         if len(self.index) != self.manifest.num_images:
             raise StoreError(f"{self.path / INDEX}: {len(self.index)} rows, expected {self.manifest.num_images}")
+        self.sequential = np.array([database.sequential for database in self.manifest.databases], bool)
+        self.videos: Videos = read_videos(self.path / VIDEOS, self.index, self.sequential)
+        self.unseen: Unseen = read_unseen(self.path / UNSEEN)
         self.sets = {
             entry.name: SourceSet(entry.name, entry.tasks, read_rows(set_path(self.path, entry.name)))
             for entry in sorted(self.manifest.sets, key=_set_order)
@@ -91,6 +98,8 @@ class Store:
         if self.manifest.hash() != self.manifest.content_hash:
             raise StoreError(f"{self.path}: the manifest does not have the content hash it states")
         expected = [(self.path / INDEX, self.manifest.index_sha256)]
+        expected += [(self.path / VIDEOS, self.manifest.videos_sha256)]
+        expected += [(self.path / UNSEEN, self.manifest.unseen_sha256)]
         expected += [(set_path(self.path, entry.name), entry.sha256) for entry in self.manifest.sets]
         expected += [(path, b.sha256) for path, b in zip(self._blocks, self.manifest.blocks, strict=True)]
         for path, sha256 in expected:
@@ -98,7 +107,8 @@ class Store:
                 raise StoreError(f"{path}: damaged, its hash is not the manifest's; delete it and prepare again")
 
     def _check_complete(self) -> None:
-        files = [self.path / INDEX, *(set_path(self.path, s.name) for s in self.manifest.sets), *self._blocks]
+        files = [self.path / name for name in (INDEX, VIDEOS, UNSEEN)]
+        files += [*(set_path(self.path, s.name) for s in self.manifest.sets), *self._blocks]
         missing = [file for file in files if not file.is_file()]
         if missing:
             raise StoreError(f"{missing[0]}: missing ({len(missing)} files of the store are); prepare the store again")

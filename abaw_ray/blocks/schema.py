@@ -2,6 +2,8 @@
 
 manifest.json                                  what the store holds; written last
 index.arrow                                    one row an image
+videos.arrow                                   one row a video: its number of frames
+unseen.arrow                                   one row a labelled frame of a video that has no image
 sets/<set>.arrow                               rows of the index that make up a training set
 blocks/<database>/<splits>/<name>-NNNNN.arrow  images with their labels
 """
@@ -12,15 +14,17 @@ from typing import Literal
 
 import pyarrow as pa
 
-from abaw_ray.labels import TASKS
+from abaw_ray.databases.base import label_fields
 
-VERSION = 1
+VERSION = 2
 """Version of the layout; a store of another version is refused."""
 
 MANIFEST = "manifest.json"
 UNFINISHED = "unfinished.json"
 """The manifest's place while a store is being written."""
 INDEX = "index.arrow"
+VIDEOS = "videos.arrow"
+UNSEEN = "unseen.arrow"
 SETS = "sets"
 BLOCKS = "blocks"
 
@@ -28,19 +32,6 @@ METADATA_KEY = b"abaw_ray"
 """Schema metadata of a block file: JSON of `writer.BlockMetadata`."""
 
 Encoding = Literal["raw", "jpeg"]
-
-
-def split_column(task: str) -> str:
-    """Name of the column with the `Split` of a task's label."""
-    return f"{task}_split"
-
-
-def label_fields() -> list[pa.Field]:
-    """Label vector and split of every task."""
-    fields = []
-    for task, size in TASKS.items():
-        fields += [pa.field(task, pa.list_(pa.float32(), size)), pa.field(split_column(task), pa.int8())]
-    return fields
 
 
 def image_field(size: int, encoding: Encoding) -> pa.Field:
@@ -66,6 +57,18 @@ def index_schema() -> pa.Schema:
             *label_fields(),
         ]
     )
+
+
+def videos_schema() -> pa.Schema:
+    """Columns of the videos. `database` is a place in the manifest's list."""
+    return pa.schema(
+        [pa.field("database", pa.int8()), pa.field("video", pa.string()), pa.field("num_frames", pa.int32())]
+    )
+
+
+def unseen_schema() -> pa.Schema:
+    """Columns of the frames without an image. `video` is a row of the videos."""
+    return pa.schema([pa.field("video", pa.int32()), pa.field("frame", pa.int32()), *label_fields()])
 
 
 def set_schema() -> pa.Schema:

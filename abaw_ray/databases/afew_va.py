@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember
-from abaw_ray.databases.parsing import add_each, entries, require_folder
+from abaw_ray.databases.parsing import add_each, entries, require_folder, videos_table
 from abaw_ray.errors import DatabaseFormatError, MissingInputError
 from abaw_ray.labels import Split
 
@@ -26,7 +26,10 @@ class AfewVaOptions(Options):
 
 
 def read(root: Path, options: AfewVaOptions) -> LabelTable:
-    """One row a frame; native labels -10..10 become -1..1; geometry is 68 landmarks (136 numbers)."""
+    """One row a frame; native labels -10..10 become -1..1; geometry is 68 landmarks (136 numbers).
+
+    Frame numbers are those of the images' names. A clip is as long as its annotation.
+    """
     require_folder(root, LAYOUT)
     rows, problems = RowBuilder(), Problems()
     parts = [e for e in entries(root) if e.is_dir()]
@@ -34,20 +37,23 @@ def read(root: Path, options: AfewVaOptions) -> LabelTable:
     parts = [e for e in parts if _is_part(e)]
     if not parts:
         raise MissingInputError(f"no folder 01, 02, ... in {root}; expected layout: {LAYOUT}")
+    num_frames: dict[str, int] = {}
     for part in parts:
         for clip in entries(Path(part.path)):
             if clip.is_dir():
-                _read_clip(root, Path(clip.path), rows, problems)
+                num_frames[f"{part.name}_{clip.name}"] = _read_clip(root, Path(clip.path), rows, problems)
             else:
                 problems.add("unexpected_file", clip.path)
-    return LabelTable(rows.table(), problems)
+    table, unseen = rows.table(), rows.unseen()
+    return LabelTable(table, problems, unseen, videos_table(num_frames, table, unseen))
 
 
 def _is_part(entry: os.DirEntry[str]) -> bool:
     return re.fullmatch(r"\d\d", entry.name) is not None
 
 
-def _read_clip(root: Path, clip: Path, rows: RowBuilder, problems: Problems) -> None:
+def _read_clip(root: Path, clip: Path, rows: RowBuilder, problems: Problems) -> int:
+    """Adds the rows of a clip; returns its number of frames."""
     names = [e.name for e in entries(clip)]
     jsons = [clip / n for n in names if n.lower().endswith(".json")]
     if not jsons:
@@ -59,17 +65,22 @@ def _read_clip(root: Path, clip: Path, rows: RowBuilder, problems: Problems) -> 
     others = [n for n in names if n[:-4] not in stems and n != file.name]
     add_each(problems, "unexpected_file", others, lambda n: f"{clip / n}")
     add_each(problems, "image_without_label", sorted(stems - frames.keys()), lambda s: f"{clip / s}.png")
+    video = f"{clip.parent.name}_{clip.name}"
+    last = -1
     for frame, record in frames.items():
         landmarks, valence, arousal = _parse(file, frame, record)
+        last = max(last, int(frame))
         if not (_is_label(valence) and _is_label(arousal)):
             problems.add("label_out_of_range", f"{file}: frame {frame}: valence {valence}, arousal {arousal}")
-        elif frame not in stems:
-            problems.add("frame_without_image", f"{file}: frame {frame}: no image {frame}.png")
-        else:
-            label = ([valence / LARGEST_LABEL, arousal / LARGEST_LABEL], Split.TRAIN)
+            continue
+        label = {"valence_arousal": ([valence / LARGEST_LABEL, arousal / LARGEST_LABEL], Split.TRAIN)}
+        if frame in stems:
             image = (clip / f"{frame}.png").relative_to(root).as_posix()
-            video = f"{clip.parent.name}_{clip.name}"
-            rows.add(video, int(frame), image, {"valence_arousal": label}, geometry=landmarks.ravel().tolist())
+            rows.add(video, int(frame), image, label, geometry=landmarks.ravel().tolist())
+        else:
+            problems.add("frame_without_image", f"{file}: frame {frame}: no image {frame}.png")
+            rows.add_unseen(video, int(frame), label)
+    return max(len(frames), last + 1)
 
 
 def _read_frames(file: Path) -> dict[str, Any]:

@@ -1,34 +1,30 @@
-"""Aff-Wild2 (ABAW2, 2021): videos with one expression file and one valence-arousal file a face track."""
+"""Aff-Wild2 (ABAW2, 2021): videos with one label file a face track and task, and test sets without labels."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from abaw_ray.databases.base import Database, LabelTable, Options, Problems, SetMember, row_schema
-from abaw_ray.databases.parsing import (
-    add_each,
-    entries,
-    parse_numbers,
-    read_lines,
-    require_folder,
-    rows_table,
-)
+from abaw_ray.databases.base import Database, LabelTable, Options, Problems, SetMember, row_schema, unseen_schema
+from abaw_ray.databases.parsing import add_each, entries, require_folder, videos_table
+from abaw_ray.databases.track_files import TRACK_FORMATS, read_test_list
+from abaw_ray.databases.tracks import Track, TrackLabels
+from abaw_ray.databases.videos import count_frames, find_video
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInputError
-from abaw_ray.labels import DIMENSIONS, EXPRESSIONS, TASKS, Split
+from abaw_ray.labels import EXPRESSIONS, Split
 
 LAYOUT = (
-    "EXPR_Set/ and/or VA_Set/ (here or under annotations/), each with Train_Set/ (or Training_Set/) and "
-    "Validation_Set/ of <name>.txt; cropped_aligned/<name>/00001.jpg, 00002.jpg, ..."
+    "EXPR_Set/, VA_Set/ and/or AU_Set/ (here or under annotations/), each with Train_Set/ (or Training_Set/) and "
+    "Validation_Set/ of <name>.txt; cropped_aligned/<name>/00001.jpg, 00002.jpg, ...; of the test sets, which may be "
+    "missing: expr_test_file.txt, va_test_file.txt, au_test_file.txt with a <name> a line, videos/<name>.mp4"
 )
-SET_FOLDERS = {"expression": "EXPR_Set", "valence_arousal": "VA_Set"}
-UNLABELLED = {"expression": -1.0, "valence_arousal": -5.0}
-HEADERS = {"expression": EXPRESSIONS, "valence_arousal": DIMENSIONS}
+SET_FOLDERS = ", ".join(f.folder for f in TRACK_FORMATS.values())
 IMAGE_NAME = re.compile(r"\d{5,8}\.jpg")
 
 
@@ -36,13 +32,16 @@ class AffWild2Options(Options):
     """Where the parts lie, and how much of the training frames is kept."""
 
     annotations: Path | None = None
-    """Folder of EXPR_Set and VA_Set; None: the root, or its `annotations`."""
+    """Folder of EXPR_Set, VA_Set and AU_Set; None: the root, or its `annotations`."""
     cropped_aligned: Path | None = None
     """Folder of the tracks' images; None: the root's `cropped_aligned`."""
+    videos: Path | None = None
+    """Folder of the source videos, which tell how long the test tracks are; None: the root's `videos`."""
     neutral_every: int = Field(10, ge=1)
     happiness_every: int = Field(2, ge=1)
     sadness_every: int = Field(2, ge=1)
     va_every: int = Field(5, ge=1)
+    au_every: int = Field(1, ge=1)
 
 
 @dataclass(frozen=True)
@@ -53,47 +52,49 @@ class TrackFile:
     split: Split
 
 
-@dataclass(frozen=True)
-class TrackLabels:
-    """One task's labels of one track: vectors (rows, size), which rows are valid (rows,)."""
-
-    file: Path
-    split: Split
-    vectors: np.ndarray
-    valid: np.ndarray
-
-
 def read(root: Path, options: AffWild2Options) -> LabelTable:
-    """One row a frame that has an image and a valid label of either task; both tasks' labels share the row.
+    """One row a frame that has an image and a valid label of any task; the labels of all tasks share the row.
 
-    Row k after a label file's header is frame k, and image NNNNN.jpg is frame int(NNNNN) - 1.
+    Line k after a label file's header is frame k, and image NNNNN.jpg is frame int(NNNNN) - 1. Of a track in a test
+    set, every image is a row.
     """
     require_folder(root, LAYOUT)
     annotations = _annotations_folder(root, options)
     images = require_folder(options.cropped_aligned or root / "cropped_aligned", LAYOUT)
+    videos = require_folder(options.videos, LAYOUT) if options.videos else root / "videos"
     problems = Problems()
     files = {
-        task: _track_files(annotations / folder, problems)
-        for task, folder in SET_FOLDERS.items()
-        if (annotations / folder).is_dir()
+        task: _track_files(annotations / of_task.folder, problems)
+        for task, of_task in TRACK_FORMATS.items()
+        if (annotations / of_task.folder).is_dir()
     }
+    tests = {task: _test_tracks(task, annotations, root, files.get(task, {})) for task in TRACK_FORMATS}
     _note_leaks(files, problems)
     folders = {e.name for e in entries(images) if e.is_dir()}
     prefix = _image_prefix(root, images)
-    tables = [row_schema().empty_table()]
-    for name in sorted(folders.union(*files.values())):
-        labels = {task: _read_labels(task, tracks[name], problems) for task, tracks in files.items() if name in tracks}
-        frames = _image_frames(images / name, problems) if name in folders else np.empty(0, np.int64)
-        tables.append(_track_rows(name, prefix, frames, labels, problems))
-    return LabelTable(pa.concat_tables(tables), problems)
+    rows, unseen = [row_schema().empty_table()], [unseen_schema().empty_table()]
+    num_frames = {}
+    for name in sorted(folders.union(*files.values(), *tests.values())):
+        track = Track(
+            name,
+            f"{prefix}/{name}",
+            _image_frames(images / name, problems) if name in folders else np.empty(0, np.int64),
+            {task: _read_labels(task, of_task[name], problems) for task, of_task in files.items() if name in of_task},
+            [task for task, names in tests.items() if name in names],
+        )
+        num_frames[name] = _video_frames(track, videos, problems) if track.tests else track.num_frames
+        rows.append(track.rows(problems))
+        unseen.append(track.unseen(problems))
+    all_rows, all_unseen = pa.concat_tables(rows), pa.concat_tables(unseen)
+    return LabelTable(all_rows, problems, all_unseen, videos_table(num_frames, all_rows, all_unseen))
 
 
 def _annotations_folder(root: Path, options: AffWild2Options) -> Path:
     candidates = [options.annotations] if options.annotations else [root, root / "annotations"]
-    found = [c for c in candidates if any((c / f).is_dir() for f in SET_FOLDERS.values())]
+    found = [c for c in candidates if any((c / f.folder).is_dir() for f in TRACK_FORMATS.values())]
     if not found:
         raise MissingInputError(
-            f"no EXPR_Set or VA_Set in {' or '.join(map(str, candidates))}; expected layout: {LAYOUT}"
+            f"none of {SET_FOLDERS} in {' or '.join(map(str, candidates))}; expected layout: {LAYOUT}"
         )
     if len(found) > 1:
         raise ConfigurationError(f"label sets in both {found[0]} and {found[1]}: choose with the option annotations")
@@ -130,35 +131,39 @@ def _track_files(set_folder: Path, problems: Problems) -> dict[str, TrackFile]:
     return tracks
 
 
+def _test_tracks(task: str, annotations: Path, root: Path, labelled: dict[str, TrackFile]) -> set[str]:
+    """Names of the tracks in a task's test set; `labelled` are the task's label files by track."""
+    name = TRACK_FORMATS[task].test_list
+    lists = [folder / name for folder in dict.fromkeys((annotations, root)) if (folder / name).is_file()]
+    if not lists:
+        return set()
+    if len(lists) > 1:
+        raise ConfigurationError(f"test lists {lists[0]} and {lists[1]}: remove one of them")
+    tracks = read_test_list(lists[0])
+    for track, line in tracks.items():
+        if track in labelled:
+            found = f"track {track}, which has labels in {labelled[track].file}"
+            raise DatabaseFormatError(lists[0], line, found, "a track of the test set")
+    return set(tracks)
+
+
 def _note_leaks(files: dict[str, dict[str, TrackFile]], problems: Problems) -> None:
-    expression, valence_arousal = (files.get(task, {}) for task in SET_FOLDERS)
-    for name in sorted(expression.keys() & valence_arousal.keys()):
-        if expression[name].split != valence_arousal[name].split:
-            where = f"{expression[name].file} and {valence_arousal[name].file}"
-            problems.add("video_in_train_and_validation_of_different_tasks", where)
+    for first, second in combinations(files.values(), 2):
+        for name in sorted(first.keys() & second.keys()):
+            if first[name].split != second[name].split:
+                where = f"{first[name].file} and {second[name].file}"
+                problems.add("video_in_train_and_validation_of_different_tasks", where)
 
 
 def _read_labels(task: str, track: TrackFile, problems: Problems) -> TrackLabels:
-    file, names = track.file, HEADERS[task]
-    lines = read_lines(file)
-    header = [n.strip().lower() for n in lines[0].split(",")] if lines else []
-    if header != [n.lower() for n in names]:
-        found = repr(lines[0]) if lines else "an empty file"
-        raise DatabaseFormatError(file, 1, found, f"the header {','.join(names)}")
-    expected = "one class number" if task == "expression" else "two numbers: valence,arousal"
-    num_fields = 1 if task == "expression" else len(names)
-    numbers = parse_numbers(file, lines[1:], 2, num_fields, expected)
-    fraction = np.flatnonzero(numbers[:, 0] % 1)
-    if task == "expression" and len(fraction):
-        raise DatabaseFormatError(file, int(fraction[0]) + 2, repr(lines[fraction[0] + 1]), expected)
-
-    unlabelled = (numbers == UNLABELLED[task]).any(axis=1)
-    low, high = (0, len(EXPRESSIONS) - 1) if task == "expression" else (-1, 1)
-    outside = ((numbers < low) | (numbers > high)).any(axis=1) & ~unlabelled
+    file, of_task = track.file, TRACK_FORMATS[task]
+    lines, numbers = of_task.read(file)
+    unlabelled = (numbers == of_task.unlabelled).any(axis=1)
+    outside = ((numbers < of_task.low) | (numbers > of_task.high)).any(axis=1) & ~unlabelled
     add_each(problems, f"{task}_unlabelled", np.flatnonzero(unlabelled), lambda k: f"{file}:{k + 2}")
     add_each(problems, "label_out_of_range", np.flatnonzero(outside), lambda k: f"{file}:{k + 2}: {lines[k + 1]}")
     vectors = numbers == np.arange(len(EXPRESSIONS)) if task == "expression" else numbers
-    return TrackLabels(file, track.split, vectors, ~unlabelled & ~outside)
+    return TrackLabels(file, track.split, vectors, np.flatnonzero(~unlabelled & ~outside))
 
 
 def _image_frames(folder: Path, problems: Problems) -> np.ndarray:
@@ -173,38 +178,21 @@ def _image_frames(folder: Path, problems: Problems) -> np.ndarray:
     return np.array(sorted(frames), np.int64)
 
 
-def _track_rows(
-    name: str, prefix: str, frames: np.ndarray, labels: dict[str, TrackLabels], problems: Problems
-) -> pa.Table:
-    if labels and not len(frames):
-        problems.add("video_without_images", name)
-    num_frames = max((len(t.valid) for t in labels.values()), default=0)
-    has_image = np.zeros(num_frames, bool)
-    has_image[frames[frames < num_frames]] = True
-    valid = {task: np.pad(t.valid, (0, num_frames - len(t.valid))) for task, t in labels.items()}
-    labelled = np.any([np.zeros(num_frames, bool), *valid.values()], axis=0)
-    kept = np.flatnonzero(has_image & labelled)
-
-    def image(frame: int) -> str:
-        return f"{prefix}/{name}/{frame + 1:05d}.jpg"
-
-    def missing(frame: int) -> str:
-        task = next(t for t in labels if valid[t][frame])
-        return f"{labels[task].file}:{frame + 2}: no image {image(frame)}"
-
-    add_each(problems, "frame_without_image", np.flatnonzero(labelled & ~has_image), missing)
-    add_each(problems, "image_without_label", np.setdiff1d(frames, kept, assume_unique=True), image)
-    columns = {}
-    for task, track in labels.items():
-        of_task = valid[task][kept]
-        vectors = np.zeros((len(kept), TASKS[task]), np.float32)
-        vectors[of_task] = track.vectors[kept[of_task]]
-        columns[task] = (vectors, np.where(of_task, int(track.split), int(Split.NONE)))
-    return rows_table([name] * len(kept), kept, [image(f) for f in kept.tolist()], columns)
+def _video_frames(track: Track, videos: Path, problems: Problems) -> int:
+    """Number of frames of the video that a track comes from, as far as can be told."""
+    video = find_video(videos, track.name)
+    if video is None:
+        problems.add("video_not_found", f"{videos}: no video of track {track.name}")
+        return track.num_frames
+    num_frames = count_frames(video)
+    if len(track.frames) and num_frames <= track.frames[-1]:
+        last_image = track.image(int(track.frames[-1]))
+        problems.add("video_shorter_than_its_images", f"{video}: {num_frames} frames, but image {last_image}")
+    return max(num_frames, track.num_frames)
 
 
 def sets(options: AffWild2Options) -> tuple[SetMember, ...]:
-    """Mixed EXPR and Mixed VA, down-sampled by position (Vu et al. 2021, section 3)."""
+    """Mixed EXPR and Mixed VA, down-sampled by position (Vu et al. 2021, section 3), and the action units."""
     every_by_class = {
         "Neutral": options.neutral_every,
         "Happiness": options.happiness_every,
@@ -213,12 +201,13 @@ def sets(options: AffWild2Options) -> tuple[SetMember, ...]:
     return (
         SetMember("mixed_expr", ("expression",), every_by_class=every_by_class),
         SetMember("mixed_va", ("valence_arousal",), every=options.va_every),
+        SetMember("mixed_au", ("action_units",), every=options.au_every),
     )
 
 
 DATABASE = Database(
     name="affwild2",
-    title="Aff-Wild2 (ABAW2 2021): in-the-wild videos, expression and valence-arousal frame by frame",
+    title="Aff-Wild2 (ABAW2 2021): in-the-wild videos, expression, valence-arousal and action units frame by frame",
     obtain="on request, with a signed agreement: https://ibug.doc.ic.ac.uk/resources/aff-wild2",
     options=AffWild2Options,
     read=read,

@@ -18,13 +18,25 @@ MAX_EXAMPLES = 20
 ROWS_PER_CHUNK = 65_536  # Python objects held at a time while millions of rows are read
 
 
+def split_column(task: str) -> str:
+    """Name of the column with the `Split` of a task's label."""
+    return f"{task}_split"
+
+
+def label_fields() -> list[pa.Field]:
+    """Label vector and split of every task: zeros and NONE where there is no label, NaN where it is not published."""
+    fields = []
+    for task, size in TASKS.items():
+        fields += [pa.field(task, pa.list_(pa.float32(), size)), pa.field(split_column(task), pa.int8())]
+    return fields
+
+
 def row_schema() -> pa.Schema:
     """Schema of a label table: one row a face.
 
     `video` groups rows that must stay together (a video track, or a photo); `frame` orders them in it.
     `image` is relative to the database's root. `geometry` is what the database's crop needs: empty, a box
-    (left, top, right, bottom) or 68 landmarks (x0, y0, x1, y1, ...), in pixels of the image. Each task has a
-    label vector (zeros where there is none) and the `Split` its label belongs to (NONE where there is none).
+    (left, top, right, bottom) or 68 landmarks (x0, y0, x1, y1, ...), in pixels of the image.
     """
     fields = [
         pa.field("video", pa.string()),
@@ -32,9 +44,17 @@ def row_schema() -> pa.Schema:
         pa.field("image", pa.string()),
         pa.field("geometry", pa.list_(pa.float32())),
     ]
-    for task, size in TASKS.items():
-        fields += [pa.field(task, pa.list_(pa.float32(), size)), pa.field(f"{task}_split", pa.int8())]
-    return pa.schema(fields)
+    return pa.schema([*fields, *label_fields()])
+
+
+def unseen_schema() -> pa.Schema:
+    """Schema of the labelled frames that have no image: evaluation counts them all the same."""
+    return pa.schema([pa.field("video", pa.string()), pa.field("frame", pa.int32()), *label_fields()])
+
+
+def videos_schema() -> pa.Schema:
+    """Schema of a database's videos; `num_frames` is more than the number of any frame of the video."""
+    return pa.schema([pa.field("video", pa.string()), pa.field("num_frames", pa.int32())])
 
 
 @dataclass
@@ -72,10 +92,19 @@ class Problems:
 
 @dataclass
 class LabelTable:
-    """What an adapter reads: `rows` (of `row_schema`, sorted by video and frame) and what it left out."""
+    """What an adapter reads, and what it left out.
+
+    Args:
+        rows: of `row_schema`, sorted by video and frame.
+        problems: what was left out or looked wrong.
+        unseen: of `unseen_schema`, sorted by video and frame; empty for photos.
+        videos: of `videos_schema`, sorted by video: all that have a row or an unseen frame; empty for photos.
+    """
 
     rows: pa.Table
     problems: Problems
+    unseen: pa.Table = field(default_factory=lambda: unseen_schema().empty_table())
+    videos: pa.Table = field(default_factory=lambda: videos_schema().empty_table())
 
 
 @dataclass(frozen=True)
@@ -131,32 +160,45 @@ def one_hot(expression: int) -> list[float]:
     return [float(k == expression) for k in range(len(EXPRESSIONS))]
 
 
+Labels = Mapping[str, tuple[Iterable[float], Split]]
+"""Task -> label vector and split of one frame. Tasks not named are unlabelled."""
+
+
 class RowBuilder:
-    """Collects rows column by column and gives the label table, sorted by (video, frame)."""
+    """Collects faces, and labelled frames without one, and gives their tables, sorted by (video, frame)."""
 
     def __init__(self) -> None:
-        self._chunks: list[pa.Table] = []
-        self._columns = _empty_columns()
+        self._rows, self._unseen = _Columns(row_schema()), _Columns(unseen_schema())
 
-    def add(
-        self,
-        video: str,
-        frame: int,
-        image: str,
-        labels: Mapping[str, tuple[Iterable[float], Split]],
-        geometry: Iterable[float] = (),
-    ) -> None:
-        """Adds one face; `labels` maps a task to its label vector and split. Tasks not named are unlabelled."""
-        columns = self._columns
-        columns["video"].append(video)
-        columns["frame"].append(frame)
-        columns["image"].append(image)
-        columns["geometry"].append(list(geometry))
-        for task, size in TASKS.items():
-            vector, split = labels.get(task, ([0.0] * size, Split.NONE))
-            columns[task].append(list(vector))
-            columns[f"{task}_split"].append(int(split))
-        if len(columns["video"]) == ROWS_PER_CHUNK:
+    def add(self, video: str, frame: int, image: str, labels: Labels, geometry: Iterable[float] = ()) -> None:
+        """Adds one face."""
+        self._rows.add([video, frame, image, list(geometry), *_label_values(labels)])
+
+    def add_unseen(self, video: str, frame: int, labels: Labels) -> None:
+        """Adds one labelled frame without an image."""
+        self._unseen.add([video, frame, *_label_values(labels)])
+
+    def table(self) -> pa.Table:
+        """The faces, of `row_schema`."""
+        return self._rows.table()
+
+    def unseen(self) -> pa.Table:
+        """The frames without an image, of `unseen_schema`."""
+        return self._unseen.table()
+
+
+class _Columns:
+    """Collects the rows of a table column by column."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._chunks: list[pa.Table] = []
+        self._values: list[list[Any]] = [[] for _ in schema]
+
+    def add(self, row: Iterable[Any]) -> None:
+        for values, value in zip(self._values, row, strict=True):
+            values.append(value)
+        if len(self._values[0]) == ROWS_PER_CHUNK:
             self._flush()
 
     def table(self) -> pa.Table:
@@ -164,18 +206,27 @@ class RowBuilder:
         return pa.concat_tables(self._chunks).sort_by([("video", "ascending"), ("frame", "ascending")])
 
     def _flush(self) -> None:
-        schema = row_schema()
-        arrays = {f.name: pa.array(self._columns[f.name], f.type) for f in schema}
-        self._chunks.append(pa.table(arrays, schema=schema))
-        self._columns = _empty_columns()
+        arrays = [pa.array(values, f.type) for values, f in zip(self._values, self._schema, strict=True)]
+        self._chunks.append(pa.table(arrays, schema=self._schema))
+        self._values = [[] for _ in self._schema]
 
 
-def _empty_columns() -> dict[str, list[Any]]:
-    return {name: [] for name in row_schema().names}
+def _label_values(labels: Labels) -> list[Any]:
+    """The values of `label_fields` of one frame."""
+    values: list[Any] = []
+    for task, size in TASKS.items():
+        vector, split = labels.get(task, ([0.0] * size, Split.NONE))
+        values += [list(vector), int(split)]
+    return values
 
 
 def task_labels(rows: pa.Table, task: str) -> tuple[np.ndarray, np.ndarray]:
     """Label vectors (rows, size) float32 and splits (rows,) int8 of one task."""
     column = rows[task].combine_chunks()
     vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, TASKS[task])
-    return vectors, rows[f"{task}_split"].to_numpy()
+    return vectors, rows[split_column(task)].to_numpy()
+
+
+def is_published(vectors: np.ndarray) -> np.ndarray:
+    """Which label vectors (rows, size) are known, (rows,): a test set's are NaN where they are not published."""
+    return ~np.isnan(vectors).any(axis=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from abaw_ray.databases.base import task_labels
+from abaw_ray.databases.base import is_published, task_labels
 from abaw_ray.databases.reading import read_database
-from abaw_ray.labels import DIMENSIONS, EXPRESSIONS, TASKS, Split
+from abaw_ray.labels import ACTION_UNITS, DIMENSIONS, EXPRESSIONS, TASKS, Split
 
 SPLITS = (Split.TRAIN, Split.VALIDATION, Split.TEST)
 RENDERED_EXAMPLES = 3
+TEXT_COLUMNS = {"task", "split", "class", "dimension", "unit"}
 WIDTH = 110
 
 
@@ -35,9 +36,11 @@ class Inspection:
         num_rows: faces.
         num_images: distinct image files.
         num_videos: distinct videos (or photos).
-        labels: task -> split -> labelled rows.
+        labels: task -> split -> rows.
+        unpublished: task -> split -> those of them whose labels are not published; what follows is without them.
         expressions: split -> class -> rows; a label that is a distribution counts for its largest class.
         dimensions: split -> valence or arousal -> min, max and mean.
+        action_units: split -> unit -> rows that it is present in.
         problems: reason -> count and first examples.
     """
 
@@ -48,8 +51,10 @@ class Inspection:
     num_images: int
     num_videos: int
     labels: dict[str, dict[str, int]]
+    unpublished: dict[str, dict[str, int]]
     expressions: dict[str, dict[str, int]]
     dimensions: dict[str, dict[str, dict[str, float]]]
+    action_units: dict[str, dict[str, int]]
     problems: dict[str, dict[str, Any]]
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,6 +72,9 @@ class Inspection:
         line(f"{self.root}: {self.num_rows:,} faces, {self.num_images:,} images, {self.num_videos:,} videos")
         counts = [[task, split, f"{n:,}"] for task, by in self.labels.items() for split, n in by.items()]
         console.print(_table("Labels", ("task", "split", "rows"), counts))
+        for task, by in self.unpublished.items():
+            for split, n in by.items():
+                line(f"{task}, {split}: the labels of {n:,} rows are not published")
         if self.expressions:
             by_class = [[c, *(f"{by[c]:,}" for by in self.expressions.values())] for c in EXPRESSIONS]
             console.print(_table("Expressions", ("class", *self.expressions), by_class))
@@ -77,6 +85,9 @@ class Inspection:
                 for dimension, stats in by_name.items()
             ]
             console.print(_table("Valence and arousal", ("split", "dimension", "min", "max", "mean"), values))
+        if self.action_units:
+            by_unit = [[u, *(f"{by[u]:,}" for by in self.action_units.values())] for u in ACTION_UNITS]
+            console.print(_table("Action units", ("unit", *self.action_units), by_unit))
         line("Left out or noted:" if self.problems else "Nothing was left out.")
         for reason, problem in self.problems.items():
             line(f"  {reason}: {problem['count']:,}")
@@ -95,7 +106,8 @@ def inspect_database(name: str, root: Path | str, options: Mapping[str, Any]) ->
     """
     database, _, table = read_database(name, root, options)
     rows = table.rows
-    labels = {task: {split: len(v) for split, v in _by_split(rows, task)} for task in TASKS}
+    labels = {task: dict(_by_split(rows, task)) for task in TASKS}
+    published = {task: {split: v[is_published(v)] for split, v in by.items()} for task, by in labels.items()}
     return Inspection(
         name=database.name,
         title=database.title,
@@ -103,24 +115,39 @@ def inspect_database(name: str, root: Path | str, options: Mapping[str, Any]) ->
         num_rows=rows.num_rows,
         num_images=pc.count_distinct(rows["image"]).as_py(),
         num_videos=pc.count_distinct(rows["video"]).as_py(),
-        labels={task: counts for task, counts in labels.items() if counts},
-        expressions={split: _class_counts(vectors) for split, vectors in _by_split(rows, "expression")},
-        dimensions={split: _statistics(vectors) for split, vectors in _by_split(rows, "valence_arousal")},
+        labels=_counts(labels, len),
+        unpublished=_counts(labels, lambda vectors: int((~is_published(vectors)).sum())),
+        expressions={split: _class_counts(v) for split, v in published["expression"].items() if len(v)},
+        dimensions={split: _statistics(v) for split, v in published["valence_arousal"].items() if len(v)},
+        action_units={split: _positives(v) for split, v in published["action_units"].items() if len(v)},
         problems=table.problems.to_dict(),
     )
 
 
 def _by_split(rows: pa.Table, task: str) -> Iterable[tuple[str, np.ndarray]]:
-    """Label vectors (labelled rows, size) of each split that has any."""
+    """Label vectors (rows, size) of each split that has any, NaN where they are not published."""
     vectors, splits = task_labels(rows, task)
     for split in SPLITS:
         if (splits == split).any():
             yield split.name.lower(), vectors[splits == split]
 
 
+def _counts(
+    labels: Mapping[str, Mapping[str, np.ndarray]], count: Callable[[np.ndarray], int]
+) -> dict[str, dict[str, int]]:
+    """Task -> split -> count, without splits that have none and tasks that then have none."""
+    counts = {task: {split: count(vectors) for split, vectors in by.items()} for task, by in labels.items()}
+    found = {task: {split: n for split, n in by.items() if n} for task, by in counts.items()}
+    return {task: by for task, by in found.items() if by}
+
+
 def _class_counts(vectors: np.ndarray) -> dict[str, int]:
     counts = np.bincount(vectors.argmax(axis=1), minlength=len(EXPRESSIONS))
     return {name: int(count) for name, count in zip(EXPRESSIONS, counts, strict=True)}
+
+
+def _positives(vectors: np.ndarray) -> dict[str, int]:
+    return {unit: int(count) for unit, count in zip(ACTION_UNITS, vectors.sum(axis=0, dtype=np.float64), strict=True)}
 
 
 def _statistics(vectors: np.ndarray) -> dict[str, dict[str, float]]:
@@ -131,7 +158,7 @@ def _statistics(vectors: np.ndarray) -> dict[str, dict[str, float]]:
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     table = Table(title=title, title_justify="left", title_style="", box=None, header_style="", padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column, justify="left" if column in ("task", "split", "class", "dimension") else "right")
+        table.add_column(column, justify="left" if column in TEXT_COLUMNS else "right")
     for row in rows:
         table.add_row(*row)
     return table

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from abaw_ray.databases.base import MAX_EXAMPLES, Problems, row_schema
+from abaw_ray.databases.base import MAX_EXAMPLES, Problems, row_schema, unseen_schema, videos_schema
 from abaw_ray.errors import DatabaseFormatError, MissingInputError
 from abaw_ray.labels import TASKS, Split
 
@@ -145,9 +146,30 @@ def rows_table(
         pa.array(images, pa.string()),
         geometry,
     ]
+    return pa.table([*columns, *_label_columns(num_rows, labels)], schema=row_schema())
+
+
+def unseen_table(
+    videos: Sequence[str], frames: Sequence[int] | np.ndarray, labels: Mapping[str, tuple[np.ndarray, np.ndarray]]
+) -> pa.Table:
+    """A table of `unseen_schema`, as `rows_table` makes one of `row_schema`."""
+    columns = [pa.array(videos, pa.string()), pa.array(frames, pa.int32())]
+    return pa.table([*columns, *_label_columns(len(videos), labels)], schema=unseen_schema())
+
+
+def videos_table(num_frames: Mapping[str, int], *tables: pa.Table) -> pa.Table:
+    """A table of `videos_schema`: the videos that occur in `tables`, sorted, with their numbers of frames."""
+    names = sorted({name for table in tables for name in pc.unique(table["video"]).to_pylist()})
+    columns = [pa.array(names, pa.string()), pa.array([num_frames[name] for name in names], pa.int32())]
+    return pa.table(columns, schema=videos_schema())
+
+
+def _label_columns(num_rows: int, labels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> list[pa.Array]:
+    """The columns of `label_fields`."""
+    columns = []
     for task, size in TASKS.items():
         vectors, splits = labels.get(task, (np.zeros((num_rows, size)), np.zeros(num_rows)))
         flat = np.ascontiguousarray(vectors, np.float32).reshape(-1)
         columns.append(pa.FixedSizeListArray.from_arrays(pa.array(flat), size))
         columns.append(pa.array(np.asarray(splits, np.int8)))
-    return pa.table(columns, schema=row_schema())
+    return columns

@@ -7,19 +7,32 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
 import torch
 
+from abaw_ray.blocks.features import FeatureStore
 from abaw_ray.blocks.reader import Store
-from abaw_ray.config import Recipe
-from abaw_ray.errors import ConfigurationError, StoreError
-from abaw_ray.evaluation.figures import confusion_figure, save, scatter_figure
-from abaw_ray.evaluation.predict import predict_rows
-from abaw_ray.evaluation.predictions import confusion_of, score_predictions, va_pairs, write_predictions
-from abaw_ray.evaluation.scores import chance
-from abaw_ray.labels import Split
+from abaw_ray.config import LossConfig, ModelConfig, Recipe
+from abaw_ray.errors import ConfigurationError
+from abaw_ray.evaluation.evaluator import HEADLINE, Evaluation, Evaluator, Predicted
+from abaw_ray.evaluation.figures import save, task_figures
+from abaw_ray.evaluation.predict import Progress
+from abaw_ray.evaluation.predictions import POOLED, pairs, video_scores, write_predictions
+from abaw_ray.evaluation.smoothing import CANDIDATES, Smoothing, parse_smoothing
+from abaw_ray.labels import TASKS, Split
 from abaw_ray.models import checkpoint
+from abaw_ray.models.checkpoint import Checkpoint
+from abaw_ray.models.features import ComputedFeatures, FeatureSource
+from abaw_ray.models.sets import Network
+from abaw_ray.models.temporal import TemporalNetwork
+from abaw_ray.tasks import build_tasks
+from abaw_ray.tasks.base import Task
 from abaw_ray.world import World
+
+TUNE = "tune"
+"""As a smoothing: the one with the best criterion on the validation split."""
 
 
 def evaluate(
@@ -27,73 +40,134 @@ def evaluate(
     store_path: Path | str,
     out: Path,
     split: Split = Split.VALIDATION,
+    smooth: str | None = None,
+    features: Path | None = None,
     change: Callable[[Recipe], Recipe] = lambda recipe: recipe,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Evaluates the best checkpoint of a run on a store's split.
+    """Evaluates the best checkpoint of a run on a store's split, by both protocols.
 
-    Writes `scores.json`, `predictions.parquet`, `confusion.png` and `valence_arousal.png` into `out`.
+    Writes `scores.json`, `predictions.parquet`, `videos.csv` and the figures into `out`. What answers need beside
+    predictions (thresholds) comes from the run's own validation, on every split but validation itself.
 
     Args:
         run: a finished run, or a checkpoint.
         store_path: a store of the images' size the network was trained with.
         out: a folder, made if it is not there.
         split: which labels to score against.
+        smooth: smoothing over time as `smoothing.parse_smoothing` takes it; `tune` on the validation split only.
+        features: features of a temporal network's CNN on this store; None: computed from the images.
         change: applied to the checkpoint's recipe, whose zoom, batch size, precision and decoding predictions take.
-        progress: called with rows done and rows in all.
+        progress: shows how far it is.
 
     Returns:
-        `scores` by database and over `all`, `chance` level of the same labels, checkpoint, number of frames.
+        `scores` by protocol, database and over `all`, `chance` level of the same labels, checkpoint, number of frames.
 
     Raises:
         MissingInputError, StoreError, ConfigurationError: no such run or store, nothing of that split in it, another
-            image size.
+            image size, features of another CNN, a smoothing tuned on anything but validation.
     """
     trained, store = checkpoint.load(run), Store(store_path)
-    if trained.description.image_size != store.image_size:
-        raise ConfigurationError(
-            f"{trained.path} takes images of {trained.description.image_size} pixels, {store.path} holds"
-            f" {store.image_size} pixels"
-        )
-    rows = np.unique(np.concatenate([store.rows_with(t, split) for t in trained.description.tasks]))
-    if len(rows) == 0:
-        raise StoreError(f"{store.path}: no {split.name.lower()} labels of {', '.join(trained.description.tasks)}")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = trained.network(device)
-    table = predict_rows(network, store, rows, change(trained.recipe), World(device=device), progress, split)
+    trained.require(store)
+    if smooth == TUNE and split != Split.VALIDATION:
+        raise ConfigurationError(f"--smooth {TUNE} on {split.name.lower()} labels: expected the validation split")
+    smoothing = parse_smoothing(smooth) if smooth not in (None, TUNE) else None
+    recipe, tasks = change(trained.recipe), trained.tasks()
+    network, source = open_network(trained, store, recipe, features)
+    evaluator = Evaluator(store, tasks, split, recipe, source)
+    predicted = evaluator.predict(network, World(device=_device()), progress)
+    decisions = None if split == Split.VALIDATION else trained.description.decisions
+    tuned = None
+    if smooth == TUNE:
+        smoothing, tuned = tune_smoothing(evaluator, predicted)
+    evaluation = evaluator.score(predicted, decisions, smoothing)
     result = {
         "checkpoint": str(trained.path),
+        "kind": trained.description.kind,
         "role": trained.description.role,
         "store": str(store.path),
         "split": split.name.lower(),
-        "num_frames": len(rows),
-        "scores": score_predictions(table),
-        "chance": _chance(store, split),
+        "smoothing": str(smoothing) if smoothing is not None else None,
+        "smoothings_tried": tuned,
+        "num_frames": len(evaluation.table),
+        "num_frames_without_face": len(evaluation.table) - int(pc.sum(evaluation.table["seen"]).as_py() or 0),
+        "videos_without_face": evaluator.frames.faceless,
+        "scores": evaluation.scores,
+        "chance": _chance(evaluation, tasks),
     }
     out.mkdir(parents=True, exist_ok=True)
-    write_predictions(table, out / "predictions.parquet")
-    confusion, (true, predicted) = confusion_of(table), va_pairs(table)
-    if confusion.sum():
-        save(confusion_figure(confusion), out / "confusion.png")
-    if len(true):
-        save(scatter_figure(true, predicted), out / "valence_arousal.png")
+    _write(out, evaluation, tasks, store)
     (out / "scores.json").write_text(json.dumps(result, indent=2))
     return result
 
 
-def _chance(store: Store, split: Split) -> dict[str, Any]:
-    """Scores without looking at the images, over all frames with an expression label of the split."""
-    rows = store.rows_with("expression", split)
-    return chance(store.index.labels["expression"][rows].argmax(1)) if len(rows) else {}
+def open_network(
+    trained: Checkpoint, store: Store, recipe: Recipe, features: Path | None
+) -> tuple[Network, FeatureSource | None]:
+    """A checkpoint's network, and for a temporal one where its features come from.
+
+    Args:
+        trained: the checkpoint.
+        store: to predict for.
+        recipe: zoom, batch size and precision.
+        features: a feature store; None computes features from images.
+
+    Raises:
+        ConfigurationError: features for a CNN, or of another CNN.
+        MissingInputError, StoreError: no such feature store, or one of another store.
+    """
+    network = trained.network(_device())
+    if isinstance(network, TemporalNetwork):
+        if features is None:
+            return network, ComputedFeatures(store, network.cnn, recipe)
+        source = FeatureStore(features, store)
+        if source.manifest.cnn_sha256 != trained.description.cnn_sha256:
+            raise ConfigurationError(
+                f"{features}: features of another CNN than the one that {trained.path} goes on from"
+            )
+        return network, source
+    if features is not None:
+        raise ConfigurationError(f"--features: {trained.path} is a CNN, which takes images")
+    return network, None
+
+
+def tune_smoothing(evaluator: Evaluator, predicted: Predicted) -> tuple[Smoothing | None, dict[str, float]]:
+    """The smoothing with the best criterion, None if that is none at all, and the criterion of each candidate."""
+    criteria = {str(s): evaluator.score(predicted, smoothing=s).criterion for s in CANDIDATES}
+    criteria = {"none": evaluator.score(predicted).criterion, **criteria}
+    best = max(criteria, key=lambda name: criteria[name])
+    return (None if best == "none" else parse_smoothing(best)), criteria
 
 
 def score_rows(scores: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Column names and one row a database of `score_predictions`'s result, for a table."""
-    columns = ["database", "criterion", "EXPR", "F1", "accuracy", "CCC V", "CCC A", "RMSE V", "RMSE A"]
+    """Headings and rows of a table of an `Evaluation`'s scores, one row a protocol and database."""
+    tasks = build_tasks(TASKS, LossConfig(), ModelConfig())
+    pooled = scores[HEADLINE][POOLED]
+    columns = {(n, key): heading for n, task in tasks.items() if n in pooled for heading, key in task.columns.items()}
     rows = []
-    for name, part in scores.items():
-        expression, va = part.get("expression", {}), part.get("valence_arousal", {})
-        numbers = [part["criterion"], *(expression.get(k) for k in ("criterion", "macro_f1", "accuracy"))]
-        numbers += [va.get(k) for k in ("ccc_valence", "ccc_arousal", "rmse_valence", "rmse_arousal")]
-        rows.append([name, *("-" if n is None else f"{n:.3f}" for n in numbers)])
-    return columns, rows
+    for protocol, by_database in scores.items():
+        for database, part in by_database.items():
+            numbers = [part["criterion"], *(part.get(name, {}).get(key) for name, key in columns)]
+            title = f"{database}, {protocol.replace('_', ' ')}"
+            rows.append([title, *("-" if n is None else f"{n:.3f}" for n in numbers)])
+    return ["database, protocol", "criterion", *columns.values()], rows
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _write(out: Path, evaluation: Evaluation, tasks: Mapping[str, Task], store: Store) -> None:
+    write_predictions(evaluation.table, out / "predictions.parquet")
+    sequential = [name for name, is_video in zip(store.databases, store.sequential, strict=True) if is_video]
+    videos = evaluation.table.filter(pc.is_in(evaluation.table["database"], pa.array(sequential, pa.string())))
+    if len(videos):
+        pyarrow.csv.write_csv(video_scores(videos, tasks, evaluation.decisions), out / "videos.csv")
+    for name, figure in task_figures(evaluation.table).items():
+        save(figure, out / f"{name}.png")
+
+
+def _chance(evaluation: Evaluation, tasks: Mapping[str, Task]) -> dict[str, Any]:
+    """Task -> scores without looking at the images."""
+    labels = {name: pairs(evaluation.table, name)[0] for name in tasks}
+    return {name: tasks[name].chance(values) for name, values in labels.items() if len(values)}

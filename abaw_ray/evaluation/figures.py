@@ -6,15 +6,31 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from abaw_ray.evaluation.scores import ccc, matrix_scores
+from abaw_ray.evaluation.predictions import pairs
 from abaw_ray.labels import DIMENSIONS, EXPRESSIONS
+from abaw_ray.tasks.metrics import ccc, confusion_matrix, matrix_scores
 
 MAX_POINTS = 5_000
 SAMPLE_COLUMNS = 4
 TICKS = (-1, -0.5, 0, 0.5, 1)
+
+
+def task_figures(table: pa.Table) -> dict[str, Figure]:
+    """Name -> figure of the predictions in a table, for the tasks that have one and were labelled and predicted."""
+    figures = {}
+    if "expression" in table.column_names:
+        true, predicted, _ = pairs(table, "expression")
+        if len(true):
+            figures["confusion"] = confusion_figure(confusion_matrix(true.argmax(1), predicted.argmax(1)))
+    if "valence_arousal" in table.column_names:
+        true, predicted, _ = pairs(table, "valence_arousal")
+        if len(true):
+            figures["valence_arousal"] = scatter_figure(true, predicted)
+    return figures
 
 
 def confusion_figure(matrix: np.ndarray) -> Figure:

@@ -1,84 +1,120 @@
-"""A network's predictions for rows of a store."""
+"""A network's predictions for frames of a store, computed by all workers together and given to each of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
-import pyarrow as pa
 import torch
 
 from abaw_ray.augmentation import centre_views
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
-from abaw_ray.evaluation.predictions import prediction_table
-from abaw_ray.labels import TASKS, Split
+from abaw_ray.labels import TASKS
 from abaw_ray.models.cnn import MultiTaskCNN
-from abaw_ray.tasks import build_tasks
+from abaw_ray.models.features import FeatureSource
+from abaw_ray.models.temporal import TemporalNetwork
+from abaw_ray.tasks.base import Task
 from abaw_ray.world import World, autocast_dtype
+
+Progress = Callable[[int, int], None]
+"""Called with the number done and the number in all, of this worker."""
+
+Predictions = dict[str, np.ndarray]
+"""Task -> (n, label size) float32."""
 
 
 def predict_rows(
     network: MultiTaskCNN,
+    tasks: Mapping[str, Task],
     store: Store,
     rows: np.ndarray,
     recipe: Recipe,
     world: World,
-    progress: Callable[[int, int], None] | None = None,
-    split: Split = Split.VALIDATION,
-) -> pa.Table:
-    """Predictions for `rows`, computed by all workers together and given to each of them.
+    progress: Progress | None = None,
+) -> Predictions:
+    """A CNN's predictions for the evaluation view of `rows` (n,) of the store.
 
     Args:
         network: on the worker's device; it is put into evaluation mode.
+        tasks: the network's.
         store: where the rows are.
         rows: (n,) rows of the index.
         recipe: zoom, batch size and precision.
         world: this worker.
-        progress: called with rows done and rows in all, of this worker.
-        split: labels of this split become the true labels beside the predictions.
-
-    Returns:
-        See `predictions.prediction_table`. A task the network does not have is NaN throughout.
+        progress: shows how far it is.
     """
-    tasks = build_tasks(network.heads, recipe.loss, recipe.model)
     mine = rows[world.shard(len(rows))]
-    outputs: dict[str, list[torch.Tensor]] = {t: [] for t in tasks}
     dtype = autocast_dtype(world.device, recipe.train)
     network.eval()
-    for start in range(0, len(mine), recipe.train.evaluation_batch_size):
-        part = mine[start : start + recipe.train.evaluation_batch_size]
+
+    def predict(part: np.ndarray) -> dict[str, torch.Tensor]:
         images = torch.from_numpy(store.images(part)).to(world.device)
         views = centre_views(images, recipe.augment).contiguous(memory_format=torch.channels_last)
-        with (
-            torch.inference_mode(),
-            torch.autocast(world.device.type, dtype or torch.bfloat16, enabled=dtype is not None),
-        ):
-            logits = network(views)
-        for name, task in tasks.items():
-            outputs[name].append(task.decode(logits[name]))
+        with torch.autocast(world.device.type, dtype or torch.bfloat16, enabled=dtype is not None):
+            return network(views)
+
+    return _in_batches(predict, tasks, mine, len(rows), recipe.train.evaluation_batch_size, world, progress)
+
+
+def predict_windows(
+    network: TemporalNetwork,
+    tasks: Mapping[str, Task],
+    source: FeatureSource,
+    windows: np.ndarray,
+    recipe: Recipe,
+    world: World,
+    progress: Progress | None = None,
+) -> Predictions:
+    """A temporal network's predictions for the evaluation view of windows.
+
+    Args:
+        network: on the worker's device; it is put into evaluation mode.
+        tasks: whose predictions are wanted.
+        source: features of the CNN that the network goes on from.
+        windows: (windows, frames) rows of the store's index.
+        recipe: batch size.
+        world: this worker.
+        progress: shows how far it is, in windows.
+
+    Returns:
+        Task -> (windows, frames, label size) float32.
+    """
+    mine = windows[world.shard(len(windows))]
+    length = windows.shape[1]
+    network.eval()
+
+    def predict(part: np.ndarray) -> dict[str, torch.Tensor]:
+        read = source.read(part, np.full(len(part), source.variants.centre))
+        return network({t: torch.from_numpy(read[t]).to(world.device) for t in tasks})
+
+    batch = max(1, recipe.train.evaluation_batch_size // length)
+    return _in_batches(predict, tasks, mine, len(windows), batch, world, progress, (length,))
+
+
+def _in_batches(
+    predict: Callable[[np.ndarray], dict[str, torch.Tensor]],
+    tasks: Mapping[str, Task],
+    mine: np.ndarray,
+    total: int,
+    batch_size: int,
+    world: World,
+    progress: Progress | None,
+    shape: tuple[int, ...] = (),
+) -> Predictions:
+    """Decoded outputs for this worker's items `mine`, put together with all workers' `total`.
+
+    An item's prediction has the shape (*shape, label size).
+    """
+    outputs: dict[str, list[torch.Tensor]] = {
+        t: [torch.empty((0, *shape, TASKS[t]), device=world.device)] for t in tasks
+    }
+    for start in range(0, len(mine), batch_size):
+        part = mine[start : start + batch_size]
+        with torch.inference_mode():
+            logits = predict(part)
+            for name, task in tasks.items():
+                outputs[name].append(task.decode(logits[name]).reshape(len(part), *shape, -1))
         if progress is not None:
             progress(start + len(part), len(mine))
-    predicted = {}
-    for name, size in TASKS.items():
-        values = torch.full((len(mine), size), torch.nan, device=world.device)
-        if outputs.get(name):
-            values = torch.cat(outputs[name])
-        predicted[name] = world.gather(values, len(rows)).cpu().numpy()
-    return _table(store, rows, predicted, split)
-
-
-def _table(store: Store, rows: np.ndarray, predicted: dict[str, np.ndarray], split: Split) -> pa.Table:
-    index = store.index
-    has_expression = index.splits["expression"][rows] == split
-    has_va = index.splits["valence_arousal"][rows] == split
-    classes = index.labels["expression"][rows].argmax(1)
-    return prediction_table(
-        database=[store.databases[d] for d in index.database[rows]],
-        video=index.video(rows),
-        frame=index.frame[rows],
-        expression=np.where(has_expression, classes, -1),
-        probabilities=predicted["expression"],
-        valence_arousal=np.where(has_va[:, None], index.labels["valence_arousal"][rows], np.nan),
-        predicted_valence_arousal=predicted["valence_arousal"],
-    )
+    return {t: world.gather(torch.cat(parts), total).cpu().numpy() for t, parts in outputs.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,50 +11,45 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from abaw_ray.errors import MissingInputError, StoreError
-from abaw_ray.evaluation.scores import (
-    NUM_CLASSES,
-    confusion_matrix,
-    criterion,
-    expression_scores,
-    valence_arousal_scores,
-)
+from abaw_ray.errors import StoreError
+from abaw_ray.labels import LABELS, TASKS
+from abaw_ray.tasks.base import Decision, Task
 
 POOLED = "all"
 """Name of the scores over the frames of all databases together."""
 
+PREDICTED = "predicted_"
 
-def prediction_schema() -> pa.Schema:
+Decisions = Mapping[str, Decision]
+"""Task -> what its answers need."""
+
+
+def prediction_schema(tasks: Sequence[str]) -> pa.Schema:
     """Columns of a prediction table.
 
-    `expression` and `predicted_expression` are class ids, -1 for none; `probabilities` are over the seven
-    expressions; valence and arousal are in [-1, 1]. What there is not, a label or a prediction, is NaN.
+    `seen` is false where the frame has no picture of its own. For every task its label vector and the predicted one
+    (`labels.LABELS` names their numbers; for expressions these are probabilities), NaN where there is none.
     """
-    return pa.schema(
-        [
-            ("database", pa.string()),
-            ("video", pa.string()),
-            ("frame", pa.int32()),
-            ("expression", pa.int8()),
-            ("predicted_expression", pa.int8()),
-            ("probabilities", pa.list_(pa.float32(), NUM_CLASSES)),
-            ("valence", pa.float32()),
-            ("arousal", pa.float32()),
-            ("predicted_valence", pa.float32()),
-            ("predicted_arousal", pa.float32()),
-        ]
-    )
+    fields = [
+        pa.field("database", pa.string()),
+        pa.field("video", pa.string()),
+        pa.field("frame", pa.int32()),
+        pa.field("seen", pa.bool_()),
+    ]
+    for task in tasks:
+        names = {"names": ",".join(LABELS[task])}
+        fields += [pa.field(f"{p}{task}", pa.list_(pa.float32(), TASKS[task]), metadata=names) for p in ("", PREDICTED)]
+    return pa.schema(fields)
 
 
 def prediction_table(
     *,
-    database: Sequence[str] | np.ndarray,
-    video: Sequence[str] | np.ndarray,
+    database: Sequence[str] | pa.Array,
+    video: Sequence[str] | pa.Array,
     frame: np.ndarray,
-    expression: np.ndarray,
-    probabilities: np.ndarray,
-    valence_arousal: np.ndarray,
-    predicted_valence_arousal: np.ndarray,
+    seen: np.ndarray,
+    labels: Mapping[str, np.ndarray],
+    predictions: Mapping[str, np.ndarray],
 ) -> pa.Table:
     """A table of `prediction_schema`.
 
@@ -62,27 +57,16 @@ def prediction_table(
         database: (n,) names.
         video: (n,) names.
         frame: (n,) frame numbers.
-        expression: (n,) true class ids, -1 where there is no label.
-        probabilities: (n, 7) predicted; NaN where there is no prediction.
-        valence_arousal: (n, 2) true valence and arousal, NaN where there is no label.
-        predicted_valence_arousal: (n, 2), NaN where there is no prediction.
+        seen: (n,) bool.
+        labels: task -> (n, size), NaN where there is no label.
+        predictions: task -> (n, size), for the same tasks.
     """
-    predicted = np.isfinite(probabilities).all(axis=1)
-    columns = {
-        "database": database,
-        "video": video,
-        "frame": frame,
-        "expression": expression,
-        "predicted_expression": np.where(predicted, probabilities.argmax(axis=1), -1),
-        "probabilities": pa.FixedSizeListArray.from_arrays(
-            np.ascontiguousarray(probabilities, dtype=np.float32).ravel(), NUM_CLASSES
-        ),
-        "valence": valence_arousal[:, 0],
-        "arousal": valence_arousal[:, 1],
-        "predicted_valence": predicted_valence_arousal[:, 0],
-        "predicted_arousal": predicted_valence_arousal[:, 1],
-    }
-    return pa.table({name: _column(values, prediction_schema().field(name)) for name, values in columns.items()})
+    columns = [database, video, frame, seen]
+    for task in labels:
+        for values in (labels[task], predictions[task]):
+            flat = np.ascontiguousarray(values, np.float32).reshape(-1)
+            columns.append(pa.FixedSizeListArray.from_arrays(pa.array(flat), TASKS[task]))
+    return pa.table(columns, schema=prediction_schema(list(labels)))
 
 
 def write_predictions(table: pa.Table, path: Path) -> None:
@@ -90,89 +74,85 @@ def write_predictions(table: pa.Table, path: Path) -> None:
     pq.write_table(table, path, compression="zstd")
 
 
-def read_predictions(path: Path) -> pa.Table:
-    """Reads what `write_predictions` wrote.
-
-    Raises:
-        MissingInputError: there is no such file.
-        StoreError: it is not a Parquet file, or has other columns.
-    """
-    if not path.is_file():
-        raise MissingInputError(f"no predictions at {path}")
-    try:
-        table = pq.read_table(path, partitioning=None)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise StoreError(f"{path}: not a readable Parquet file: {error}") from None
-    if not table.schema.equals(prediction_schema()):
-        found = ", ".join(f"{f.name} {f.type}" for f in table.schema)
-        expected = ", ".join(f"{f.name} {f.type}" for f in prediction_schema())
-        raise StoreError(f"{path}: found columns {found}, expected {expected}")
-    return table
-
-
-def score_predictions(table: pa.Table) -> dict[str, Any]:
-    """Scores by database, and over all databases' frames together.
-
-    Args:
-        table: of `prediction_schema`.
-
-    Returns:
-        Database -> scores, sorted, then `all`. Scores have `expression` (see `scores.matrix_scores`) and
-        `valence_arousal` (see `scores.valence_arousal_scores`), each only where frames have both label and
-        prediction, and `criterion`, their sum (see `scores.criterion`). A database without either is left out. Each
-        task's `num_unpredicted` counts the labelled frames without a finite prediction, which are not scored.
-
-    Raises:
-        StoreError: no frame has both a label and a prediction of the same task.
-    """
-    names = sorted(pc.unique(table["database"]).to_pylist())
-    scores = {name: _scores(table.filter(pc.equal(table["database"], name))) for name in names}
-    scores[POOLED] = _scores(table)
-    if not scores[POOLED]:
-        raise StoreError(
-            f"nothing to score in {len(table)} frames: no frame has both a label and a finite prediction of the same"
-            " task; either the labels are of other tasks than the network's, or the network gives NaN (diverged)"
-        )
-    return {name: {**tasks, "criterion": criterion(tasks)} for name, tasks in scores.items() if tasks}
-
-
-def confusion_of(table: pa.Table) -> np.ndarray:
-    """Confusion matrix (7, 7) of the frames with a true and a predicted expression; rows are the true classes."""
-    return confusion_matrix(*_expressions(table)[:2])
-
-
-def va_pairs(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-    """True and predicted valence and arousal, each (n, 2), of the frames that have both."""
-    return _valence_arousal(table)[:2]
-
-
-def _scores(table: pa.Table) -> dict[str, dict[str, Any]]:
-    scores = {}
-    true, predicted, num_unpredicted = _expressions(table)
-    if len(true):
-        scores["expression"] = {**expression_scores(true, predicted), "num_unpredicted": num_unpredicted}
-    true, predicted, num_unpredicted = _valence_arousal(table)
-    if len(true):
-        scores["valence_arousal"] = {**valence_arousal_scores(true, predicted), "num_unpredicted": num_unpredicted}
-    return scores
-
-
-def _expressions(table: pa.Table) -> tuple[np.ndarray, np.ndarray, int]:
-    """True and predicted classes of the frames with both, and the number of labelled frames without a prediction."""
-    true, predicted = table["expression"].to_numpy(), table["predicted_expression"].to_numpy()
-    labelled = true >= 0
-    both = labelled & (predicted >= 0)
-    return true[both], predicted[both], int(labelled.sum() - both.sum())
-
-
-def _valence_arousal(table: pa.Table) -> tuple[np.ndarray, np.ndarray, int]:
-    true = np.column_stack([table["valence"].to_numpy(), table["arousal"].to_numpy()])
-    predicted = np.column_stack([table["predicted_valence"].to_numpy(), table["predicted_arousal"].to_numpy()])
+def pairs(table: pa.Table, task: str) -> tuple[np.ndarray, np.ndarray, int]:
+    """Labels and predictions (n, size) of the frames with both, and the number of labelled frames not predicted."""
+    true, predicted = (_vectors(table, name) for name in (task, f"{PREDICTED}{task}"))
     labelled = np.isfinite(true).all(axis=1)
     both = labelled & np.isfinite(predicted).all(axis=1)
     return true[both], predicted[both], int(labelled.sum() - both.sum())
 
 
-def _column(values: Any, field: pa.Field) -> pa.Array:
-    array = values if isinstance(values, pa.Array) else pa.array(values)
-    return array.cast(field.type)
+def fit_decisions(table: pa.Table, tasks: Mapping[str, Task]) -> Decisions:
+    """What the tasks' answers need, fitted on a table of validation frames."""
+    fitted = {}
+    for name, task in tasks.items():
+        true, predicted, _ = pairs(table, name)
+        if len(true):
+            fitted[name] = task.fit_decision(true, predicted)
+    return fitted
+
+
+def score_predictions(table: pa.Table, tasks: Mapping[str, Task], decisions: Decisions) -> dict[str, Any]:
+    """As `scores_by_database`, which must not be empty.
+
+    Raises:
+        StoreError: no frame has both a label and a prediction of the same task.
+    """
+    scores = scores_by_database(table, tasks, decisions)
+    if not scores:
+        raise StoreError(
+            f"nothing to score in {len(table)} frames: no frame has both a label and a finite prediction of the same"
+            " task; either the labels are of other tasks than the network's or not published, or the network gives NaN"
+            " (diverged)"
+        )
+    return scores
+
+
+def scores_by_database(table: pa.Table, tasks: Mapping[str, Task], decisions: Decisions) -> dict[str, Any]:
+    """Scores by database, and over all databases' frames together.
+
+    Args:
+        table: of `prediction_schema`.
+        tasks: to score.
+        decisions: of the tasks.
+
+    Returns:
+        Database -> scores, sorted, then `all`. Scores have a part for each task (see its `score`) that frames have both
+        label and prediction of, and `criterion`, the sum over the tasks. A database without any is left out. Each
+        task's `num_unpredicted` counts the labelled frames without a finite prediction, which are not scored.
+    """
+    names = sorted(pc.unique(table["database"]).to_pylist())
+    scores = {name: score(table.filter(pc.equal(table["database"], name)), tasks, decisions) for name in names}
+    scores[POOLED] = score(table, tasks, decisions)
+    return {name: values for name, values in scores.items() if values}
+
+
+def video_scores(table: pa.Table, tasks: Mapping[str, Task], decisions: Decisions) -> pa.Table:
+    """One row a video: database, video, number of labelled frames, and the tasks' columns (null: no label)."""
+    placed = table.select(["database", "video"]).append_column("place", pa.array(np.arange(len(table))))
+    groups = placed.group_by(["database", "video"], use_threads=False).aggregate([("place", "list")])
+    rows = []
+    for group in groups.to_pylist():
+        scores = score(table.take(pa.array(group["place_list"])), tasks, decisions)
+        row = {"database": group["database"], "video": group["video"], "num_frames": len(group["place_list"])}
+        for name, task in tasks.items():
+            row |= {column: scores.get(name, {}).get(key) for column, key in task.columns.items()}
+        rows.append(row)
+    return pa.Table.from_pylist(rows)
+
+
+def score(table: pa.Table, tasks: Mapping[str, Task], decisions: Decisions) -> dict[str, Any]:
+    """Scores of all frames of a table together, as in `scores_by_database`; empty if there is nothing to score."""
+    scores: dict[str, Any] = {}
+    for name, task in tasks.items():
+        true, predicted, num_unpredicted = pairs(table, name)
+        if len(true):
+            scores[name] = {**task.score(true, predicted, decisions[name]), "num_unpredicted": num_unpredicted}
+    if not scores:
+        return {}
+    return scores | {"criterion": sum(tasks[name].criterion(values) for name, values in scores.items())}
+
+
+def _vectors(table: pa.Table, column: str) -> np.ndarray:
+    array = table[column].combine_chunks()
+    return array.flatten().to_numpy(zero_copy_only=False).reshape(len(table), array.type.list_size)

@@ -32,21 +32,26 @@ README = f"""SYNTHETIC DATA
 Every face in this folder is a drawing made by a program (abaw-ray, generated databases). Nobody is shown, and
 no number measured on it says anything about real faces or about the real databases whose layouts it follows:
 
-  affwild2/   Aff-Wild2 (ABAW2 2021): aligned crops, one label file a track and task
+  affwild2/   Aff-Wild2 (ABAW2 2021): aligned crops, one label file a track and task (expression, valence and
+              arousal, twelve action units); lists, crops and videos of test tracks, which have no label files
   expw/       ExpW: photos with several faces, label.lst
   afew_va/    AFEW-VA: clips with 68 landmarks
   affectnet/  AffectNet, manually annotated part: two lists, 68 landmarks
 
-{TRUTH} has one row for every face with what was drawn (expression, intensity, valence, arousal, identity)
-and with what the label files leave out: which labels are missing, invalid or wrong on purpose.
+{TRUTH} has one row for every face with what was drawn (expression, intensity, valence, arousal, action units,
+identity) and with what the label files leave out: which labels are missing, invalid or wrong on purpose.
 {MARKER} has the counts.
 
 Wrong on purpose:
   {expw.LABEL_NOISE:.0%} of the expressions in ExpW: another class, each as likely
   {affectnet.LABEL_NOISE:.0%} of the expressions in AffectNet: the same
-  Aff-Wild2 training expressions: every change up to 3 frames late or early
+  Aff-Wild2 training expressions: every change up to 3 frames late or early; action units: up to 1 frame
   valence and arousal for training: an annotator's bias and slow or random noise, deviation about 0.05 each
 The validation labels of Aff-Wild2 are the truth, rounded to thousandths.
+
+Left out on purpose in Aff-Wild2: a block of 3 or 4 pictures in a third of the tracks, a block of labels of each task
+in another third, up to 5 pictures at the end; tracks without labels of one or two tasks; a test track in two of
+the three lists only.
 """
 
 
@@ -65,7 +70,7 @@ def generate(
     Args:
         out: folder to write; new or empty.
         seed: at least 0.
-        size: one of `SIZES`: about 800, 10,700 or 32,000 pictures.
+        size: one of `SIZES`: about 900, 11,100 or 33,500 pictures.
         num_workers: processes; None: one for each CPU.
         progress: called with (pictures done, pictures in all).
 
@@ -181,8 +186,11 @@ def _count(results: list[Written]) -> dict[str, int]:
         counts["num_missing_images"] += len({f.image for f in faces if f.image_missing})
         counts["num_expression_labels"] += sum(f.has_expression_label for f in faces)
         counts["num_va_labels"] += sum(f.has_va_label for f in faces)
+        counts["num_au_labels"] += sum(f.has_au_label for f in faces)
         counts["num_expression_invalid"] += sum(f.expression_invalid for f in faces)
         counts["num_va_invalid"] += sum(f.va_invalid for f in faces)
+        counts["num_au_invalid"] += sum(f.au_invalid for f in faces)
         counts["num_expression_noisy"] += sum(f.expression_noisy for f in faces)
         counts["num_va_noisy"] += sum(f.va_noisy for f in faces)
+        counts["num_au_noisy"] += sum(f.au_noisy for f in faces)
     return dict(sorted(counts.items()))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from abaw_ray.generation.action_units import action_units
 from abaw_ray.generation.faces import Actions
 from abaw_ray.labels import EXPRESSIONS
 
@@ -58,7 +59,7 @@ _MOVES: dict[str, dict[str, float]] = {
         "jaw_open": 0.25,
         "upper_lip": 0.35,
     },
-    "Sadness": {"inner_brow": 1.0, "corner": -0.8, "eye_open": -0.4, "press": 0.2, "brow_raise": -0.1},
+    "Sadness": {"inner_brow": 1.0, "corner": -0.8, "eye_open": -0.4, "press": 0.4, "brow_raise": -0.1},
     "Surprise": {"brow_raise": 1.0, "eye_open": 0.9, "jaw_open": 0.9, "stretch": -0.5},
 }
 _NEIGHBOURS = {
@@ -117,6 +118,11 @@ class Behaviour:
     intensity: np.ndarray
     va: np.ndarray
     actions: np.ndarray
+
+    @property
+    def action_units(self) -> np.ndarray:
+        """(frames, 12) int8, 0 or 1, as `ACTION_UNITS`."""
+        return action_units(self.actions)
 
 
 def still(rng: np.random.Generator, expression: int) -> Behaviour:

@@ -294,7 +294,7 @@ def _mouth(who: Identity, a: Actions) -> dict[str, np.ndarray]:
     y0 = 0.70 * who.mouth_height + 0.04 * max(a.jaw_open, 0)
     half = 0.32 * who.mouth_width * max(1 + 0.28 * a.stretch + 0.12 * max(a.corner, 0), 0.5)
     corner = y0 + _T2 * -0.15 * a.corner
-    thick = 0.075 * who.lip_thickness * min(max(1 - 0.6 * a.press, 0.25), 1.2)
+    thick = 0.075 * who.lip_thickness * min(max(1 - 0.8 * a.press, 0.25), 1.2)
     up = 0.02 * max(a.jaw_open, 0) + 0.085 * max(a.upper_lip, 0)
     down = 0.32 * max(a.jaw_open, 0)
     x = half * _T
@@ -317,11 +317,13 @@ def _mouth(who: Identity, a: Actions) -> dict[str, np.ndarray]:
     fold_x = 0.2 + (0.14 + 0.06 * a.stretch + 0.05 * a.corner) * fold + 0.1 * np.sin(fold * np.pi) * max(a.corner, 0)
     fold_y = 0.36 - 0.05 * a.nose_wrinkle + fold * (y0 - 0.36 - 0.1 * a.corner)
     lip_top = np.append(x, x[::-1])
+    chin_y = y0 + down + 1.15 * thick + 0.06 + 0.05 * _B**2
     return {
         "mouth": outer,
         "mouth_inside": inside,
         "teeth": teeth,
         "left_fold": _surface(-fold_x, fold_y),
         "right_fold": _surface(fold_x, fold_y),
+        "chin_crease": _surface(0.16 * _B, chin_y),
         "moustache": _surface(lip_top * 0.9, np.append(upper - 0.1 * _LIP - 0.01, (upper - 0.01)[::-1]), 0.06),
     }

@@ -107,6 +107,7 @@ def _paint_lines(brush: _Brush, a: Actions, skin: np.ndarray) -> None:
         (max(a.corner, a.nose_wrinkle, a.upper_lip), p["right_fold"], 0.03),
         (a.cheek_raise, p["left_bag"], 0.025),
         (a.cheek_raise, p["right_bag"], 0.025),
+        (2 * a.press, p["chin_crease"], 0.03),
     ]
     for depth, points, width in lines:
         if depth > 0.1:
@@ -128,7 +129,8 @@ def _paint_eyes(brush: _Brush, who: Identity, skin: np.ndarray) -> None:
 def _paint_mouth(brush: _Brush, who: Identity, a: Actions) -> None:
     lips = np.array(who.lips)
     brush.fill("mouth", lips)
-    if a.jaw_open > 0.06 or a.upper_lip > 0.2:
+    closed = 0.3 * max(a.press, 0)
+    if a.jaw_open > 0.06 + closed or a.upper_lip > 0.2 + closed:
         brush.fill("mouth_inside", _MOUTH)
         brush.fill("teeth", _TEETH)
     brush.line("mouth_inside", lips * 0.5, 0.02, closed=True)

@@ -12,7 +12,10 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
+from abaw_ray.labels import ACTION_UNITS
+
 NO_EXPRESSION = -1
+NO_ACTION_UNITS = [-1] * len(ACTION_UNITS)
 
 
 class FaceTruth(NamedTuple):
@@ -32,22 +35,35 @@ class FaceTruth(NamedTuple):
     intensity: float
     valence: float
     arousal: float
+    action_units: list[int]
+    """0 or 1, as `ACTION_UNITS`; all -1 where `expression` is -1."""
     has_expression_label: bool
     """There is a label file with a line for it, usable or not."""
     has_va_label: bool
+    has_au_label: bool
     expression_invalid: bool
     """The line says that there is no label, or names a class outside the seven."""
     va_invalid: bool
     """The line says that there is no valence, no arousal, or neither."""
+    au_invalid: bool
+    """The line leaves out some or all units."""
     expression_noisy: bool
     """The written class is valid and not `expression`."""
     va_noisy: bool
     """The written values differ from the truth by more than the rounding of the label file."""
+    au_noisy: bool
+    """The written units are valid, and some differ from `action_units`."""
     image_missing: bool
-    """The label lines are there, the picture is not."""
+    """There is no picture, whatever label lines there are."""
 
 
-_ARROW = {str: pa.string(), int: pa.int32(), float: pa.float32(), bool: pa.bool_()}
+_ARROW = {
+    str: pa.string(),
+    int: pa.int32(),
+    float: pa.float32(),
+    bool: pa.bool_(),
+    list[int]: pa.list_(pa.int8(), len(ACTION_UNITS)),
+}
 TRUTH_SCHEMA = pa.schema([(name, _ARROW[kind]) for name, kind in get_type_hints(FaceTruth).items()])
 
 

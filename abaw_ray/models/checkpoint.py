@@ -3,29 +3,41 @@
 model.safetensors   weights
 optimizer.pt        optimiser state (tensors only)
 recipe.yaml         the resolved configuration
-checkpoint.json     role, epoch, scores, early stopping, tasks, label spaces, image size, the store's content hash
+checkpoint.json     kind, role, epoch, scores, early stopping, tasks, label spaces, image size, the store's content hash
 """
 
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Container
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from abaw_ray.blocks.files import sha256_of
+from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe, dump_recipe, parse_recipe
 from abaw_ray.errors import ConfigurationError, MissingInputError
 from abaw_ray.labels import EXPRESSIONS, TASKS
 from abaw_ray.models.cnn import MultiTaskCNN, on_device
+from abaw_ray.models.sets import Network
+from abaw_ray.models.temporal import TemporalNetwork
 from abaw_ray.tasks import build_tasks
+from abaw_ray.tasks.base import Task
+
+Kind = Literal["cnn", "temporal"]
+"""Of network."""
 
 DESCRIPTION = "checkpoint.json"
+WEIGHTS = "model.safetensors"
+RECIPE = "recipe.yaml"
 RUN_FILE = "run.json"
 """Written into the run's folder when training has ended; names the best and the last checkpoint."""
 
@@ -44,6 +56,11 @@ class Description:
     """Content hash of the store it was trained on."""
     stopping: dict[str, Any]
     scores: dict[str, Any]
+    decisions: dict[str, Any]
+    """Task -> what its answers need, fitted on the validation labels (`tasks.base.Decision`)."""
+    kind: Kind = "cnn"
+    cnn_sha256: str | None = None
+    """Of a temporal network: hash of the weights of the CNN that it goes on from."""
     expressions: tuple[str, ...] = EXPRESSIONS
     label_sizes: dict[str, int] = field(default_factory=lambda: dict(TASKS))
 
@@ -56,26 +73,78 @@ class Checkpoint:
     recipe: Recipe
     description: Description
 
-    def network(self, device: torch.device) -> MultiTaskCNN:
+    def network(self, device: torch.device) -> Network:
         """The network with its weights, in evaluation mode."""
-        tasks = build_tasks(self.description.tasks, self.recipe.loss, self.recipe.model)
+        outputs = {t: task.num_outputs for t, task in self.tasks().items()}
         config = self.recipe.model.model_copy(update={"weights": None})
-        network = MultiTaskCNN(config, {t: task.num_outputs for t, task in tasks.items()})
-        network.load_state_dict(load_file(self.path / "model.safetensors"))
+        network: Network
+        if self.description.kind == "temporal":
+            network = TemporalNetwork(config, self.recipe.temporal, outputs)
+        else:
+            network = MultiTaskCNN(config, outputs)
+        network.load_state_dict(load_file(self.path / WEIGHTS))
         return on_device(network, device).eval()
+
+    def cnn(self, device: torch.device) -> MultiTaskCNN:
+        """The network, which must be a CNN.
+
+        Raises:
+            ConfigurationError: it is a temporal one.
+        """
+        network = self.network(device)
+        if not isinstance(network, MultiTaskCNN):
+            raise ConfigurationError(
+                f"{self.path}: a temporal network; expected a CNN, as `abaw-ray distill` trains it"
+            )
+        return network
+
+    def tensors(self, tasks: Container[str]) -> dict[str, Tensor]:
+        """A CNN's weights, without the heads of other tasks than `tasks`."""
+        state = load_file(self.path / WEIGHTS)
+        return {k: v for k, v in state.items() if not k.startswith("heads.") or k.split(".")[1] in tasks}
+
+    def require(self, store: Store) -> None:
+        """Checks that the store's images have the size it was trained with.
+
+        Raises:
+            ConfigurationError: they have not.
+        """
+        if self.description.image_size != store.image_size:
+            raise ConfigurationError(
+                f"{self.path} takes images of {self.description.image_size} pixels, {store.path} holds"
+                f" {store.image_size} pixels"
+            )
+
+    def adopted_by(self, recipe: Recipe) -> Recipe:
+        """`recipe` with what a temporal network takes over from this CNN: `model` and `augment`."""
+        return recipe.model_copy(update={"model": self.recipe.model, "augment": self.recipe.augment})
+
+    def tasks(self) -> dict[str, Task]:
+        """Its tasks, without training labels."""
+        return build_tasks(self.description.tasks, self.recipe.loss, self.recipe.model)
+
+    def weights_sha256(self) -> str:
+        """Hash of the file of its weights."""
+        return sha256_of(self.path / WEIGHTS)
+
+    def copy(self, folder: Path) -> None:
+        """Copies it, without the optimiser, to `folder`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (WEIGHTS, RECIPE, DESCRIPTION):
+            shutil.copyfile(self.path / name, folder / name)
 
 
 def save(folder: Path, network: nn.Module, optimizer: Optimizer, recipe: Recipe, description: Description) -> None:
     """Writes a checkpoint into an existing folder."""
-    save_file({k: v.contiguous().cpu() for k, v in network.state_dict().items()}, folder / "model.safetensors")
+    save_file({k: v.contiguous().cpu() for k, v in network.state_dict().items()}, folder / WEIGHTS)
     torch.save(optimizer.state_dict(), folder / "optimizer.pt")
-    (folder / "recipe.yaml").write_text(dump_recipe(recipe))
+    (folder / RECIPE).write_text(dump_recipe(recipe))
     (folder / DESCRIPTION).write_text(json.dumps(asdict(description), indent=2))
 
 
 def restore(folder: Path, network: nn.Module, optimizer: Optimizer, device: torch.device) -> Description:
     """Loads weights and optimiser state of a checkpoint to go on training."""
-    network.load_state_dict(load_file(folder / "model.safetensors"))
+    network.load_state_dict(load_file(folder / WEIGHTS))
     optimizer.load_state_dict(torch.load(folder / "optimizer.pt", map_location=device, weights_only=True))
     return load(folder).description
 
@@ -102,5 +171,5 @@ def load(path: Path | str) -> Checkpoint:
             f"{folder}: label spaces {description.label_sizes}, classes {description.expressions};"
             f" expected {TASKS}, {EXPRESSIONS}"
         )
-    recipe = parse_recipe(yaml.safe_load((folder / "recipe.yaml").read_text()), str(folder / "recipe.yaml"))
+    recipe = parse_recipe(yaml.safe_load((folder / RECIPE).read_text()), str(folder / RECIPE))
     return Checkpoint(folder, recipe, description)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -53,8 +54,13 @@ class MultiTaskCNN(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """RGB images (batch, 3, H, W), 0-255 -> task -> logits (batch, outputs)."""
-        features = self.backbone((images - self.mean) / self.std)
+        features = self._backbone_features(images)
         return {task: head(features) for task, head in self.heads.items()}
+
+    def task_features(self, images: Tensor) -> dict[str, Tensor]:
+        """RGB images (batch, 3, H, W), 0-255 -> task -> what its classifier takes (batch, hidden), float32."""
+        features = self._backbone_features(images)
+        return {task: head.features(features).float() for task, head in self.heads.items()}  # type: ignore[operator]
 
     def forward_sets(self, images: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         """Images by source set -> logits by source set and task.
@@ -68,20 +74,15 @@ class MultiTaskCNN(nn.Module):
         outputs = {t: o.split(sizes) for t, o in self(torch.cat(list(images.values()))).items()}
         return {name: {t: parts[i] for t, parts in outputs.items()} for i, name in enumerate(images)}
 
+    def _backbone_features(self, images: Tensor) -> Tensor:
+        return self.backbone((images - self.mean) / self.std)
 
-def on_device(network: MultiTaskCNN, device: torch.device) -> MultiTaskCNN:
+
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
+
+
+def on_device(network: NetworkT, device: torch.device) -> NetworkT:
     """The network on its device, in the memory layout that convolutions are fastest in."""
     network.to(device)
     network.to(memory_format=torch.channels_last)
     return network
-
-
-class SetsForward(nn.Module):
-    """`forward_sets` as a module's forward: DDP wants one forward a step."""
-
-    def __init__(self, network: MultiTaskCNN) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-        return self.network.forward_sets(images)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,14 +11,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from abaw_ray.blocks.reader import Store
-from abaw_ray.evaluation.figures import confusion_figure, samples_figure, scatter_figure
-from abaw_ray.evaluation.predictions import confusion_of, va_pairs
-from abaw_ray.labels import DIMENSIONS, EXPRESSIONS
+from abaw_ray.evaluation.evaluator import Evaluation
+from abaw_ray.evaluation.figures import samples_figure, task_figures
+from abaw_ray.evaluation.predictions import PREDICTED, Decisions
 from abaw_ray.objectives.terms import StepLoss
+from abaw_ray.tasks.base import Task
 
 NUM_SAMPLES = 12
 
@@ -99,13 +100,14 @@ class RunLog:
         for name, value in clock.read().items():
             self._writer.add_scalar(f"speed/{name}", value, step)
 
-    def epoch(self, result: Mapping[str, Any], table: pa.Table, store: Store) -> None:
+    def epoch(self, result: Mapping[str, Any], evaluation: Evaluation, store: Store, tasks: Mapping[str, Task]) -> None:
         """An epoch's scores, and pictures of its predictions when it is the best so far.
 
         Args:
             result: the fields of `training.loop.EpochResult`.
-            table: predictions for the store's validation rows.
-            store: where the rows' images are.
+            evaluation: on the store's validation frames.
+            store: where the frames' pictures are.
+            tasks: that were predicted.
         """
         if self._writer is None:
             return
@@ -114,25 +116,14 @@ class RunLog:
         for name, value in flatten(result["scores"]).items():
             self._writer.add_scalar(f"validation/{name}", value, result["epoch"])
         if result["improved"]:
-            self._pictures(result["epoch"], table, store)
+            figures = {**task_figures(evaluation.table), "samples": _samples(store, tasks, evaluation)}
+            for name, figure in figures.items():
+                self._writer.add_figure(f"validation/{name}", figure, result["epoch"])
         self._writer.flush()
 
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
-
-    def _pictures(self, epoch: int, table: pa.Table, store: Store) -> None:
-        assert self._writer is not None
-        confusion, pairs = confusion_of(table), va_pairs(table)
-        if confusion.sum():
-            self._writer.add_figure("validation/confusion", confusion_figure(confusion), epoch)
-        if len(pairs[0]):
-            self._writer.add_figure("validation/valence_arousal", scatter_figure(*pairs), epoch)
-        rows = store.validation_rows()
-        chosen = np.sort(np.random.default_rng(0).permutation(len(rows))[:NUM_SAMPLES])
-        titles = [_title(row) for row in table.take(pa.array(chosen)).to_pylist()]
-        figure = samples_figure(store.images(rows[chosen]), titles)
-        self._writer.add_figure("validation/samples", figure, epoch)
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
@@ -150,16 +141,20 @@ def _named(loss: StepLoss) -> dict[str, Tensor]:
     return {"total": loss.total.detach()} | {f"{task}/{source}": v for (source, task), v in loss.terms.items()}
 
 
-def _title(row: Mapping[str, Any]) -> str:
-    """Predicted (true) labels of one prediction, in two short lines."""
-    classes = [_class_name(row[key]) for key in ("predicted_expression", "expression")]
-    values = [_number(row[f"{prefix}{name}"]) for prefix in ("predicted_", "") for name in DIMENSIONS]
-    return "{} ({})\nV {} A {} ({} {})".format(*classes, *values)
+def _samples(store: Store, tasks: Mapping[str, Task], evaluation: Evaluation) -> Figure:
+    """Some frames of an evaluation, always the same, with predicted (true) labels over each."""
+    chosen = np.sort(np.random.default_rng(0).permutation(len(evaluation.rows))[:NUM_SAMPLES])
+    frames = evaluation.table.take(pa.array(chosen)).to_pylist()
+    titles = [_title(frame, tasks, evaluation.decisions) for frame in frames]
+    return samples_figure(store.images(evaluation.rows[chosen]), titles)
 
 
-def _class_name(expression: int) -> str:
-    return EXPRESSIONS[expression] if expression >= 0 else "-"
-
-
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:+.2f}"
+def _title(row: Mapping[str, Any], tasks: Mapping[str, Task], decisions: Decisions) -> str:
+    """Predicted (true) labels of one frame, a line a task."""
+    lines = []
+    for name, task in tasks.items():
+        vectors = [np.array(row[f"{prefix}{name}"]) for prefix in (PREDICTED, "")]
+        known = [np.isfinite(v).all() and name in decisions for v in vectors]
+        texts = [task.describe(v, decisions[name]) if k else "-" for v, k in zip(vectors, known, strict=True)]
+        lines.append("{} ({})".format(*texts))
+    return "\n".join(lines)

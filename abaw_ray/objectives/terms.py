@@ -23,6 +23,10 @@ class SetLabels:
     labels: Mapping[str, Tensor]
     labelled: Mapping[str, Tensor]
 
+    def map(self, f: Callable[[Tensor], Tensor]) -> SetLabels:
+        """With `f` applied to every tensor."""
+        return SetLabels({t: f(v) for t, v in self.labels.items()}, {t: f(v) for t, v in self.labelled.items()})
+
 
 @dataclass(frozen=True)
 class Term:

@@ -1,4 +1,4 @@
-"""What a store holds besides its blocks: index, training sets, and the manifest's account of every database."""
+"""What a store holds besides its blocks: index, videos, training sets, and the manifest's account of databases."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from abaw_ray.blocks.files import sha256_of
 from abaw_ray.blocks.index import Index, IndexPart, write_rows
 from abaw_ray.blocks.manifest import DatabaseEntry, Problem, SetEntry
 from abaw_ray.blocks.reader import set_path
-from abaw_ray.blocks.schema import SETS, label_fields
+from abaw_ray.blocks.schema import SETS
 from abaw_ray.blocks.writer import BlockResult
-from abaw_ray.databases.base import Problems
+from abaw_ray.databases.base import Problems, is_published, unseen_schema
 from abaw_ray.labels import EXPRESSIONS, TASKS, Split
 from abaw_ray.preprocess.plan import DatabasePlan, Source
 from abaw_ray.preprocess.sets import TrainingSet
@@ -47,14 +47,28 @@ class MadeDatabase:
 
 def index_part(made: MadeDatabase) -> IndexPart:
     """The rows of the index of a database: its planned rows without those that have no image."""
-    rows = made.plan.rows.select(["video", "frame", *(field.name for field in label_fields())])
-    kept = np.ones(rows.num_rows, bool)
-    for planned, block in zip(made.plan.blocks, made.blocks, strict=True):
-        kept[[planned.start + row for row in block.metadata.dropped]] = False
+    rows, kept = made.plan.rows.select(unseen_schema().names), ~_dropped(made)
     num_rows = np.array([block.num_rows for block in made.blocks], np.int64)
     places = np.repeat(made.first_block + np.arange(len(num_rows)), num_rows)
     within = np.arange(num_rows.sum()) - np.repeat(np.cumsum(num_rows) - num_rows, num_rows)
     return IndexPart(rows if kept.all() else rows.filter(pa.array(kept)), places, within)
+
+
+def unseen_frames(made: MadeDatabase) -> pa.Table:
+    """Frames of a database's videos without an image: those known before, and those whose image could not be used."""
+    plan = made.plan
+    if not plan.source.database.sequential:
+        return plan.unseen
+    dropped = plan.rows.select(unseen_schema().names).filter(pa.array(_dropped(made)))
+    return pa.concat_tables([plan.unseen, dropped])
+
+
+def _dropped(made: MadeDatabase) -> np.ndarray:
+    """Which planned rows (rows,) have no image."""
+    dropped = np.zeros(made.plan.rows.num_rows, bool)
+    for planned, block in zip(made.plan.blocks, made.blocks, strict=True):
+        dropped[[planned.start + row for row in block.metadata.dropped]] = True
+    return dropped
 
 
 def write_sets(store: Path, sets: Sequence[TrainingSet]) -> list[SetEntry]:
@@ -77,7 +91,6 @@ def database_entry(made: MadeDatabase, code: int, index: Index) -> DatabaseEntry
     own = index.database == code
     source = made.plan.source
     labels = {task: _split_counts(index.splits[task][own]) for task in TASKS}
-    classes, splits = index.labels["expression"][own].argmax(1), index.splits["expression"][own]
     return DatabaseEntry(
         name=source.database.name,
         title=source.database.title,
@@ -88,7 +101,7 @@ def database_entry(made: MadeDatabase, code: int, index: Index) -> DatabaseEntry
         num_videos=len(np.unique(index.videos.indices.to_numpy()[own])),
         num_leaking_videos=made.plan.num_leaking_videos,
         labels={task: counts for task, counts in labels.items() if counts},
-        expressions={s: _class_counts(classes[splits == Split[s.upper()]]) for s in labels["expression"]},
+        expressions=_class_counts(index.labels["expression"][own], index.splits["expression"][own]),
         problems={reason: Problem(**problem) for reason, problem in made.problems().to_dict().items()},
     )
 
@@ -103,9 +116,16 @@ def _split_counts(splits: np.ndarray) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def _class_counts(classes: np.ndarray) -> dict[str, int]:
-    counts = np.bincount(classes, minlength=len(EXPRESSIONS)).tolist()
-    return dict(zip(EXPRESSIONS, counts, strict=True))
+def _class_counts(vectors: np.ndarray, splits: np.ndarray) -> dict[str, dict[str, int]]:
+    """Split -> class -> rows, from label vectors (rows, 7) and splits (rows,); unpublished labels are left out."""
+    known = is_published(vectors)
+    classes, splits = vectors[known].argmax(1), splits[known]
+    counts = {}
+    for split in (Split.TRAIN, Split.VALIDATION, Split.TEST):
+        if (splits == split).any():
+            by_class = np.bincount(classes[splits == split], minlength=len(EXPRESSIONS)).tolist()
+            counts[split.name.lower()] = dict(zip(EXPRESSIONS, by_class, strict=True))
+    return counts
 
 
 def _portable_options(source: Source) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,9 +17,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from abaw_ray.blocks.files import compact
-from abaw_ray.blocks.schema import label_fields, split_column
 from abaw_ray.config import PrepareConfig
-from abaw_ray.databases.base import Database, LabelTable, Options, Problems, task_labels
+from abaw_ray.databases.base import (
+    Database,
+    LabelTable,
+    Options,
+    Problems,
+    label_fields,
+    split_column,
+    task_labels,
+)
 from abaw_ray.databases.parsing import add_each
 from abaw_ray.labels import EXPRESSIONS, TASKS, Split
 
@@ -58,6 +65,7 @@ class DatabasePlan:
     Args:
         source: the database.
         rows: its label table, rearranged.
+        unseen: its labelled frames without an image.
         blocks: consecutive parts of `rows`.
         num_leaking_videos: videos with train labels of one task and validation labels of another.
         problems: what reading and planning left out.
@@ -65,6 +73,7 @@ class DatabasePlan:
 
     source: Source
     rows: pa.Table
+    unseen: pa.Table
     blocks: list[PlannedBlock]
     num_leaking_videos: int
     problems: Problems
@@ -78,17 +87,33 @@ def plan_database(source: Source, config: PrepareConfig) -> DatabasePlan:
     """
     problems = Problems()
     problems.merge(source.table.problems)
-    rows = source.table.rows.combine_chunks()
-    leaks = _leaks(rows)
-    num_leaking_videos = int(np.logical_or.reduce(list(leaks.values())).sum())
+    rows, unseen = source.table.rows.combine_chunks(), source.table.unseen.combine_chunks()
+    _check_videos(source)
+    trainers = _trainers(rows)
+    num_leaking_videos = _num_leaking_videos([rows, unseen], trainers)
     if config.exclude_leaking_videos:
-        rows = _without_leaks(rows, leaks, problems)
+        rows = _without_leaks(rows, trainers, problems)
+        unseen = _without_leaks(unseen, trainers, problems, ", frames without an image")
     starts = _video_starts(rows)
     splits = _video_splits(rows, starts)
     if not source.database.sequential:
         rows, starts, splits = _grouped(rows, starts, splits)
     blocks = _blocks(source.database, rows, starts, splits, config.block_rows)
-    return DatabasePlan(source, rows, _hashed(source, rows, blocks, config), num_leaking_videos, problems)
+    return DatabasePlan(source, rows, unseen, _hashed(source, rows, blocks, config), num_leaking_videos, problems)
+
+
+def _check_videos(source: Source) -> None:
+    """That a sequential database names its videos, once each, and that the numbers of their frames fit."""
+    table, videos = source.table, source.table.videos
+    if not source.database.sequential:
+        assert table.unseen.num_rows == videos.num_rows == 0, "photos are not videos"
+        return
+    assert pc.count_distinct(videos["video"]).as_py() == videos.num_rows, "a video is named once"
+    for frames in (table.rows, table.unseen):
+        places = pc.index_in(frames["video"], value_set=videos["video"].combine_chunks())
+        assert places.null_count == 0, "every frame is of a video of the table of videos"
+        lengths = videos["num_frames"].take(places).to_numpy()
+        assert (frames["frame"].to_numpy() < lengths).all(), "a video is longer than its last frame's number"
 
 
 def _video_starts(rows: pa.Table) -> np.ndarray:
@@ -109,27 +134,43 @@ def _any_by_video(rows: pa.Table, starts: np.ndarray, task: str, split: Split) -
     return np.logical_or.reduceat(rows[split_column(task)].to_numpy() == split, starts)
 
 
-def _leaks(rows: pa.Table) -> dict[str, np.ndarray]:
-    """Task -> which videos (videos,) validate it and train another task."""
+def _trainers(rows: pa.Table) -> dict[str, pa.Array]:
+    """Task -> names of the videos that train another task."""
     starts = _video_starts(rows)
+    names = rows["video"].combine_chunks().take(pa.array(starts))
     train = {task: _any_by_video(rows, starts, task, Split.TRAIN) for task in TASKS}
     return {
-        task: _any_by_video(rows, starts, task, Split.VALIDATION)
-        & np.logical_or.reduce([train[other] for other in TASKS if other != task])
+        task: names.filter(pa.array(np.logical_or.reduce([train[other] for other in TASKS if other != task])))
         for task in TASKS
     }
 
 
-def _without_leaks(rows: pa.Table, leaks: Mapping[str, np.ndarray], problems: Problems) -> pa.Table:
-    """`rows` without the leaking validation labels, and without rows that then have no label."""
-    starts = _video_starts(rows)
-    lengths = np.diff(starts, append=rows.num_rows)
+def _leaking(table: pa.Table, task: str, trainers: Mapping[str, pa.Array]) -> np.ndarray:
+    """Which rows (rows,) of a table validate a task in a video that trains another one."""
+    trains = pc.is_in(table["video"], value_set=trainers[task]).to_numpy()
+    return trains & (table[split_column(task)].to_numpy() == Split.VALIDATION)
+
+
+def _num_leaking_videos(tables: Sequence[pa.Table], trainers: Mapping[str, pa.Array]) -> int:
+    names = [t["video"].filter(pa.array(_leaking(t, task, trainers))) for t in tables for task in TASKS]
+    return len(pa.chunked_array([chunk for name in names for chunk in name.chunks], pa.string()).unique())
+
+
+def _without_leaks(rows: pa.Table, trainers: Mapping[str, pa.Array], problems: Problems, which: str = "") -> pa.Table:
+    """`rows` without the leaking validation labels, and without rows that then have no label.
+
+    Args:
+        rows: of faces, or of frames without one.
+        trainers: see `_trainers`.
+        problems: takes up what goes.
+        which: rows these are, for people.
+    """
     labelled = np.zeros(rows.num_rows, bool)
     for task, size in TASKS.items():
         vectors, splits = task_labels(rows, task)
-        leaking = np.repeat(leaks[task], lengths) & (splits == Split.VALIDATION)
+        leaking = _leaking(rows, task, trainers)
         videos = pc.unique(rows["video"].filter(pa.array(leaking))).to_pylist()
-        add_each(problems, LEAK, videos, lambda video, task=task: f"{video}: {task}")  # type: ignore[misc]
+        add_each(problems, LEAK, videos, lambda video, task=task: f"{video}: {task}{which}")  # type: ignore[misc]
         problems.add(LEAK, count=int(leaking.sum()) - len(videos))
         splits = np.where(leaking, np.int8(Split.NONE), splits)
         flat = np.where(leaking[:, None], np.float32(0), vectors).reshape(-1)

@@ -1,4 +1,4 @@
-"""Databases -> store: plan, make the blocks that are not there yet, then index, training sets and manifest."""
+"""Databases -> store: plan, make the blocks that are not there yet, then index, videos, training sets and manifest."""
 
 from __future__ import annotations
 
@@ -10,13 +10,21 @@ from typing import Any
 from abaw_ray.blocks.files import TEMPORARY, sha256_of
 from abaw_ray.blocks.index import read_index, write_index
 from abaw_ray.blocks.manifest import BlockEntry, Manifest, begin_store, claim_store
-from abaw_ray.blocks.schema import BLOCKS, INDEX
+from abaw_ray.blocks.schema import BLOCKS, INDEX, UNSEEN, VIDEOS
+from abaw_ray.blocks.videos import write_unseen, write_videos
 from abaw_ray.blocks.writer import BlockResult, read_block, with_sha256
 from abaw_ray.config import PrepareConfig, Recipe
 from abaw_ray.databases.base import Problems
 from abaw_ray.databases.reading import read_database
 from abaw_ray.errors import ConfigurationError, MissingInputError
-from abaw_ray.preprocess.contents import MadeDatabase, database_entry, index_part, source_paths, write_sets
+from abaw_ray.preprocess.contents import (
+    MadeDatabase,
+    database_entry,
+    index_part,
+    source_paths,
+    unseen_frames,
+    write_sets,
+)
 from abaw_ray.preprocess.dataflow import BlockTask, write_blocks
 from abaw_ray.preprocess.faces import FaceSettings
 from abaw_ray.preprocess.plan import DatabasePlan, Source, plan_database
@@ -86,7 +94,10 @@ def prepare_sources(
     if sum(block.num_rows for block in blocks) == 0:
         raise MissingInputError(f"no image could be read; {_summary(made)}")
     _remove_others(store, {block.path for block in blocks})
+    videos = [plan.source.table.videos for plan in plans]
     write_index(store / INDEX, [index_part(part) for part in made])
+    write_videos(store / VIDEOS, videos)
+    write_unseen(store / UNSEEN, [unseen_frames(part) for part in made], videos)
     index = read_index(store / INDEX)
     members = [(plan.source.database.name, plan.source.database.sets(plan.source.options)) for plan in plans]
     manifest = Manifest(
@@ -98,6 +109,8 @@ def prepare_sources(
         databases=[database_entry(part, code, index) for code, part in enumerate(made)],
         sets=write_sets(store, training_sets(index, members)),
         index_sha256=sha256_of(store / INDEX),
+        videos_sha256=sha256_of(store / VIDEOS),
+        unseen_sha256=sha256_of(store / UNSEEN),
         blocks=[block.entry() for block in blocks],
         sources={plan.source.database.name: source_paths(plan.source) for plan in plans},
         num_blocks_written=num_written,

@@ -1,14 +1,21 @@
-"""What a task is: its outputs, its two losses and how its outputs become predictions.
+"""What a task is: its outputs, its two losses, how its outputs become predictions, and how those are scored.
 
 A loss is given in two halves so that it means the same on 1 and N workers. `statistics` are sums over this worker's
 rows; the training loop adds them over all workers; `supervised` turns the sums into the loss of the global batch.
+
+Losses are about tensors on a device; what is after the prediction is NumPy.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
 
+import numpy as np
 from torch import Tensor
+
+Decision = Mapping[str, Any]
+"""What a task has to know beside its predictions to give answers, as thresholds; fitted on validation labels only."""
 
 
 class Task(Protocol):
@@ -17,6 +24,8 @@ class Task(Protocol):
     name: str
     num_outputs: int
     """Length of the head's output."""
+    columns: ClassVar[Mapping[str, str]]
+    """Columns of a table of scores: heading -> key of `score`'s result. The first are those that the paper gives."""
 
     def statistics(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
         """Sums over the labelled rows from which `supervised` computes the loss.
@@ -41,4 +50,32 @@ class Task(Protocol):
 
     def decode(self, logits: Tensor) -> Tensor:
         """Predictions of the label's shape, (batch, label size)."""
+        ...
+
+    def balance_weights(self, labels: np.ndarray) -> np.ndarray:
+        """How often each row of a training set is drawn, (n,) float64, from its labels (n, label size)."""
+        ...
+
+    def fit_decision(self, target: np.ndarray, prediction: np.ndarray) -> Decision:
+        """What `score` and `answers` need, fitted on labels and predictions of validation frames, both (n, size)."""
+        ...
+
+    def score(self, target: np.ndarray, prediction: np.ndarray, decision: Decision) -> dict[str, Any]:
+        """Scores over all frames together: labels and predictions, both (n, label size), n > 0."""
+        ...
+
+    def criterion(self, scores: Mapping[str, Any]) -> float:
+        """The task's part of the number that models are selected by, from `score`'s result."""
+        ...
+
+    def chance(self, target: np.ndarray) -> dict[str, float]:
+        """Scores without looking at the images, with the keys of `columns`, for labels (n, label size), n > 0."""
+        ...
+
+    def answers(self, prediction: np.ndarray, decision: Decision) -> np.ndarray:
+        """What a submission states for predictions (n, label size): (n, numbers in a line)."""
+        ...
+
+    def describe(self, vector: np.ndarray, decision: Decision) -> str:
+        """A label or prediction (label size,) in a few characters."""
         ...

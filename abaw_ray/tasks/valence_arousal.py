@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from abaw_ray.config import LossConfig, ModelConfig
 from abaw_ray.labels import DIMENSIONS
+from abaw_ray.tasks.balance import cell_weights
+from abaw_ray.tasks.base import Decision
+from abaw_ray.tasks.metrics import valence_arousal_scores
 from abaw_ray.tasks.soft import kl_divergence, masked_sum, ratio
 
 NUM_BINS = 20
@@ -65,8 +72,15 @@ class ValenceArousal:
 
     name = "valence_arousal"
     num_outputs = len(DIMENSIONS) * NUM_BINS
+    columns: ClassVar[Mapping[str, str]] = {
+        "CCC V": "ccc_valence",
+        "CCC A": "ccc_arousal",
+        "RMSE V": "rmse_valence",
+        "RMSE A": "rmse_arousal",
+    }
 
-    def __init__(self, loss: LossConfig, model: ModelConfig) -> None:
+    def __init__(self, loss: LossConfig, model: ModelConfig, train_labels: np.ndarray | None = None) -> None:
+        del train_labels
         self._ccc_weight = loss.ccc_weight
         self._binning = loss.va_binning
         self._decode = model.va_decode
@@ -97,6 +111,37 @@ class ValenceArousal:
     def decode(self, logits: Tensor) -> Tensor:
         """Expected valence and arousal over the bins (batch, 2)."""
         return self._by_dimension(logits).softmax(-1) @ bin_values(self._decode, logits.device)
+
+    def balance_weights(self, labels: np.ndarray) -> np.ndarray:
+        """Every cell of the plane equally often."""
+        return cell_weights(labels)
+
+    def fit_decision(self, target: np.ndarray, prediction: np.ndarray) -> Decision:
+        """Nothing: the predictions are the answers."""
+        return {}
+
+    def score(self, target: np.ndarray, prediction: np.ndarray, decision: Decision) -> dict[str, Any]:
+        """See `metrics.valence_arousal_scores`."""
+        return valence_arousal_scores(target, prediction)
+
+    def criterion(self, scores: Mapping[str, Any]) -> float:
+        """CCC of valence + CCC of arousal."""
+        return float(scores["ccc_valence"] + scores["ccc_arousal"])
+
+    def chance(self, target: np.ndarray) -> dict[str, float]:
+        """The CCC of any prediction that is independent of the image is 0; the best constant errs by the deviation."""
+        deviations = target.std(0, dtype=np.float64)
+        return {f"ccc_{d}": 0.0 for d in DIMENSIONS} | {
+            f"rmse_{d}": float(s) for d, s in zip(DIMENSIONS, deviations, strict=True)
+        }
+
+    def answers(self, prediction: np.ndarray, decision: Decision) -> np.ndarray:
+        """Valence and arousal (n, 2)."""
+        return prediction
+
+    def describe(self, vector: np.ndarray, decision: Decision) -> str:
+        """Both with a sign."""
+        return f"V {vector[0]:+.2f} A {vector[1]:+.2f}"
 
     @staticmethod
     def _by_dimension(logits: Tensor) -> Tensor:

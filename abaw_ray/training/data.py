@@ -1,8 +1,8 @@
-"""From a store to the batches of one worker."""
+"""From a store to the batches of one worker: images of each training set."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from abaw_ray.augmentation import NUM_UNIFORMS, random_views
-from abaw_ray.blocks.reader import Store
+from abaw_ray.blocks.reader import SourceSet, Store
 from abaw_ray.config import AugmentConfig, Recipe
-from abaw_ray.errors import StoreError
+from abaw_ray.errors import ConfigurationError, StoreError
 from abaw_ray.labels import TASKS, Split
 from abaw_ray.objectives.terms import SetLabels
 from abaw_ray.sampling.order import SampleOrder
 from abaw_ray.sampling.weights import set_weights
-from abaw_ray.training.prefetch import prefetch
+from abaw_ray.tasks import build_tasks
 from abaw_ray.world import World
 
 
@@ -35,48 +35,49 @@ class SetBatch:
     def to(self, device: torch.device) -> SetBatch:
         return self._map(lambda t: t.to(device, non_blocking=True))
 
-    def views(self, config: AugmentConfig) -> Tensor:
+    def inputs(self, config: AugmentConfig) -> Tensor:
         """Augmented images (batch, 3, S, S) float32."""
         return random_views(self.images, self.uniforms, config).contiguous(memory_format=torch.channels_last)
 
     def _map(self, f: Callable[[Tensor], Tensor]) -> SetBatch:
-        labels = {t: f(v) for t, v in self.labels.labels.items()}
-        labelled = {t: f(v) for t, v in self.labels.labelled.items()}
-        return SetBatch(f(self.images), f(self.uniforms), SetLabels(labels, labelled))
+        return SetBatch(f(self.images), f(self.uniforms), self.labels.map(f))
 
 
 class TrainingData:
     """The training sets of a store and their order of samples.
 
     Attributes:
-        tasks: the tasks that some set is made for, in the order of `labels.TASKS`.
         set_tasks: source set -> the tasks it is made for.
+        tasks: the tasks that some set is made for, in the order of `labels.TASKS`.
         order: which rows make up each step.
+        images_per_step: over all sets and workers.
 
     Raises:
-        StoreError: no training set, or no validation rows.
+        ConfigurationError: a set of `sampling.sets` that the store does not have.
+        StoreError: no training set.
     """
 
     def __init__(self, store: Store, recipe: Recipe) -> None:
         self._store = store
-        self._sets = {name: s for name, s in store.sets.items() if len(s.rows)}
+        self._sets = {s.name: s for s in _chosen(store, recipe.sampling.sets) if len(s.rows)}
         if not self._sets:
             raise StoreError(f"{store.path}: no rows in any training set")
-        if not len(store.validation_rows()):
-            raise StoreError(
-                f"{store.path}: no validation rows to select a model with; prepare a database that has a validation"
-                " split, or set validation_fraction for one of them"
-            )
         self.set_tasks = {name: s.tasks for name, s in self._sets.items()}
-        self.tasks = tuple(t for t in TASKS if any(t in tasks for tasks in self.set_tasks.values()))
+        names = [t for t in TASKS if any(t in tasks for tasks in self.set_tasks.values())]
         index = store.index
+        own = {t: [s.rows for s in self._sets.values() if t in s.tasks] for t in names}
+        labels = {t: index.labels[t][np.concatenate(rows)] for t, rows in own.items()}
+        self.tasks = build_tasks(names, recipe.loss, recipe.model, labels)
         weights = {
-            name: set_weights(s.tasks, {t: index.labels[t][s.rows] for t in s.tasks}, recipe.sampling.joint_weights)
+            name: set_weights(
+                [self.tasks[t].balance_weights(index.labels[t][s.rows]) for t in s.tasks], recipe.sampling.joint_weights
+            )
             for name, s in self._sets.items()
         }
         self.order = SampleOrder(
             weights, recipe.sampling.batch_size, recipe.seed, steps_per_epoch=recipe.sampling.steps_per_epoch
         )
+        self.images_per_step = recipe.sampling.batch_size * len(self._sets)
 
     def batch(self, epoch: int, step: int, world: World) -> dict[str, SetBatch]:
         """This worker's part of a step, set by set."""
@@ -84,21 +85,24 @@ class TrainingData:
         for name, samples in self.order.shard(epoch, step, world.rank, world.size, NUM_UNIFORMS).items():
             rows = self._sets[name].rows[samples.rows]
             uniforms = torch.from_numpy(samples.uniforms.astype(np.float32))
-            batch[name] = SetBatch(torch.from_numpy(self._store.images(rows)), uniforms, self._labels(rows))
+            labels = train_labels(self._store, rows, self.tasks)
+            batch[name] = SetBatch(torch.from_numpy(self._store.images(rows)), uniforms, labels)
         return batch
 
-    def epoch(self, epoch: int, world: World) -> Iterator[dict[str, SetBatch]]:
-        """This worker's batches of an epoch, made ahead on a thread, pinned for a GPU."""
 
-        def make(step: int) -> dict[str, SetBatch]:
-            batch = self.batch(epoch, step, world)
-            return {n: b.pin_memory() for n, b in batch.items()} if world.device.type == "cuda" else batch
+def train_labels(store: Store, rows: np.ndarray, tasks: Iterable[str]) -> SetLabels:
+    """Train labels of `rows` (n,) for every task: their set's own, and those shared by another set or database."""
+    index = store.index
+    labels = {t: torch.from_numpy(index.labels[t][rows]) for t in tasks}
+    labelled = {t: torch.from_numpy(index.splits[t][rows] == Split.TRAIN) for t in tasks}
+    return SetLabels(labels, labelled)
 
-        return prefetch(make, self.order.num_steps)
 
-    def _labels(self, rows: np.ndarray) -> SetLabels:
-        """Train labels of every task: the set's own, and those shared by another database or split of the frame."""
-        index = self._store.index
-        labels = {t: torch.from_numpy(index.labels[t][rows]) for t in self.tasks}
-        labelled = {t: torch.from_numpy(index.splits[t][rows] == Split.TRAIN) for t in self.tasks}
-        return SetLabels(labels, labelled)
+def _chosen(store: Store, names: list[str] | None) -> list[SourceSet]:
+    """The store's sets called `names`, in the store's order."""
+    unknown = sorted(set(names or []) - set(store.sets))
+    if unknown:
+        raise ConfigurationError(
+            f"sampling.sets: {', '.join(unknown)} not among the sets of {store.path} ({', '.join(store.sets)})"
+        )
+    return [s for name, s in store.sets.items() if names is None or name in names]

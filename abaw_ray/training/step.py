@@ -1,21 +1,23 @@
-"""One optimisation step: views, forward, loss of the global batch, backward."""
+"""One optimisation step: inputs, forward, loss of the global batch, backward."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from abaw_ray.config import Recipe
-from abaw_ray.models.cnn import MultiTaskCNN, SetsForward, on_device
+from abaw_ray.models.cnn import on_device
+from abaw_ray.models.sets import Network, SetsForward
 from abaw_ray.objectives.distillation import distillation_terms
 from abaw_ray.objectives.supervised import supervised_terms
 from abaw_ray.objectives.terms import Outputs, StepLoss, combine
 from abaw_ray.tasks.base import Task
-from abaw_ray.training.data import SetBatch
+from abaw_ray.training.stage import Batch
 from abaw_ray.world import World, autocast_dtype
 
 
@@ -34,8 +36,8 @@ class Learner:
 
     def __init__(
         self,
-        network: MultiTaskCNN,
-        teacher: MultiTaskCNN | None,
+        network: Network,
+        teacher: Network | None,
         tasks: Mapping[str, Task],
         set_tasks: Mapping[str, tuple[str, ...]],
         recipe: Recipe,
@@ -46,13 +48,16 @@ class Learner:
         self._module = world.wrap(SetsForward(self.network))
         train = recipe.train
         self.optimizer = torch.optim.Adam(
-            self.network.parameters(), train.learning_rate, train.betas, weight_decay=train.weight_decay
+            [p for p in self.network.parameters() if p.requires_grad],
+            train.learning_rate,
+            train.betas,
+            weight_decay=train.weight_decay,
         )
         self._tasks, self._set_tasks = tasks, set_tasks
         self._recipe, self._world = recipe, world
         self._dtype = autocast_dtype(world.device, train)
 
-    def step(self, batch: Mapping[str, SetBatch], update: bool, num_accumulated: int) -> StepLoss:
+    def step(self, batch: Batch, update: bool, num_accumulated: int) -> StepLoss:
         """Adds a step's gradient, and with `update` takes the optimiser step.
 
         Args:
@@ -60,10 +65,10 @@ class Learner:
             update: whether this is the last of the accumulated steps.
             num_accumulated: number of steps whose gradients the optimiser step averages.
         """
-        images = {name: b.views(self._recipe.augment) for name, b in batch.items()}
+        inputs = {name: b.inputs(self._recipe.augment) for name, b in batch.items()}
         with self._no_sync(not update):
             with self._autocast():
-                outputs, taught = self._module(images), self._teach(images)
+                outputs, taught = self._module(inputs), self._teach(inputs)
             loss = self._loss(batch, outputs, taught)
             # DDP averages over workers what has to be added up: see World.sum
             (loss.total * (self._world.size / num_accumulated)).backward()
@@ -74,15 +79,15 @@ class Learner:
             self.optimizer.zero_grad(set_to_none=True)
         return loss
 
-    def _teach(self, images: Mapping[str, Tensor]) -> Outputs | None:
+    def _teach(self, inputs: Mapping[str, Any]) -> Outputs | None:
         if self.teacher is None:
             return None
         with torch.inference_mode():
-            outputs = self.teacher.forward_sets(images)
+            outputs = self.teacher.forward_sets(inputs)
         # inference tensors cannot be saved for a backward pass; their copies can
         return {name: {t: o.clone() for t, o in heads.items()} for name, heads in outputs.items()}
 
-    def _loss(self, batch: Mapping[str, SetBatch], outputs: Outputs, taught: Outputs | None) -> StepLoss:
+    def _loss(self, batch: Batch, outputs: Outputs, taught: Outputs | None) -> StepLoss:
         labels = {name: b.labels for name, b in batch.items()}
         config = self._recipe.loss
         if taught is None:

@@ -23,8 +23,9 @@ from abaw_ray.errors import ConfigurationError, UserError
 from abaw_ray.models import checkpoint
 from abaw_ray.monitoring.run_log import flatten
 from abaw_ray.ray_session import ray_session
-from abaw_ray.training.loop import EpochResult, Job, check, train
+from abaw_ray.training.loop import EpochResult, train
 from abaw_ray.training.progress import ProgressBar
+from abaw_ray.training.stage import Job, Stage
 from abaw_ray.world import World
 
 logger = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ def fit(job: Job, resources: Resources, fresh: bool = False) -> dict[str, Any]:
         ConfigurationError: the folder holds a finished run, another run or something else, the job cannot run, or
             this machine has too few CPUs or GPUs.
     """
-    check(job, resources.num_workers)
+    Stage(job, torch.device("cpu")).check(resources.num_workers)
     run = Path(job.run)
     _claim(run, job, fresh)
     with ray_session(), ProgressBar(job.recipe.train.epochs) as bar:
@@ -141,7 +142,7 @@ def _worker(config: dict[str, Any]) -> dict[str, Any]:
     world = World(context.get_world_rank(), context.get_world_size(), get_device())
     queue: Queue = config["progress"]
     values = config["job"]
-    job = Job(parse_recipe(values["recipe"], "the run's recipe"), values["store"], config["run"], values["teacher"])
+    job = Job(**values | {"recipe": parse_recipe(values["recipe"], "the run's recipe"), "run": config["run"]})
 
     def report(result: EpochResult, folder: Path | None) -> None:
         metrics = flatten({"scores": result.scores, "loss": result.losses, "criterion": result.criterion})
@@ -178,7 +179,9 @@ def _checkpoint_name(epoch: int) -> str:
 
 
 def _to_dict(job: Job) -> dict[str, Any]:
-    return {"recipe": job.recipe.model_dump(mode="json"), "store": job.store, "teacher": job.teacher}
+    """Everything that a job depends on but its folder."""
+    inputs = {name: getattr(job, name) for name in ("store", "teacher", "features", "cnn")}
+    return {"recipe": job.recipe.model_dump(mode="json"), **inputs}
 
 
 def _claim(run: Path, job: Job, fresh: bool) -> None:
@@ -218,8 +221,7 @@ def _finish(run: Path, job: Job, summary: dict[str, Any]) -> dict[str, Any]:
         **summary,
         "best": best,
         "last": _checkpoint_name(summary["num_epochs"] - 1),
-        "store": job.store,
-        "teacher": job.teacher,
+        **{name: value for name, value in _to_dict(job).items() if name != "recipe"},
         "scores": checkpoint.load(run / best).description.scores,
     }
     (run / checkpoint.RUN_FILE).write_text(json.dumps(values, indent=2))

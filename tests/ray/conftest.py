@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from abaw_ray.config import Recipe, load_recipe
-from abaw_ray.demo import DATABASES
 from abaw_ray.generation import generate
+from abaw_ray.pipeline import DATABASES
 from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.ray_session import ray_session
 
@@ -36,6 +36,8 @@ def recipe() -> Recipe:
             "sampling.steps_per_epoch=4",
             "train.epochs=2",
             "train.learning_rate=0.001",
+            "temporal.window=16",
+            "temporal.batch_size=4",
         ],
     )
 

@@ -49,13 +49,35 @@ def test_train_distill_evaluate_with_two_workers(store, recipe_file, tmp_path):
         assert [json.loads(line)["epoch"] for line in lines] == [0, 1]
     out = tmp_path / "results"
     scores = results("evaluate", tmp_path / "student", "--store", store, "--out", out)
-    assert scores["scores"]["all"]["criterion"] == pytest.approx(student["best_criterion"], abs=1e-4)
+    assert set(scores["scores"]) == {"every_frame", "paper"}
+    assert scores["scores"]["every_frame"]["all"]["criterion"] == pytest.approx(student["best_criterion"], abs=1e-4)
     assert json.loads((out / "scores.json").read_text()) == scores
     assert pq.read_table(out / "predictions.parquet").num_rows == scores["num_frames"]
     for figure in ("confusion.png", "valence_arousal.png"):
         assert (out / figure).read_bytes().startswith(b"\x89PNG")
     again = command("train", *common, "--out", tmp_path / "teacher", status=2)
     assert "finished run" in again.stderr
+
+
+def test_from_a_cnn_to_a_checked_submission(store, databases, recipe_file, tmp_path):
+    cnn, gru, features, entry = (tmp_path / name for name in ("cnn", "gru", "features", "entry"))
+    common = ["--store", store, "--recipe", recipe_file]
+    results("train", *common, "--set", "train.epochs=1", "--out", cnn)
+    made = results("features", "--run", cnn, "--store", store, "--out", features, "--variants", "1")
+    assert (made["num_frames"], made["all_variants"]) == (made["num_features"], False)
+    temporal = ["--temporal", "--features", features]
+    teacher = results("train", *common, *temporal, "--out", gru, "--workers", "2")
+    assert (teacher["kind"], teacher["role"], teacher["num_epochs"]) == ("temporal", "teacher", 2)
+    forgotten = command("train", *common, "--features", features, "--out", tmp_path / "run", status=2)
+    assert "--temporal with either --features or --cnn" in forgotten.stderr
+    written = results("predict-set", "--run", gru, "--store", store, "--out", entry, "--smooth", "median:3")
+    videos = databases / "affwild2" / "videos"
+    checked = results("check-submission", entry, "--videos", videos)
+    assert checked["ok"]
+    assert checked["num_frames"] == {task: counts["num_frames"] for task, counts in written["tasks"].items()}
+    file = min((entry / "EXPR_Set").iterdir())
+    file.write_text(file.read_text() + "\n3")
+    assert f"{file}: found" in command("check-submission", entry, "--videos", videos, status=2).stdout
 
 
 def test_a_run_that_was_cut_off_goes_on_where_it_stopped(store, recipe_file, tmp_path):

@@ -11,7 +11,8 @@ from abaw_ray.errors import ConfigurationError
 
 
 def test_the_demo_gives_scores_of_all_models_and_does_nothing_twice(cluster, recipe, tmp_path):
-    small = recipe.model_copy(update={"train": recipe.train.model_copy(update={"epochs": 1})})
+    sets = recipe.sampling.model_copy(update={"sets": ["mixed_expr", "mixed_va", "expr_va"]})
+    small = recipe.model_copy(update={"train": recipe.train.model_copy(update={"epochs": 1}), "sampling": sets})
     result = run_demo(tmp_path, "tiny", 1, small, workers=1)
     assert list(result.values["models"]) == ["teacher", "student without distillation", "student"]
     for runs in result.values["models"].values():

@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError, MissingInputError
 from abaw_ray.models import checkpoint
-from abaw_ray.training.loop import EpochResult, Job, check, train
+from abaw_ray.training.loop import EpochResult, train
+from abaw_ray.training.stage import Job, Stage
 from abaw_ray.world import World
 
 
@@ -144,7 +145,9 @@ def test_accumulated_steps_update_once(store, recipe, tmp_path):
 def test_a_checkpoint_says_what_it_is(teacher, store, recipe):
     described = checkpoint.load(teacher).description
     assert (described.role, described.epoch, described.image_size) == ("teacher", 1, 32)
-    assert described.tasks == ("expression", "valence_arousal")
+    assert described.tasks == ("expression", "valence_arousal", "action_units")
+    assert (described.kind, described.cnn_sha256) == ("cnn", None)
+    assert len(described.decisions["action_units"]["thresholds"]) == 12
     assert checkpoint.load(teacher).recipe == recipe
     assert {p.name for p in teacher.iterdir()} == {
         "model.safetensors",
@@ -154,11 +157,39 @@ def test_a_checkpoint_says_what_it_is(teacher, store, recipe):
     }
 
 
-def test_jobs_that_cannot_run_are_refused(store, recipe, tmp_path):
-    job = Job(recipe, str(store), str(tmp_path / "run"))
+def test_jobs_that_cannot_run_are_refused(store, recipe, teacher, tmp_path):
+    def check(num_workers: int = 1, **changes: str) -> None:
+        job = Job(**{"recipe": recipe, "store": str(store), "run": str(tmp_path / "run")} | changes)
+        Stage(job, torch.device("cpu")).check(num_workers)
+
     with pytest.raises(ConfigurationError, match="3 workers"):
-        check(job, num_workers=3)
+        check(3)
     with pytest.raises(MissingInputError, match="no-teacher"):
-        check(Job(recipe, str(store), str(tmp_path / "run"), str(tmp_path / "no-teacher")), num_workers=1)
+        check(teacher=str(tmp_path / "no-teacher"))
     with pytest.raises(MissingInputError):
-        check(Job(recipe, str(tmp_path / "no-store"), str(tmp_path / "run")), num_workers=1)
+        check(store=str(tmp_path / "no-store"))
+    unknown = with_changes(recipe, sampling={"sets": ["mixed_expr", "mixed_hands"]})
+    with pytest.raises(ConfigurationError, match="mixed_hands not among the sets"):
+        check(recipe=unknown)
+
+
+def test_the_sets_that_are_chosen_make_the_tasks(store, recipe, tmp_path):
+    chosen = with_changes(recipe, sampling={"sets": ["mixed_va"]}, train={"epochs": 1})
+    results = run(Job(chosen, str(store), str(tmp_path / "run")), tmp_path / "kept")
+    assert checkpoint.load(tmp_path / "kept" / "0").description.tasks == ("valence_arousal",)
+    assert set(results[0].losses) == {"total", "valence_arousal/mixed_va"}
+    assert set(results[0].scores["every_frame"]["all"]) == {"valence_arousal", "criterion"}
+
+
+def test_three_tasks_partly_missing_are_trained_distilled_and_scored(store, recipe, teacher, tmp_path):
+    one = with_changes(recipe, train={"epochs": 1})
+    (result,) = run(Job(one, str(store), str(tmp_path / "run"), str(teacher)), tmp_path / "student")
+    sets = ("mixed_expr", "mixed_va", "mixed_au", "expr_va")
+    tasks = ("expression", "valence_arousal", "action_units")
+    assert set(result.losses) == {"total", *(f"{task}/{name}" for task in tasks for name in sets)}
+    assert all(math.isfinite(value) for value in result.losses.values())
+    scores = result.scores["every_frame"]["all"]
+    assert set(scores) == {*tasks, "criterion"}
+    parts = [scores["expression"]["criterion"], scores["action_units"]["criterion"]]
+    parts += [scores["valence_arousal"][f"ccc_{d}"] for d in ("valence", "arousal")]
+    assert scores["criterion"] == pytest.approx(sum(parts))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,16 +23,20 @@ from abaw_ray.blocks.reader import Store
 from abaw_ray.blocks.schema import BLOCKS
 from abaw_ray.config import PrepareConfig, Recipe
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember, one_hot
+from abaw_ray.databases.parsing import videos_table
 from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError
-from abaw_ray.labels import Split
+from abaw_ray.labels import EXPRESSIONS, Split
 from abaw_ray.preprocess.plan import Source
 from abaw_ray.preprocess.prepare import prepare, prepare_sources
 
-NONE, TRAIN, VALIDATION = Split.NONE, Split.TRAIN, Split.VALIDATION
+NONE, TRAIN, VALIDATION, TEST = Split
 SIZE = 24
 CONFIG = PrepareConfig(image_size=SIZE, block_rows=8)
 TRACKS = {"t1": (20, TRAIN, TRAIN), "t2": (11, TRAIN, VALIDATION), "t3": (5, VALIDATION, NONE)}
 """Video -> frames, split of expression, split of valence and arousal."""
+
+NUM_FRAMES = {"t0": 4, "t1": 20, "t2": 11, "t3": 9}
+"""Of the videos; t0 has no image at all."""
 
 BOXES = ([4, 4, 44, 44], [50, 10, 90, 50], [20, 56, 60, 96])
 COLOURS = ([200, 20, 20], [20, 200, 20], [20, 20, 200])
@@ -48,7 +54,7 @@ def frame_picture(video: str, frame: int) -> np.ndarray:
 
 
 def clips(root: Path, every: int = 3) -> Source:
-    """Videos whose pictures have the stored size; one file of them is no picture."""
+    """Videos whose pictures have the stored size; one file of them is no picture, two frames have none."""
     rows = RowBuilder()
     for video, (num_frames, expression, va) in TRACKS.items():
         for frame in range(num_frames):
@@ -57,13 +63,23 @@ def clips(root: Path, every: int = 3) -> Source:
             labels = {"expression": (one_hot(frame % 7), expression), "valence_arousal": ([0.5, -0.5], va)}
             rows.add(video, frame, image, {t: label for t, label in labels.items() if label[1]})
     (root / f"clips/t1/{BAD_FRAME}.png").write_bytes(b"no picture")
+    for video, frame in (("t0", 2), ("t3", 6)):
+        rows.add_unseen(video, frame, {"expression": (one_hot(frame), VALIDATION)})
 
     def sets(options: Options) -> tuple[SetMember, ...]:
         thinned = SetMember("mixed_expr", ("expression",), {"Neutral": 2, "Happiness": 2}, every)
         return thinned, SetMember("mixed_va", ("valence_arousal",))
 
+    return video_source(root, rows, NUM_FRAMES, sets)
+
+
+def video_source(
+    root: Path, rows: RowBuilder, num_frames: dict[str, int], sets: Callable[[Options], tuple[SetMember, ...]]
+) -> Source:
     database = Database("clips", "Generated clips", "", Options, lambda *_: None, "whole", sets, True)  # type: ignore
-    return Source(database, root, Options(), LabelTable(rows.table(), Problems()))
+    table, unseen = rows.table(), rows.unseen()
+    videos = videos_table(num_frames, table, unseen)
+    return Source(database, root, Options(), LabelTable(table, Problems(), unseen, videos))
 
 
 def web(root: Path) -> Source:
@@ -162,6 +178,54 @@ def test_what_is_stored(prepared: Prepared) -> None:
     assert colours.tolist() == [COLOURS[f] for f in index.frame[faces]]
     assert index.labels["expression"][faces].argmax(1).tolist() == [f + 1 for f in index.frame[faces]]
     assert len(faces) == 8 * 3 - 4
+
+
+def test_frames_without_an_image_are_stored(prepared: Prepared) -> None:
+    store = Store(prepared.store)
+    assert store.sequential.tolist() == [True, False]
+    videos, unseen = store.videos, store.unseen
+    assert dict(zip(videos.names, videos.num_frames.tolist(), strict=True)) == NUM_FRAMES
+    rows = list(zip(videos.start.tolist(), videos.stop.tolist(), strict=True))
+    assert rows[1:] == [(0, 19), (19, 30), (30, 35)]
+    assert rows[0][0] == rows[0][1]
+    # an image that is no picture counts as none; faces of photos are not frames
+    assert list(zip(unseen.video.tolist(), unseen.frame.tolist(), strict=True)) == [(0, 2), (1, BAD_FRAME), (3, 6)]
+    assert unseen.labels["expression"].argmax(1).tolist() == [2, BAD_FRAME % 7, 6]
+    assert unseen.splits["expression"].tolist() == [VALIDATION, TRAIN, VALIDATION]
+    assert unseen.splits["valence_arousal"].tolist() == [NONE, TRAIN, NONE]
+    assert unseen.labels["valence_arousal"].tolist() == [[0, 0], [0.5, -0.5], [0, 0]]
+
+
+def test_a_test_set_without_published_labels(cluster: None, tmp_path: Path) -> None:
+    rows = RowBuilder()
+    unpublished = ([math.nan] * len(EXPRESSIONS), TEST)
+    for frame in range(3):
+        write_picture(tmp_path / f"a/{frame}.png", frame_picture("a", frame))
+        va = {"valence_arousal": ([0.5, -0.5], TRAIN)} if frame else {}
+        rows.add("a", frame, f"a/{frame}.png", {"expression": unpublished, **va})
+        rows.add("unreadable", frame, f"gone/{frame}.png", {"expression": unpublished})
+    source = video_source(tmp_path, rows, {"a": 3, "unreadable": 5}, lambda _: ())
+    manifest = prepare_sources(CONFIG, 0, tmp_path / "store", [source])
+    assert [b.path for b in manifest.blocks] == [
+        "clips/train+test/a-00000.arrow",
+        "clips/test/unreadable-00000.arrow",
+    ]
+    (entry,) = manifest.databases
+    assert entry.labels == {"expression": {"test": 3}, "valence_arousal": {"train": 2}}
+    assert entry.expressions == {}
+    store = Store(tmp_path / "store")
+    store.verify()
+    assert store.rows_with("expression", TEST).tolist() == [0, 1, 2]
+    assert np.isnan(store.index.labels["expression"]).all()
+    # all images of a video are lost, the video is not
+    videos, unseen = store.videos, store.unseen
+    assert (videos.names, videos.num_frames.tolist()) == (["a", "unreadable"], [3, 5])
+    assert (videos.stop - videos.start).tolist() == [3, 0]
+    assert (unseen.video.tolist(), unseen.frame.tolist()) == ([1, 1, 1], [0, 1, 2])
+    assert unseen.splits["expression"].tolist() == [TEST] * 3
+    assert np.isnan(unseen.labels["expression"]).all()
+    again = prepare_sources(CONFIG, 0, tmp_path / "store", [source])
+    assert (again.num_blocks_written, again.content_hash) == (0, manifest.content_hash)
 
 
 def test_what_was_left_out_is_in_the_manifest(prepared: Prepared) -> None:

@@ -7,27 +7,52 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
-from abaw_ray.databases.base import Problems, row_schema
+from abaw_ray.databases import database
+from abaw_ray.databases.base import LabelTable, Problems, row_schema, unseen_schema, videos_schema
 from abaw_ray.databases.reading import read_database
-from abaw_ray.labels import EXPRESSIONS
+from abaw_ray.labels import EXPRESSIONS, TASKS
 
 EXPR_HEADER = "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise"
 VA_HEADER = "valence,arousal"
+AU_HEADER = "AU1,AU2,AU4,AU6,AU7,AU10,AU12,AU15,AU23,AU24,AU25,AU26"
 AFFECTNET_HEADER = (
     "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal"
 )
 
 
 def read(name: str, root: Path, **options: object) -> tuple[list[dict[str, Any]], Problems]:
-    """Rows and problems of the database called `name`, with what holds for every adapter checked."""
+    """Rows and problems of the database called `name`."""
+    table = read_table(name, root, **options)
+    return table.rows.to_pylist(), table.problems
+
+
+def read_table(name: str, root: Path, **options: object) -> LabelTable:
+    """The label table of the database called `name`, with what holds for every adapter checked."""
     _, _, table = read_database(name, root, options)
     assert table.rows.schema == row_schema()
-    rows = table.rows.to_pylist()
-    keys = [(r["video"], r["frame"]) for r in rows]
-    assert keys == sorted(set(keys))
-    return rows, table.problems
+    assert table.unseen.schema == unseen_schema()
+    assert table.videos.schema == videos_schema()
+    seen, unseen = ([(r["video"], r["frame"]) for r in t.to_pylist()] for t in (table.rows, table.unseen))
+    assert seen == sorted(set(seen))
+    assert unseen == sorted(set(unseen))
+    assert not set(seen) & set(unseen)
+    assert all(any(r[f"{task}_split"] for task in TASKS) for t in (table.rows, table.unseen) for r in t.to_pylist())
+    num_frames = lengths(table)
+    if database(name).sequential:
+        assert list(num_frames) == sorted({video for video, _ in seen + unseen})
+        assert all(0 <= frame < num_frames[video] for video, frame in seen + unseen)
+    else:
+        assert not num_frames
+        assert not unseen
+    return table
+
+
+def lengths(table: LabelTable) -> dict[str, int]:
+    """Number of frames by video."""
+    return {v["video"]: v["num_frames"] for v in table.videos.to_pylist()}
 
 
 def class_of(row: Mapping[str, Any]) -> str:
@@ -53,20 +78,38 @@ def affwild2_track(
     frames: Iterable[int] = (),
     expression_split: str = "Train_Set",
     valence_arousal_split: str = "Train_Set",
+    action_units: Sequence[str] | None = None,
+    action_units_split: str = "Train_Set",
 ) -> None:
-    """One track; `frames` are the numbers in the images' names (from 1). Both sets' split folders are made."""
-    for set_folder in ("EXPR_Set", "VA_Set"):
+    """One track; `frames` are the numbers in the images' names (from 1). All sets' split folders are made."""
+    for set_folder in ("EXPR_Set", "VA_Set", "AU_Set"):
         (root / set_folder / "Validation_Set").mkdir(parents=True, exist_ok=True)
         if not (root / set_folder / "Training_Set").exists():
             (root / set_folder / "Train_Set").mkdir(exist_ok=True)
     (root / "cropped_aligned").mkdir(exist_ok=True)
-    if expression is not None:
-        text = "\n".join([EXPR_HEADER, *map(str, expression)])
-        write(root / "EXPR_Set" / expression_split / f"{name}.txt", text)
-    if valence_arousal is not None:
-        text = "\n".join([VA_HEADER, *valence_arousal])
-        write(root / "VA_Set" / valence_arousal_split / f"{name}.txt", text)
+    for set_folder, split, header, lines in (
+        ("EXPR_Set", expression_split, EXPR_HEADER, expression),
+        ("VA_Set", valence_arousal_split, VA_HEADER, valence_arousal),
+        ("AU_Set", action_units_split, AU_HEADER, action_units),
+    ):
+        if lines is not None:
+            write(root / set_folder / split / f"{name}.txt", "\n".join([header, *map(str, lines)]))
     images(root / "cropped_aligned" / name, *(f"{k:05d}.jpg" for k in frames))
+
+
+def units(present: Iterable[str] = (), value: object = 1) -> str:
+    """A line of an action units' file: `value` for the units `present`, 0 for the others."""
+    return ",".join(str(value) if unit in set(present) else "0" for unit in AU_HEADER.split(","))
+
+
+def avi(file: Path, num_frames: int) -> Path:
+    """A video of grey frames."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"MJPG"), 25, (32, 32))
+    for _ in range(num_frames):
+        writer.write(np.full((32, 32, 3), 128, np.uint8))
+    writer.release()
+    return file
 
 
 def expw(root: Path, lines: Sequence[str], photos: Sequence[str], label_list: str = "label.lst") -> Path:

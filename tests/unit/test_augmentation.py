@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from abaw_ray.augmentation import centre_views, random_views, zoomed_size
+from abaw_ray.augmentation import centre_views, random_views, variant_views, window_variants, zoomed_size
 from abaw_ray.config import AugmentConfig
 
 CONFIG = AugmentConfig()
@@ -44,3 +45,36 @@ def test_random_views_are_resize_crop_and_flip(images):
 def test_no_zoom_no_flip_returns_the_pixels(images):
     views = random_views(images, torch.rand(4, 3), AugmentConfig(zoom=1.0, flip=0.0))
     torch.testing.assert_close(views, images.permute(0, 3, 1, 2).float(), atol=1e-2, rtol=0)
+
+
+def test_windows_have_the_22_variants_of_the_reference():
+    variants = window_variants(112, AugmentConfig())
+    assert variants.offsets.tolist() == list(range(22))
+    assert variants.flips.tolist() == [True] * 11 + [False] * 11
+    assert variants.centre == 11
+    v = np.array([0.0, 0.49, 0.5, 0.999])
+    assert variants.of(v).tolist() == [0, 10, 11, 21]
+
+
+@pytest.mark.parametrize(("size", "zoom", "flip"), [(48, 1.2, 0.5), (32, 1.0, 0.5), (112, 1.2, 0.0), (32, 1.2, 1.0)])
+def test_variants_are_all_that_can_be_drawn_and_the_evaluation_view(size, zoom, flip):
+    config = AugmentConfig(zoom=zoom, flip=flip)
+    variants = window_variants(size, config)
+    v = np.arange(0, 1, 1 / 997)
+    drawn = variants.of(v)
+    assert variants.offsets[drawn].tolist() == [int(x * variants.margin) for x in v]
+    assert variants.flips[drawn].tolist() == [x < flip for x in v]
+    assert set(range(len(variants))) - set(drawn.tolist()) <= {variants.centre}
+
+
+def test_variant_views_are_crops_on_the_diagonal_and_flips():
+    images = torch.randint(0, 256, (3, 40, 40, 3), dtype=torch.uint8)
+    variants = window_variants(40, AugmentConfig())
+    centre = variant_views(images, variants, np.full(3, variants.centre), AugmentConfig())
+    torch.testing.assert_close(centre, centre_views(images, AugmentConfig()))
+    chosen = np.array([0, 3, 5])
+    uniforms = torch.tensor(
+        [[(variants.offsets[c] + 0.5) / 9] * 2 + [0.0 if variants.flips[c] else 0.9] for c in chosen]
+    )
+    same = random_views(images, uniforms.float(), AugmentConfig())
+    torch.testing.assert_close(variant_views(images, variants, chosen, AugmentConfig()), same)

@@ -20,13 +20,15 @@ from hypothesis import strategies as st
 
 from abaw_ray.blocks import images as block_images
 from abaw_ray.blocks.files import atomic_path, sha256_of, write_table
-from abaw_ray.blocks.index import IndexPart, write_index, write_rows
+from abaw_ray.blocks.index import Index, IndexPart, read_index, write_index, write_rows
 from abaw_ray.blocks.manifest import DatabaseEntry, Manifest, Problem, SetEntry, begin_store, claim_store
 from abaw_ray.blocks.reader import Store, set_path
-from abaw_ray.blocks.schema import BLOCKS, INDEX, MANIFEST, label_fields
+from abaw_ray.blocks.schema import BLOCKS, INDEX, MANIFEST, UNSEEN, VIDEOS
+from abaw_ray.blocks.videos import read_unseen, read_videos, write_unseen, write_videos
 from abaw_ray.blocks.writer import BlockMetadata, read_block, write_block
+from abaw_ray.databases.base import split_column, videos_schema
 from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError
-from abaw_ray.labels import Split
+from abaw_ray.labels import TASKS, Split
 
 SIZE = 16
 BLOCK_ROWS = (7, 1, 12, 5)  # of the blocks; the first two are database a's
@@ -34,12 +36,12 @@ BLOCK_ROWS = (7, 1, 12, 5)  # of the blocks; the first two are database a's
 
 @dataclass(frozen=True)
 class Made:
-    """A store, and the images and splits that were put in."""
+    """A store, and what was put in: images, label table, and the unseen frames of both databases."""
 
     path: Path
     images: np.ndarray
-    expression_splits: np.ndarray
-    va_splits: np.ndarray
+    rows: pa.Table
+    unseen: list[pa.Table]
 
 
 def smooth_images(count: int, rng: np.random.Generator) -> np.ndarray:
@@ -49,15 +51,23 @@ def smooth_images(count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def label_columns(rng: np.random.Generator, count: int) -> dict[str, pa.Array]:
-    expression = np.eye(7, dtype=np.float32)[rng.integers(0, 7, count)].reshape(-1)
-    va = rng.uniform(-1, 1, 2 * count).astype(np.float32)
-    columns = (
-        pa.FixedSizeListArray.from_arrays(pa.array(expression), 7),
-        pa.array(rng.integers(0, 4, count), pa.int8()),
-        pa.FixedSizeListArray.from_arrays(pa.array(va), 2),
-        pa.array(rng.integers(0, 4, count), pa.int8()),
-    )
-    return {field.name: column for field, column in zip(label_fields(), columns, strict=True)}
+    columns = {}
+    for task, size in TASKS.items():
+        vectors = rng.uniform(-1, 1, size * count).astype(np.float32)
+        columns[task] = pa.FixedSizeListArray.from_arrays(pa.array(vectors), size)
+        columns[split_column(task)] = pa.array(rng.integers(0, 4, count), pa.int8())
+    return columns
+
+
+def unseen_frames(rng: np.random.Generator, frames: list[tuple[str, int]]) -> pa.Table:
+    """Frames (video, number) without an image."""
+    videos, numbers = [v for v, _ in frames], [f for _, f in frames]
+    columns = {"video": pa.array(videos, pa.string()), "frame": pa.array(numbers, pa.int32())}
+    return pa.table(columns | label_columns(rng, len(frames)))
+
+
+def videos_of(num_frames: dict[str, int]) -> pa.Table:
+    return pa.table([list(num_frames), list(num_frames.values())], schema=videos_schema())
 
 
 def make_store(path: Path, encoding: str = "raw") -> Made:
@@ -85,6 +95,13 @@ def make_store(path: Path, encoding: str = "raw") -> Made:
         row = np.concatenate([np.arange(BLOCK_ROWS[n]) for n in numbers])
         parts.append(IndexPart(pa.concat_tables([tables[n] for n in numbers]), block, row))
     write_index(path / INDEX, parts)
+    videos = [videos_of({"video 0": 10, "video 1": 1}), videos_of({"no image": 4, "video 2": 12, "video 3": 6})]
+    unseen = [
+        unseen_frames(rng, [("video 0", 9), ("video 0", 8)]),
+        unseen_frames(rng, [("video 3", 5), ("no image", 1), ("no image", 2)]),
+    ]
+    write_videos(path / VIDEOS, videos)
+    write_unseen(path / UNSEEN, unseen, videos)
     sets = []
     for name, tasks, rows in (
         ("expr_va", ("expression", "valence_arousal"), [3]),
@@ -102,12 +119,13 @@ def make_store(path: Path, encoding: str = "raw") -> Made:
         databases=[database_entry("a"), database_entry("b")],
         sets=sets,
         index_sha256=sha256_of(path / INDEX),
+        videos_sha256=sha256_of(path / VIDEOS),
+        unseen_sha256=sha256_of(path / UNSEEN),
         blocks=blocks,
         sources={"a": {"root": str(path)}},
     )
     manifest.model_copy(update={"content_hash": manifest.hash()}).save(path)
-    all_rows = pa.concat_tables(tables)
-    return Made(path, pictures, all_rows["expression_split"].to_numpy(), all_rows["valence_arousal_split"].to_numpy())
+    return Made(path, pictures, pa.concat_tables(tables), unseen)
 
 
 def encode(image: np.ndarray) -> bytes:
@@ -215,6 +233,8 @@ def test_index_is_mapped_not_copied(made: Made) -> None:
     index = store.index
     views = [index.database, index.frame, index.block, index.row, *index.labels.values(), *index.splits.values()]
     views += [s.rows for s in store.sets.values()]
+    unseen = store.unseen
+    views += [unseen.video, unseen.frame, *unseen.labels.values(), *unseen.splits.values()]
     assert not any(view.flags.owndata or view.flags.writeable for view in views)
     assert len(index) == sum(BLOCK_ROWS)
     assert index.labels["expression"].shape == (25, 7)
@@ -224,12 +244,96 @@ def test_index_is_mapped_not_copied(made: Made) -> None:
     assert index.frame[7:10].tolist() == [0, 0, 1]
 
 
+def test_videos_and_their_rows(made: Made) -> None:
+    store = Store(made.path)
+    videos = store.videos
+    assert store.sequential.tolist() == [True, True]
+    assert len(videos) == 5
+    assert videos.names == ["video 0", "video 1", "no image", "video 2", "video 3"]
+    assert videos.database.tolist() == [0, 0, 1, 1, 1]
+    assert videos.num_frames.tolist() == [10, 1, 4, 12, 6]
+    rows = [range(start, stop) for start, stop in zip(videos.start.tolist(), videos.stop.tolist(), strict=True)]
+    assert [list(r) for r in rows] == [[*range(7)], [7], [], [*range(8, 20)], [*range(20, 25)]]
+    assert [a.dtype for a in (videos.database, videos.num_frames, videos.start, videos.stop)] == [
+        np.int8,
+        np.int32,
+        np.int64,
+        np.int64,
+    ]
+
+
+def test_frames_without_an_image_come_back_in_order(made: Made) -> None:
+    unseen = Store(made.path).unseen
+    assert len(unseen) == 5
+    assert list(zip(unseen.video.tolist(), unseen.frame.tolist(), strict=True)) == [
+        (0, 8),
+        (0, 9),
+        (2, 1),
+        (2, 2),
+        (4, 5),
+    ]
+    written = pa.concat_tables(made.unseen).take([1, 0, 3, 4, 2])
+    for task in TASKS:
+        assert unseen.labels[task].tolist() == written[task].to_pylist()
+        assert unseen.splits[task].tolist() == written[split_column(task)].to_pylist()
+
+
+def index_of(path: Path, databases: list[list[str]]) -> Index:
+    """An index of the video of every row, database by database."""
+    rng = np.random.default_rng(0)
+    parts = []
+    for videos in databases:
+        columns = {"video": pa.array(videos, pa.string()), "frame": pa.array(range(len(videos)), pa.int32())}
+        rows = pa.table(columns | label_columns(rng, len(videos)))
+        parts.append(IndexPart(rows, np.zeros(len(videos), np.int32), np.arange(len(videos))))
+    write_index(path / INDEX, parts)
+    return read_index(path / INDEX)
+
+
+def test_videos_of_one_name_in_several_databases(tmp_path: Path) -> None:
+    index = index_of(tmp_path, [["a", "a", "b"], ["b", "a", "b"], [], ["b", "a", "a"]])
+    write_videos(tmp_path / VIDEOS, [videos_of(v) for v in ({"a": 2, "b": 3}, {}, {"a": 1}, {"a": 3, "b": 1, "c": 1})])
+    videos = read_videos(tmp_path / VIDEOS, index, np.array([True, False, True, True]))
+    places = zip(videos.names, videos.database.tolist(), videos.start.tolist(), videos.stop.tolist(), strict=True)
+    assert list(places) == [
+        ("a", 0, 0, 2),
+        ("b", 0, 2, 3),
+        ("a", 2, 0, 0),
+        ("a", 3, 7, 9),
+        ("b", 3, 6, 7),
+        ("c", 3, 0, 0),
+    ]
+
+
+def test_videos_that_are_not_those_of_the_index(tmp_path: Path) -> None:
+    write_videos(tmp_path / VIDEOS, [videos_of({"a": 2, "c": 2})])
+    for rows in (["a", "b"], ["a", "c", "a"]):
+        with pytest.raises(StoreError, match=r"videos\.arrow: not the videos of the store's index"):
+            read_videos(tmp_path / VIDEOS, index_of(tmp_path, [rows]), np.array([True]))
+    with pytest.raises(StoreError, match=r"index\.arrow: found columns"):
+        read_videos(tmp_path / INDEX, index_of(tmp_path, [["a"]]), np.array([True]))
+    with pytest.raises(StoreError, match=r"videos\.arrow: found columns"):
+        read_unseen(tmp_path / VIDEOS)
+
+
+def test_a_store_of_photos_has_no_videos(tmp_path: Path) -> None:
+    index = index_of(tmp_path, [["p", "q"]])
+    none = videos_of({})
+    write_videos(tmp_path / VIDEOS, [none])
+    write_unseen(tmp_path / UNSEEN, [unseen_frames(np.random.default_rng(0), [])], [none])
+    assert len(read_videos(tmp_path / VIDEOS, index, np.array([False]))) == 0
+    unseen = read_unseen(tmp_path / UNSEEN)
+    assert len(unseen) == 0
+    assert {task: labels.shape for task, labels in unseen.labels.items()} == {t: (0, n) for t, n in TASKS.items()}
+
+
 def test_rows_by_split(made: Made) -> None:
     store = Store(made.path)
     train = store.rows_with("expression", Split.TRAIN)
-    assert train.tolist() == np.flatnonzero(made.expression_splits == 1).tolist()
-    either = (made.expression_splits == 2) | (made.va_splits == 2)
-    assert store.validation_rows().tolist() == np.flatnonzero(either).tolist()
+    splits = {task: made.rows[split_column(task)].to_numpy() for task in TASKS}
+    assert train.tolist() == np.flatnonzero(splits["expression"] == 1).tolist()
+    any_task = (splits["expression"] == 2) | (splits["valence_arousal"] == 2) | (splits["action_units"] == 2)
+    assert store.validation_rows().tolist() == np.flatnonzero(any_task).tolist()
     assert train.dtype == store.validation_rows().dtype == np.int64
 
 
@@ -248,7 +352,10 @@ def flip_byte(path: Path, place: int) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("name", ["blocks/b/train/video-00002.arrow", "index.arrow", "sets/mixed_va.arrow"])
+@pytest.mark.parametrize(
+    "name",
+    ["blocks/b/train/video-00002.arrow", "index.arrow", "videos.arrow", "unseen.arrow", "sets/mixed_va.arrow"],
+)
 def test_verify_names_the_damaged_file(own: Path, name: str) -> None:
     Store(own).verify()
     flip_byte(own / name, (own / name).stat().st_size // 2)
@@ -287,7 +394,10 @@ def test_a_block_that_shrinks_while_it_is_read(own: Path) -> None:
         store.images(np.arange(25))
 
 
-@pytest.mark.parametrize("name", ["blocks/a/train/video-00001.arrow", "index.arrow", "sets/expr_va.arrow"])
+@pytest.mark.parametrize(
+    "name",
+    ["blocks/a/train/video-00001.arrow", "index.arrow", "videos.arrow", "unseen.arrow", "sets/expr_va.arrow"],
+)
 def test_a_store_without_a_file_is_refused(own: Path, name: str) -> None:
     (own / name).unlink()
     with pytest.raises(StoreError, match=name):
@@ -307,7 +417,11 @@ def test_folders_that_are_no_store(own: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("before", "after", "message"),
-    [('"version": 1', '"version": 2', "version"), ('"Neutral"', '"Calm"', "Calm"), ("{", "", "not a manifest")],
+    [
+        ('"version": 2', '"version": 1', "version 2: version.*new folder"),
+        ('"Neutral"', '"Calm"', "Calm"),
+        ("{", "", "not a manifest"),
+    ],
 )
 def test_a_manifest_of_another_version(own: Path, before: str, after: str, message: str) -> None:
     path = own / MANIFEST

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from native_layouts import affwild2_track, expw, ferplus
+from native_layouts import affwild2_track, expw, ferplus, units, write
 
 from abaw_ray.databases.inspection import inspect_database
 from abaw_ray.errors import ConfigurationError
@@ -38,6 +38,27 @@ def test_counts_by_task_and_split(tmp_path: Path) -> None:
         }
     }
     assert json.loads(json.dumps(inspection.to_dict())) == inspection.to_dict()
+
+
+def test_unpublished_labels_are_counted_and_nothing_else(tmp_path: Path) -> None:
+    affwild2_track(tmp_path, "a", [3, 3], ["0.5,0.5"], [1, 2], action_units=[units(["AU1", "AU4"]), units(["AU4"])])
+    affwild2_track(tmp_path, "b", frames=[1, 2, 3])
+    for task in ("expr", "va", "au"):
+        write(tmp_path / f"{task}_test_file.txt", "b")
+    inspection = inspect_database("affwild2", tmp_path, {})
+    tasks = ("expression", "valence_arousal", "action_units")
+    assert [inspection.labels[task] for task in tasks] == [{"train": n, "test": 3} for n in (2, 1, 2)]
+    assert inspection.unpublished == {task: {"test": 3} for task in tasks}
+    assert [set(by) for by in (inspection.expressions, inspection.dimensions, inspection.action_units)] == [
+        {"train"}
+    ] * 3
+    assert inspection.expressions["train"] == {name: 2 * (name == "Fear") for name in EXPRESSIONS}
+    assert inspection.dimensions["train"]["valence"] == {"min": 0.5, "max": 0.5, "mean": 0.5}
+    assert {u: n for u, n in inspection.action_units["train"].items() if n} == {"AU1": 1, "AU4": 2}
+    text = inspection.render()
+    assert "expression, test: the labels of 3 rows are not published" in text
+    assert "AU26" in text
+    assert "nan" not in text
 
 
 def test_a_distribution_counts_for_its_largest_class(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from native_layouts import (
     ferplus,
     images,
     landmarks,
+    lengths,
     read,
+    read_table,
     write,
 )
 
@@ -147,8 +149,12 @@ def test_afew_va_counts_what_it_leaves_out(tmp_path: Path) -> None:
     afew_clip(tmp_path, "01/001", labels, ["00000", "00001", "00002", "00009"])
     images(tmp_path / "01/001", "notes.txt")
     images(tmp_path / "backup", "x.png")
-    rows, problems = read("afew_va", tmp_path)
-    assert [r["frame"] for r in rows] == [0]
+    table = read_table("afew_va", tmp_path)
+    problems = table.problems
+    assert table.rows["frame"].to_pylist() == [0]
+    assert [(r["video"], r["frame"], r["valence_arousal_split"]) for r in table.unseen.to_pylist()] == [
+        ("01_001", 3, Split.TRAIN)
+    ]
     assert problems.counts == {
         "label_out_of_range": 2,
         "frame_without_image": 1,
@@ -157,6 +163,13 @@ def test_afew_va_counts_what_it_leaves_out(tmp_path: Path) -> None:
         "unexpected_folder": 1,
     }
     assert "001.json: frame 00001: valence 11" in problems.examples["label_out_of_range"][0]
+
+
+def test_afew_va_clips_are_as_long_as_their_annotation(tmp_path: Path) -> None:
+    afew_clip(tmp_path, "01/001", {"00000": (1, 1), "00001": (11, 1), "00002": (1, 1)}, ["00000"])
+    afew_clip(tmp_path, "01/002", {"00004": (1, 1), "00006": (1, 1)}, ["00004"])
+    afew_clip(tmp_path, "01/003", {"00000": (11, 1)}, ["00000"])
+    assert lengths(read_table("afew_va", tmp_path)) == {"01_001": 3, "01_002": 7}
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from abaw_ray.databases.track_files import TRACK_FORMATS
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.generation import generate
-from abaw_ray.labels import EXPRESSIONS, expression_map
+from abaw_ray.generation.action_units import THRESHOLDS, action_units
+from abaw_ray.generation.faces import Actions
+from abaw_ray.generation.layouts import affwild2
+from abaw_ray.labels import ACTION_UNITS, EXPRESSIONS, expression_map
 
 AFFECTNET_LISTS = "Manually_Annotated_file_lists"
 
@@ -43,6 +47,17 @@ def read_tracks(root: Path, set_name: str) -> dict[str, tuple[str, np.ndarray]]:
         assert file.stem not in tracks
         tracks[file.stem] = (file.parent.name, np.loadtxt(file, delimiter=",", skiprows=1))
     return tracks
+
+
+def read_tests(root: Path) -> dict[str, list[str]]:
+    """Task -> test tracks."""
+    folder = root / "affwild2" / "annotations"
+    return {task: (folder / form.test_list).read_text().splitlines() for task, form in TRACK_FORMATS.items()}
+
+
+def without_gap(usable: np.ndarray, length: int) -> bool:
+    """Whether `length` frames in a row of (frames,) bool are usable."""
+    return any(usable[k : k + length].all() for k in range(len(usable) - length + 1))
 
 
 def read_expw(root: Path) -> list[list[str]]:
@@ -83,6 +98,10 @@ class TestGenerate:
             assert counts["num_missing_images"] == faces[faces.image_missing].image.nunique()
             assert counts["num_expression_invalid"] == faces.expression_invalid.sum()
             assert counts["num_va_invalid"] == faces.va_invalid.sum()
+            for kind in ("invalid", "noisy"):
+                assert counts[f"num_au_{kind}"] == faces[f"au_{kind}"].sum()
+            assert counts["num_au_labels"] == faces.has_au_label.sum()
+            assert (counts["num_au_labels"] > 0) == (name == "affwild2")
 
     def test_says_that_it_is_synthetic(self, tiny: Path) -> None:
         assert "SYNTHETIC" in (tiny / "README.txt").read_text()
@@ -145,6 +164,16 @@ class TestTruth:
         assert inside.intensity.between(0, 1).all()
         assert truth[truth.expression < 0].database.unique().tolist() == ["affectnet"]
 
+    def test_action_units_are_zeros_and_ones_and_go_with_expressions(self, truth: pd.DataFrame) -> None:
+        units = np.stack(truth.action_units)
+        assert units.shape[1] == len(ACTION_UNITS)
+        inside = truth.expression.to_numpy() >= 0
+        assert set(np.unique(units[inside])) == {0, 1}
+        assert (units[~inside] == -1).all()
+        share = pd.DataFrame(units[inside], columns=ACTION_UNITS).groupby(truth.expression[inside].to_numpy()).mean()
+        for unit, name in (("AU12", "Happiness"), ("AU15", "Sadness"), ("AU26", "Surprise"), ("AU4", "Anger")):
+            assert share[unit][EXPRESSIONS.index(name)] > 3 * share[unit][EXPRESSIONS.index("Neutral")]
+
     def test_expression_and_dimensions_go_together(self, truth: pd.DataFrame) -> None:
         mean = truth[truth.expression >= 0].groupby("expression")[["valence", "arousal"]].mean()
         of = {name: mean.loc[k] for k, name in enumerate(EXPRESSIONS)}
@@ -152,23 +181,44 @@ class TestTruth:
         assert of["Fear"].arousal > 0.25 > of["Neutral"].arousal > of["Sadness"].arousal
 
 
+class TestActionUnits:
+    def test_nothing_is_shown_at_rest(self) -> None:
+        assert not action_units(np.zeros((1, len(Actions._fields)))).any()
+
+    @pytest.mark.parametrize("name", ACTION_UNITS)
+    def test_every_movement_of_a_unit_shows_it(self, name: str) -> None:
+        for movement, threshold in THRESHOLDS[name].items():
+            actions = np.zeros((2, len(Actions._fields)))
+            actions[:, Actions._fields.index(movement)] = 0.99 * threshold, 1.01 * threshold
+            assert action_units(actions)[:, ACTION_UNITS.index(name)].tolist() == [0, 1]
+
+
 class TestAffWild2:
     def test_files_have_the_headers_and_values_of_the_database(self, tiny: Path) -> None:
         folder = tiny / "affwild2" / "annotations"
-        for set_name, header in (("EXPR_Set", ",".join(EXPRESSIONS)), ("VA_Set", "valence,arousal")):
+        headers = {
+            "EXPR_Set": "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise",
+            "VA_Set": "valence,arousal",
+            "AU_Set": "AU1,AU2,AU4,AU6,AU7,AU10,AU12,AU15,AU23,AU24,AU25,AU26",
+        }
+        for set_name, header in headers.items():
             assert sorted(p.name for p in (folder / set_name).iterdir()) == ["Train_Set", "Validation_Set"]
             assert {f.read_text().splitlines()[0] for f in folder.glob(f"{set_name}/*/*.txt")} == {header}
         for _, rows in read_tracks(tiny, "EXPR_Set").values():
             assert set(rows) <= set(range(-1, 7))
         for _, rows in read_tracks(tiny, "VA_Set").values():
             assert ((np.abs(rows) <= 1) | (rows == -5)).all()
+        for _, rows in read_tracks(tiny, "AU_Set").values():
+            assert rows.shape[1] == 12
+            assert set(np.unique(rows)) <= {-1, 0, 1}
 
     def test_labels_say_what_was_drawn(self, tiny: Path, truth: pd.DataFrame) -> None:
         tracks = truth[truth.database == "affwild2"].sort_values("frame").groupby("video")
-        expression, va = read_tracks(tiny, "EXPR_Set"), read_tracks(tiny, "VA_Set")
+        expression, va, units = (read_tracks(tiny, s) for s in ("EXPR_Set", "VA_Set", "AU_Set"))
         for name, drawn in tracks:
             assert drawn.has_expression_label.all() == (name in expression)
             assert drawn.has_va_label.all() == (name in va)
+            assert drawn.has_au_label.all() == (name in units)
             if name in expression:
                 split, rows = expression[name]
                 assert len(rows) == len(drawn)
@@ -181,6 +231,13 @@ class TestAffWild2:
                 assert ((rows == -5).any(axis=1) == drawn.va_invalid).all()
                 error = np.abs(rows - drawn[["valence", "arousal"]].to_numpy())[~drawn.va_invalid]
                 assert error.max() < (0.45 if split == "Train_Set" else 0.00051)
+            if name in units:
+                split, rows = units[name]
+                assert len(rows) == len(drawn)
+                assert ((rows == -1).any(axis=1) == drawn.au_invalid).all()
+                wrong = (rows != np.stack(drawn.action_units)) & ~drawn.au_invalid.to_numpy()[:, None]
+                assert (wrong.any(axis=1) == drawn.au_noisy).all()
+                assert wrong.mean() < (0.15 if split == "Train_Set" else 1e-9)
 
     def test_dimensions_change_slowly(self, truth: pd.DataFrame) -> None:
         for _, track in truth[truth.database == "affwild2"].groupby("video"):
@@ -192,8 +249,77 @@ class TestAffWild2:
         for split in ("Train_Set", "Validation_Set"):
             assert {int(k) for s, rows in tracks if s == split for k in rows} >= set(range(7))
 
+    def test_every_action_unit_is_seen_in_both_splits(self, tiny: Path, truth: pd.DataFrame) -> None:
+        there = truth[(truth.database == "affwild2") & ~truth.image_missing & ~truth.au_invalid]
+        for split in ("Train_Set", "Validation_Set"):
+            shown = np.zeros(len(ACTION_UNITS), int)
+            for name, (of_track, rows) in read_tracks(tiny, "AU_Set").items():
+                if of_track == split:
+                    shown += (rows[there[there.video == name].frame] == 1).sum(axis=0)
+            assert shown.min() > 0
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_every_seed_draws_every_action_unit(self, seed: int) -> None:
+        tracks = [p for p in affwild2.plan(seed, "tiny") if isinstance(p, affwild2.Track)]
+        for split in (affwild2.TRAIN, affwild2.VALIDATION):
+            of_split = [t for t in tracks if t.splits.get("action_units") == split]
+            units = [affwild2.behaviour_of(t).action_units for t in of_split]
+            assert np.concatenate(units).any(axis=0).all()
+
+    def test_every_task_has_windows_without_gaps(self, tiny: Path, truth: pd.DataFrame) -> None:
+        missing = {name: t.sort_values("frame").image_missing.to_numpy() for name, t in truth.groupby("video")}
+        for form in TRACK_FORMATS.values():
+            found = {"Train_Set": 0, "Validation_Set": 0}
+            for name, (split, rows) in read_tracks(tiny, form.folder).items():
+                invalid = (rows.reshape(len(rows), -1) == form.unlabelled).any(axis=1)
+                found[split] += without_gap(~invalid & ~missing[name], 32)
+            assert found["Train_Set"] >= 2
+            assert found["Validation_Set"] >= 1
+
+    def test_tracks_of_a_video_are_as_long_as_it(self, truth: pd.DataFrame) -> None:
+        tracks = truth[truth.database == "affwild2"]
+        lengths = tracks.groupby("video").frame.max().reset_index()
+        assert (tracks.groupby("video").size() == tracks.groupby("video").frame.max() + 1).all()
+        videos = lengths.video.str.replace("_(left|right)$", "", regex=True)
+        assert videos.duplicated().any()
+        assert (lengths.groupby(videos).frame.nunique() == 1).all()
+
+    def test_test_tracks_have_pictures_and_no_labels(self, tiny: Path, truth: pd.DataFrame) -> None:
+        tests = read_tests(tiny)
+        assert all(tests.values())
+        assert len({tuple(names) for names in tests.values()}) > 1, "the lists are all the same"
+        names = set().union(*tests.values())
+        assert any(n.endswith("_left") and n.replace("_left", "_right") in names for n in names)
+        drawn = truth[(truth.database == "affwild2") & truth.video.isin(names)]
+        assert set(drawn.video) == names
+        labels = ["has_expression_label", "has_va_label", "has_au_label"]
+        assert not drawn[labels].any(axis=None)
+        others = truth[(truth.database == "affwild2") & ~truth.video.isin(names)]
+        assert others[labels].any(axis=1).all()
+        for form in TRACK_FORMATS.values():
+            assert not names & read_tracks(tiny, form.folder).keys()
+        missing = drawn[drawn.image_missing]
+        last = drawn.groupby("video").frame.max()
+        assert (set(missing.video[missing.frame == 0])) & set(missing.video[missing.frame == missing.video.map(last)])
+        assert not drawn.groupby("video").image_missing.all().any()
+
+    def test_videos_are_those_of_the_test_tracks_and_as_long(self, tiny: Path, truth: pd.DataFrame) -> None:
+        names = set().union(*read_tests(tiny).values())
+        lengths = truth[truth.video.isin(names)].groupby("video").size()
+        lengths.index = lengths.index.str.replace("_(left|right)$", "", regex=True)
+        files = sorted((tiny / "affwild2" / "videos").iterdir())
+        assert {f.name for f in files} == {f"{stem}.avi" for stem in lengths.index}
+        for file in files:
+            video, frames = cv2.VideoCapture(str(file)), []
+            while (result := video.read())[0]:
+                frames.append(result[1])
+            assert len(frames) == int(video.get(cv2.CAP_PROP_FRAME_COUNT))
+            assert {len(frames)} == set(lengths[[file.stem]])
+            assert {f.shape for f in frames} == {(120, 160, 3)}
+            assert np.abs(frames[0].astype(int) - frames[-1]).mean() > 1, "nothing moves"
+
     def test_warts(self, tiny: Path, truth: pd.DataFrame) -> None:
-        expression, va = read_tracks(tiny, "EXPR_Set"), read_tracks(tiny, "VA_Set")
+        expression, va, units = (read_tracks(tiny, s) for s in ("EXPR_Set", "VA_Set", "AU_Set"))
         names = expression.keys() | va.keys()
         stems = [n.removesuffix("_left") for n in names if n.endswith("_left")]
         assert any(f"{s}_right" in names for s in stems)
@@ -201,11 +327,18 @@ class TestAffWild2:
         assert expression.keys() - va.keys()
         assert va.keys() - expression.keys()
         assert expression.keys() & va.keys()
+        assert units.keys() - expression.keys() - va.keys()
+        assert (expression.keys() & va.keys()) - units.keys()
+        assert expression.keys() & va.keys() & units.keys()
+        assert any(s == "Train_Set" and va.get(n, [""])[0] == "Validation_Set" for n, (s, _) in units.items())
         assert any(s == "Train_Set" and va.get(n, [""])[0] == "Validation_Set" for n, (s, _) in expression.items())
         assert min(len(rows) for _, rows in expression.values()) < 32
         invalid = np.concatenate([rows == -5 for _, rows in va.values()])
         assert {(True, False), (False, True), (True, True)} <= set(map(tuple, invalid.tolist()))
         assert any((rows == -1).any() for _, rows in expression.values())
+        left_out = np.concatenate([(rows == -1).sum(axis=1) for _, rows in units.values()])
+        assert 12 in left_out, "no frame without all units"
+        assert ((left_out > 0) & (left_out < 12)).any(), "no frame without some units"
         missing = truth[(truth.database == "affwild2") & truth.image_missing]
         last = truth[truth.database == "affwild2"].groupby("video").frame.max()
         at_the_end = missing.frame == missing.video.map(last)

@@ -7,10 +7,11 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from abaw_ray.config import ModelConfig
+from abaw_ray.config import ModelConfig, TemporalConfig
 from abaw_ray.errors import ConfigurationError, MissingInputError
 from abaw_ray.models.backbone import create_backbone
 from abaw_ray.models.cnn import MultiTaskCNN
+from abaw_ray.models.temporal import TaskGRU, TemporalNetwork
 
 OUTPUTS = {"expression": 7, "valence_arousal": 40}
 
@@ -72,3 +73,56 @@ def test_unknown_backbone_and_missing_file_are_named():
         create_backbone("resnet5000")
     with pytest.raises(MissingInputError, match=r"nowhere\.pth"):
         create_backbone("test_efficientnet", "nowhere.pth")
+
+
+# Over time
+
+
+def temporal() -> TemporalNetwork:
+    torch.manual_seed(0)
+    config = ModelConfig(backbone="test_efficientnet")
+    return TemporalNetwork(config, TemporalConfig(), {"expression": 7, "valence_arousal": 40})
+
+
+def test_grus_have_the_reference_s_number_of_parameters():
+    # 74,496 in each GRU, 903 and 5,160 in the two classifiers
+    network = temporal()
+    counts = {t: [sum(p.numel() for p in part.parameters()) for part in h.children()] for t, h in network.heads.items()}
+    assert counts == {"expression": [74_496, 903], "valence_arousal": [74_496, 5_160]}
+
+
+def test_the_cnn_takes_no_gradient_and_stays_in_evaluation_mode():
+    network = temporal().train()
+    assert not any(module.training for module in network.cnn.modules())
+    assert not any(p.requires_grad for p in network.cnn.parameters())
+    assert network.heads.training
+
+
+def test_logits_are_flat_and_depend_on_the_frames_before_and_after():
+    network = temporal().eval()
+    features = {t: torch.randn(3, 8, 128) for t in ("expression", "valence_arousal")}
+    logits = network(features)
+    assert {t: tuple(z.shape) for t, z in logits.items()} == {"expression": (24, 7), "valence_arousal": (24, 40)}
+    changed = {t: f.clone() for t, f in features.items()}
+    changed["expression"][0, 4] += 1.0
+    difference = (network(changed)["expression"] - logits["expression"]).abs().sum(1).view(3, 8)
+    assert (difference[0] > 0).all()
+    assert (difference[1:] == 0).all()
+    torch.testing.assert_close(network(changed)["valence_arousal"], logits["valence_arousal"])
+
+
+def test_task_features_are_what_the_classifiers_take():
+    net = network().eval()
+    images = torch.rand(2, 3, 64, 64) * 255
+    features, logits = net.task_features(images), net(images)
+    for task, head in net.heads.items():
+        assert features[task].shape == (2, 128)
+        torch.testing.assert_close(head.classifier(features[task]), logits[task])
+
+
+def test_a_gru_reads_both_ways():
+    gru = TaskGRU(4, 3, 2).eval()
+    x = torch.randn(1, 6, 4)
+    backwards = gru(x.flip(1)).flip(1)
+    assert not torch.allclose(gru(x), backwards)
+    assert gru.gru.bidirectional

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 from abaw_ray.config import PrepareConfig
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, one_hot
-from abaw_ray.labels import Split
+from abaw_ray.databases.parsing import videos_table
+from abaw_ray.labels import ACTION_UNITS, Split
 from abaw_ray.preprocess.plan import LEAK, DatabasePlan, Source, plan_database
 
 NONE, TRAIN, VALIDATION, TEST = Split
@@ -21,17 +23,32 @@ Row = tuple[str, Split, Split]
 """A video, the split of its expression label, the split of its valence and arousal."""
 
 
-def source(rows: Iterable[Row], sequential: bool, root: Path, name: str = "toy", prefix: str = "") -> Source:
+def source(
+    rows: Iterable[Row],
+    sequential: bool,
+    root: Path,
+    name: str = "toy",
+    prefix: str = "",
+    unseen: Iterable[Row] = (),
+) -> Source:
+    """Rows are frames 0, 1, ... and `unseen` frames 1000, 1001, ... of their videos."""
     builder = RowBuilder()
-    for frame, (video, expression, va) in enumerate(rows):
-        labels = {}
-        if expression:
-            labels["expression"] = (one_hot(frame % 7), expression)
-        if va:
-            labels["valence_arousal"] = ([0.25, -0.5], va)
-        builder.add(video, frame, f"{prefix}{video}/{frame}.png", labels, geometry=[frame, 1, 2, 3])
+    for frame, row in enumerate(rows):
+        image = f"{prefix}{row[0]}/{frame}.png"
+        builder.add(row[0], frame, image, labels_of(row, frame % 7), geometry=[frame, 1, 2, 3])
+    for frame, row in enumerate(unseen, 1000):
+        builder.add_unseen(row[0], frame, labels_of(row, frame % 7))
     database = Database(name, "Toy", "", Options, lambda *_: None, "box", lambda _: (), sequential)  # type: ignore
-    return Source(database, root, Options(), LabelTable(builder.table(), Problems()))
+    table = LabelTable(builder.table(), Problems(), builder.unseen())
+    if sequential:
+        names = {*table.rows["video"].to_pylist(), *table.unseen["video"].to_pylist()}
+        table.videos = videos_table(dict.fromkeys(names, 2000), table.rows, table.unseen)
+    return Source(database, root, Options(), table)
+
+
+def labels_of(row: Row, expression: int) -> dict[str, tuple[list[float], Split]]:
+    labels = {"expression": (one_hot(expression), row[1]), "valence_arousal": ([0.25, -0.5], row[2])}
+    return {task: label for task, label in labels.items() if label[1]}
 
 
 def videos_of(plan: DatabasePlan) -> list[tuple[str, list[str]]]:
@@ -140,6 +157,40 @@ def test_leaking_videos_are_counted_and_left_out_of_validation_on_request(tmp_pa
     assert plan.rows["valence_arousal"].to_pylist()[0] == [0, 0]
     assert plan.rows["valence_arousal"].to_pylist()[2] == [0.25, -0.5]
     assert plan.problems.to_dict() == {LEAK: {"count": 3, "examples": ["c: expression", "a: valence_arousal"]}}
+
+
+def test_leaks_are_found_between_all_tasks(tmp_path: Path) -> None:
+    builder = RowBuilder()
+    units = [1.0] * len(ACTION_UNITS)
+    builder.add("a", 0, "a/0.png", {"action_units": (units, TRAIN), "valence_arousal": ([0, 0], VALIDATION)}, [0] * 4)
+    builder.add("b", 0, "b/0.png", {"action_units": (units, VALIDATION), "expression": (one_hot(1), TRAIN)}, [0] * 4)
+    builder.add("c", 0, "c/0.png", {"action_units": (units, TRAIN), "expression": (one_hot(1), TRAIN)}, [0] * 4)
+    base = source([("a", TRAIN, NONE), ("b", TRAIN, NONE), ("c", TRAIN, NONE)], True, tmp_path)
+    mixed = replace(base, table=LabelTable(builder.table(), Problems(), videos=base.table.videos))
+    plan = plan_database(mixed, PrepareConfig(exclude_leaking_videos=True))
+    assert plan.num_leaking_videos == 2
+    assert plan.rows["valence_arousal_split"].to_pylist() == [NONE, NONE, NONE]
+    assert plan.rows["action_units_split"].to_pylist() == [TRAIN, NONE, TRAIN]
+    assert plan.problems.to_dict() == {LEAK: {"count": 2, "examples": ["a: valence_arousal", "b: action_units"]}}
+
+
+def test_frames_without_an_image_leak_as_rows_do(tmp_path: Path) -> None:
+    rows = [("a", TRAIN, NONE), ("b", VALIDATION, NONE), ("c", TRAIN, VALIDATION)]
+    unseen = [("a", TRAIN, VALIDATION), ("a", NONE, VALIDATION), ("b", VALIDATION, TRAIN), ("c", NONE, VALIDATION)]
+    toy = source(rows, True, tmp_path, unseen=unseen)
+    kept = plan_database(toy, PrepareConfig())
+    assert kept.num_leaking_videos == 2  # b trains nothing that has an image
+    assert kept.unseen.equals(toy.table.unseen)
+    plan = plan_database(toy, PrepareConfig(exclude_leaking_videos=True))
+    assert [(r["video"], r["frame"], *splits(r)) for r in plan.unseen.to_pylist()] == [
+        ("a", 1000, TRAIN, NONE),
+        ("b", 1002, VALIDATION, TRAIN),
+    ]
+    assert plan.unseen["valence_arousal"].to_pylist() == [[0, 0], [0.25, -0.5]]
+    assert plan.problems.counts == {LEAK: 4}
+    assert plan.problems.examples[LEAK][-1] == "c: valence_arousal, frames without an image"
+    # blocks are the same whatever has no image
+    assert hashes(kept) == hashes(plan_database(source(rows, True, tmp_path), PrepareConfig()))
 
 
 def hashes(plan: DatabasePlan) -> list[str]:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from abaw_ray.errors import ConfigurationError
-from abaw_ray.sampling.order import SampleOrder
-from abaw_ray.sampling.weights import cell_weights, class_weights, joint_weights, set_weights
+from abaw_ray.sampling.order import SampleOrder, ShuffledOrder
+from abaw_ray.sampling.weights import set_weights
+from abaw_ray.tasks.balance import cell_weights, class_weights
 
 VALUES = st.floats(-1, 1, width=32)
 
@@ -92,7 +93,7 @@ def test_every_cell_has_mass_one(va: np.ndarray):
 
 def test_joint_mass_is_cells_plus_classes():
     classes, va = skewed(5_000)
-    weights = joint_weights(classes, va, "sum")
+    weights = set_weights([cell_weights(va), class_weights(classes)], "sum")
     num_cells = len(np.unique(histogram_cells(va)))
     before_division = cell_weights(va) + class_weights(classes)
     assert before_division.sum() == pytest.approx(num_cells + 7)
@@ -102,7 +103,7 @@ def test_joint_mass_is_cells_plus_classes():
 
 def test_normalised_terms_weigh_the_same():
     classes, va = skewed(5_000)
-    weights = joint_weights(classes, va, "normalised")
+    weights = set_weights([cell_weights(va), class_weights(classes)], "normalised")
     cell, by_class = cell_weights(va), class_weights(classes)
     expected = cell / cell.sum() + by_class / by_class.sum()
     assert expected.sum() == pytest.approx(2)
@@ -115,32 +116,16 @@ def test_the_plain_sum_hardly_balances_classes_and_the_normalised_does():
     va = rng.uniform(-1, 1, (50_000, 2))
     shares = {}
     for combine in ("sum", "normalised"):
-        weights = joint_weights(classes, va, combine)
+        weights = set_weights([cell_weights(va), class_weights(classes)], combine)
         shares[combine] = np.bincount(classes, weights) / weights.sum()
     assert abs(shares["sum"][4] - 0.46) < 0.02
     np.testing.assert_allclose(shares["normalised"], (np.bincount(classes) / 50_000 + 1 / 7) / 2, atol=0.01)
 
 
-def test_set_weights_go_by_the_sets_tasks():
-    classes, va = skewed(500)
-    votes = 0.4 * np.eye(7)[classes] + 0.6 / 7  # the class is the most probable of a soft label
-    labels = {"expression": votes, "valence_arousal": va}
-    np.testing.assert_array_equal(set_weights(("expression",), labels, "sum"), class_weights(classes))
-    np.testing.assert_array_equal(set_weights(("valence_arousal",), labels, "sum"), cell_weights(va))
-    both = joint_weights(classes, va, "normalised")
-    np.testing.assert_array_equal(set_weights(("expression", "valence_arousal"), labels, "normalised"), both)
-    np.testing.assert_array_equal(set_weights(("valence_arousal", "expression"), labels, "normalised"), both)
-    with pytest.raises(ValueError, match="action_units"):
-        set_weights(("action_units",), labels, "sum")
-
-
-def test_set_weights_take_only_the_labels_of_the_sets_tasks():
-    classes, va = skewed(50)
-    assert len(set_weights(("expression",), {"expression": np.eye(7)[classes]}, "sum")) == 50
-    assert len(set_weights(("valence_arousal",), {"valence_arousal": va}, "sum")) == 50
-
-
-# Distribution of the draws
+def test_a_set_of_one_task_has_its_weights():
+    classes, _ = skewed(500)
+    for combine in ("sum", "normalised"):
+        np.testing.assert_array_equal(set_weights([class_weights(classes)], combine), class_weights(classes))
 
 
 def test_draws_by_class_weights_are_uniform_over_classes():
@@ -293,3 +278,38 @@ def test_a_column_of_uniforms_does_not_depend_on_their_number():
     np.testing.assert_array_equal(order.uniforms(1, 2, "va", 9)[:, :3], order.uniforms(1, 2, "va", 3))
     uniforms = order.uniforms(1, 2, "va", 9)
     assert len(np.unique(uniforms)) == uniforms.size
+
+
+# Windows: each once an epoch
+
+
+def shuffled(num_windows: int = 50, batch_size: int = 8, seed: int = 0) -> ShuffledOrder:
+    return ShuffledOrder({"expression": num_windows, "valence_arousal": 2 * num_windows}, batch_size, seed)
+
+
+def test_every_window_comes_at_most_once_an_epoch_and_the_smallest_set_ends_it():
+    order = shuffled()
+    assert order.num_steps == 6
+    drawn = np.concatenate([order.batch(1, step)["expression"] for step in range(order.num_steps)])
+    assert len(set(drawn)) == len(drawn) == 48
+    assert set(drawn) <= set(range(50))
+
+
+def test_shuffles_differ_by_epoch_seed_and_set_and_repeat():
+    first = shuffled().batch(0, 0)["expression"].tolist()
+    assert shuffled().batch(0, 0)["expression"].tolist() == first
+    others = [shuffled().batch(1, 0)["expression"], shuffled(seed=1).batch(0, 0)["expression"]]
+    assert first not in [other.tolist() for other in others]
+    assert first != shuffled().batch(0, 0)["valence_arousal"].tolist()
+
+
+def test_a_shuffle_is_shared_by_any_number_of_workers():
+    whole = shuffled().shard(2, 3, 0, 1, num_uniforms=1)["expression"]
+    parts = [shuffled().shard(2, 3, rank, 4, num_uniforms=1)["expression"] for rank in range(4)]
+    np.testing.assert_array_equal(np.concatenate([p.rows for p in parts]), whole.rows)
+    np.testing.assert_array_equal(np.concatenate([p.uniforms for p in parts]), whole.uniforms)
+
+
+def test_too_few_windows_for_a_batch_are_refused():
+    with pytest.raises(ConfigurationError, match=r"expression has 5 windows.*batch of 8.*temporal\.batch_size"):
+        shuffled(5)

@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from sklearn import metrics
 
-from abaw_ray.errors import MissingInputError, StoreError
-from abaw_ray.evaluation.predictions import (
-    confusion_of,
-    prediction_table,
-    read_predictions,
-    score_predictions,
-    va_pairs,
-    write_predictions,
-)
-from abaw_ray.evaluation.scores import (
+from abaw_ray.labels import EXPRESSIONS
+from abaw_ray.tasks.metrics import (
+    best_threshold,
+    binary_f1,
     ccc,
-    chance,
     confusion_matrix,
-    criterion,
+    expression_chance,
     expression_scores,
     rmse,
     valence_arousal_scores,
 )
-from abaw_ray.labels import EXPRESSIONS
 
 CLASS_PAIRS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=200)
 VALUE_PAIRS = npst.arrays(np.float32, st.tuples(st.just(2), st.integers(1, 80)), elements=st.floats(-1, 1, width=32))
@@ -78,7 +65,6 @@ def test_absent_classes_count_zero_in_macro_f1():
 
 def test_expression_criterion_of_the_papers_test_result():
     # F1 0.351 and accuracy 0.668 are printed with the criterion 0.456
-    assert criterion({"expression": {"criterion": 0.67 * 0.351 + 0.33 * 0.668}}) == pytest.approx(0.456, abs=5e-4)
     target = np.repeat(np.arange(7), 10)
     prediction = np.where(np.arange(70) % 10 < 6, target, (target + 1) % 7)
     scores = expression_scores(target, prediction)
@@ -184,23 +170,15 @@ def test_valence_arousal_scores():
     assert rmse(np.array([0.0, 0.0]), np.array([3.0, 4.0])) == pytest.approx(np.sqrt(12.5))
 
 
-def test_criterion_adds_the_tasks_present():
-    expression, va = {"criterion": 0.513}, {"ccc_valence": 0.438, "ccc_arousal": 0.398}
-    assert criterion({"expression": expression, "valence_arousal": va}) == pytest.approx(1.349)
-    assert criterion({"expression": expression}) == pytest.approx(0.513)
-    assert criterion({"valence_arousal": va}) == pytest.approx(0.836)
-
-
 # Chance
 
 
 def test_chance_of_a_majority():
     target = np.repeat([0, 4], [90, 10])
-    level = chance(target)
+    level = expression_chance(target)
     constant = expression_scores(target, np.zeros(100, int))
     assert level["accuracy"] == pytest.approx(0.9)
     assert level["criterion"] == pytest.approx(constant["criterion"])
-    assert level["ccc_valence"] == level["ccc_arousal"] == 0
 
 
 def test_chance_is_the_mean_over_random_predictions():
@@ -208,7 +186,7 @@ def test_chance_is_the_mean_over_random_predictions():
     target = np.repeat(np.arange(7), [9, 8, 8, 8, 8, 8, 1])
     trials = [expression_scores(target, rng.integers(0, 7, 50)) for _ in range(4_000)]
     macro_f1 = np.array([t["macro_f1"] for t in trials])
-    level = chance(target)
+    level = expression_chance(target)
     assert level["macro_f1"] == pytest.approx(macro_f1.mean(), abs=4 * macro_f1.std() / np.sqrt(4_000))
     assert level["accuracy"] == pytest.approx(9 / 50)
     constant = expression_scores(target, np.zeros(50, int))["criterion"]
@@ -219,143 +197,37 @@ def test_chance_of_two_frames_by_enumeration():
     target = np.array([0, 1])
     everything = [expression_scores(target, np.array([a, b]))["macro_f1"] for a in range(7) for b in range(7)]
     constant = expression_scores(target, np.array([0, 0]))["macro_f1"]
-    assert chance(target)["macro_f1"] == pytest.approx(max(np.mean(everything), constant))
-    assert chance(np.array([6]))["accuracy"] == 1
+    assert expression_chance(target)["macro_f1"] == pytest.approx(max(np.mean(everything), constant))
+    assert expression_chance(np.array([6]))["accuracy"] == 1
 
 
 def test_chance_of_many_frames():
     target = np.random.default_rng(0).integers(0, 7, 1_000_000)
-    level = chance(target)
+    level = expression_chance(target)
     # each F1 tends to 2 (p / 7) / (p + 1 / 7), with p = 1 / 7 here
     assert level["macro_f1"] == pytest.approx(1 / 7, abs=1e-4)
 
 
-# Predictions
+# Action units
 
 
-def table(num_rows: int = 400, seed: int = 0) -> tuple[pa.Table, dict[str, np.ndarray]]:
-    """Two databases: `a` has both labels for two rows in three, `b` only valence and arousal."""
-    rng = np.random.default_rng(seed)
-    database = np.where(np.arange(num_rows) < num_rows // 2, "b", "a")
-    expression = np.where((database == "a") & (np.arange(num_rows) % 3 > 0), rng.integers(0, 7, num_rows), -1)
-    va, predicted_va = random_va(num_rows, seed)
-    va[::7] = np.nan
-    columns = {
-        "database": database,
-        "video": np.array([f"v{i // 10}" for i in range(num_rows)]),
-        "frame": np.arange(num_rows) % 10,
-        "expression": expression,
-        "probabilities": rng.dirichlet(np.ones(7), num_rows),
-        "valence_arousal": va,
-        "predicted_valence_arousal": predicted_va,
-    }
-    return prediction_table(**columns), columns
+@given(npst.arrays(bool, (30, 3)), npst.arrays(bool, (30, 3)))
+def test_f1_by_unit_is_that_of_scikit_learn(target, prediction):
+    expected = [metrics.f1_score(t, p, zero_division=0) for t, p in zip(target.T, prediction.T, strict=True)]
+    np.testing.assert_allclose(binary_f1(target, prediction), expected)
 
 
-def test_a_table_holds_what_it_is_given():
-    made, columns = table()
-    assert made.num_rows == 400
-    assert made["database"].to_pylist() == columns["database"].tolist()
-    assert made["video"].to_pylist() == columns["video"].tolist()
-    assert made["frame"].to_pylist() == columns["frame"].tolist()
-    assert made["expression"].to_pylist() == columns["expression"].tolist()
-    assert made["predicted_expression"].to_pylist() == columns["probabilities"].argmax(1).tolist()
-    np.testing.assert_allclose(np.stack(made["probabilities"].to_pylist()), columns["probabilities"], atol=1e-7)
-    for d, name in enumerate(("valence", "arousal")):
-        np.testing.assert_allclose(made[name], columns["valence_arousal"][:, d], atol=1e-7)
-        np.testing.assert_allclose(made[f"predicted_{name}"], columns["predicted_valence_arousal"][:, d], atol=1e-6)
+@given(
+    npst.arrays(bool, 12),
+    npst.arrays(np.float32, 12, elements=st.sampled_from([np.float32(k / 7) for k in range(8)])),
+)
+def test_no_threshold_has_a_greater_f1(target, probability):
+    def f1(threshold: float) -> float:
+        return float(binary_f1(target[:, None], (probability >= threshold)[:, None])[0])
+
+    best = best_threshold(target, probability)
+    assert f1(best) == max(f1(t) for t in [*probability.tolist(), best])
 
 
-def test_a_table_takes_lists_and_no_rows():
-    columns = {k: v[:0] for k, v in table()[1].items()}
-    empty = prediction_table(**columns | {"database": [], "video": []})
-    assert empty.num_rows == 0
-    assert empty.schema.equals(table()[0].schema)
-
-
-def test_predictions_are_the_same_after_writing_and_reading(tmp_path: Path):
-    made, _ = table()
-    write_predictions(made, tmp_path / "p.parquet")
-    assert (
-        read_predictions(tmp_path / "p.parquet")
-        .drop_columns(["valence", "arousal"])
-        .equals(made.drop_columns(["valence", "arousal"]))
-    )
-    np.testing.assert_array_equal(read_predictions(tmp_path / "p.parquet")["valence"], made["valence"])
-    assert score_predictions(read_predictions(tmp_path / "p.parquet")) == score_predictions(made)
-
-
-def test_files_that_are_no_predictions(tmp_path: Path):
-    with pytest.raises(MissingInputError, match=r"nothing\.parquet"):
-        read_predictions(tmp_path / "nothing.parquet")
-    (tmp_path / "text.parquet").write_text("valence,arousal\n")
-    with pytest.raises(StoreError, match=r"text\.parquet.*Parquet"):
-        read_predictions(tmp_path / "text.parquet")
-    pq.write_table(pa.table({"video": ["a"]}), tmp_path / "other.parquet")
-    with pytest.raises(StoreError, match=r"found columns video string, expected database string"):
-        read_predictions(tmp_path / "other.parquet")
-
-
-def test_scores_by_database_and_pooled():
-    made, columns = table()
-    scores = score_predictions(made)
-    assert list(scores) == ["a", "b", "all"]
-    assert set(scores["b"]) == {"valence_arousal", "criterion"}
-    a = (columns["database"] == "a") & (columns["expression"] >= 0)
-    expected = expression_scores(columns["expression"][a], columns["probabilities"][a].argmax(1))
-    assert scores["a"]["expression"] == {**expected, "num_unpredicted": 0}
-    assert scores["all"]["expression"] == scores["a"]["expression"]
-    labelled = ~np.isnan(columns["valence_arousal"][:, 0])
-    assert scores["all"]["valence_arousal"]["num_frames"] == labelled.sum()
-    assert scores["all"]["valence_arousal"]["ccc_valence"] == pytest.approx(
-        ccc(columns["valence_arousal"][labelled, 0], columns["predicted_valence_arousal"][labelled, 0]), abs=1e-6
-    )
-    for part in scores.values():
-        assert part["criterion"] == pytest.approx(criterion(part))
-
-
-def test_scores_are_json():
-    scores = score_predictions(table()[0])
-    assert json.loads(json.dumps(scores, allow_nan=False)) == scores
-
-
-def test_one_database_is_scored_by_itself_and_pooled():
-    scores = score_predictions(table()[0].slice(200))
-    assert list(scores) == ["a", "all"]
-    assert scores["a"] == scores["all"]
-
-
-def test_a_task_without_predictions_is_not_scored():
-    _, columns = table()
-    nothing = np.full((400, 7), np.nan)
-    made = prediction_table(**columns | {"probabilities": nothing})
-    assert set(made["predicted_expression"].to_pylist()) == {-1}
-    assert set(score_predictions(made)["all"]) == {"valence_arousal", "criterion"}
-    assert confusion_of(made).sum() == 0
-
-
-def test_labelled_frames_without_prediction_are_counted():
-    _, columns = table()
-    predicted = columns["predicted_valence_arousal"].copy()
-    predicted[1:4, 1] = np.inf
-    scores = score_predictions(prediction_table(**columns | {"predicted_valence_arousal": predicted}))
-    before = score_predictions(table()[0])["b"]["valence_arousal"]["num_frames"]
-    assert scores["b"]["valence_arousal"]["num_unpredicted"] == 3
-    assert scores["b"]["valence_arousal"]["num_frames"] == before - 3
-
-
-def test_nothing_to_score_is_an_error():
-    _, columns = table()
-    unpredicted = {"probabilities": np.full((400, 7), np.nan), "predicted_valence_arousal": np.full((400, 2), np.nan)}
-    with pytest.raises(StoreError, match="400 frames"):
-        score_predictions(prediction_table(**columns | unpredicted))
-
-
-def test_the_figures_data_are_the_scored_frames():
-    made, _ = table()
-    matrix, (true, predicted) = confusion_of(made), va_pairs(made)
-    scores = score_predictions(made)["all"]
-    assert matrix.sum() == scores["expression"]["num_frames"]
-    assert matrix.trace() / matrix.sum() == pytest.approx(scores["expression"]["accuracy"])
-    assert true.shape == predicted.shape == (scores["valence_arousal"]["num_frames"], 2)
-    assert ccc(true[:, 1], predicted[:, 1]) == pytest.approx(scores["valence_arousal"]["ccc_arousal"])
+def test_threshold_of_a_unit_that_is_never_there():
+    assert best_threshold(np.zeros(5, bool), np.linspace(0, 1, 5)) == 0.5

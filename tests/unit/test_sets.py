@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from abaw_ray.blocks.index import Index, IndexPart, read_index, write_index
-from abaw_ray.blocks.schema import split_column
-from abaw_ray.databases.base import SetMember
+from abaw_ray.databases.base import SetMember, split_column
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.labels import EXPRESSIONS, TASKS, Split
 from abaw_ray.preprocess.sets import thin, training_sets
@@ -59,15 +58,15 @@ def index_of(path: Path, databases: list[list[tuple[int, Split, Split]]]) -> Ind
     for rows in databases:
         n = len(rows)
         expression = np.eye(7, dtype=np.float32)[[r[0] for r in rows]].reshape(-1)
-        va = np.full(2 * n, 0.5, np.float32)
         columns = {
             "video": pa.array([f"v{i // 4:03d}" for i in range(n)]),
             "frame": pa.array(range(n), pa.int32()),
-            "expression": pa.FixedSizeListArray.from_arrays(pa.array(expression), 7),
-            "valence_arousal": pa.FixedSizeListArray.from_arrays(pa.array(va), 2),
         }
-        for place, task in enumerate(TASKS, 1):
-            columns[split_column(task)] = pa.array([int(r[place]) for r in rows], pa.int8())
+        splits = {"expression": [r[1] for r in rows], "valence_arousal": [r[2] for r in rows]}
+        for task, size in TASKS.items():
+            vectors = expression if task == "expression" else np.full(size * n, 0.5, np.float32)
+            columns[task] = pa.FixedSizeListArray.from_arrays(pa.array(vectors), size)
+            columns[split_column(task)] = pa.array([int(s) for s in splits.get(task, [NONE] * n)], pa.int8())
         parts.append(IndexPart(pa.table(columns), np.zeros(n, np.int32), np.arange(n)))
     write_index(path / "index.arrow", parts)
     return read_index(path / "index.arrow")

@@ -140,3 +140,90 @@ def test_few_labelled_rows_give_finite_losses_and_gradients(name, num_labelled):
     assert torch.isfinite(logits.grad).all()
     assert bool((logits.grad[num_labelled:] == 0).all())
     assert (float(loss) == 0.0) == (num_labelled == 0)
+
+
+# Action units
+
+
+def units(train_labels: np.ndarray | None = None):
+    labels = None if train_labels is None else {"action_units": train_labels}
+    return build_tasks(["action_units"], LossConfig(), ModelConfig(), labels)["action_units"]
+
+
+def sigmoid(z: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-z))
+
+
+def test_action_unit_loss_is_the_weighted_cross_entropy_of_the_labelled_rows():
+    rng = np.random.default_rng(0)
+    train = np.zeros((100, 12), np.float32)
+    train[:20] = 1  # present in one of five frames: presence weighs four times
+    train[:, 11] = 0  # never present: the weight is bounded
+    train[:, 10] = 1
+    logits, target = rng.normal(0, 2, (6, 12)), (rng.random((6, 12)) < 0.5).astype(float)
+    labelled = np.array([1, 1, 0, 1, 0, 1], bool)
+    target[~labelled] = np.nan
+    weights = np.array([4.0] * 10 + [0.1, 10.0])
+    task = units(train)
+    sums = task.statistics(torch.tensor(logits), torch.tensor(target), torch.tensor(labelled))
+    y, p = target[labelled], sigmoid(logits[labelled])
+    expected = -(weights * y * np.log(p) + (1 - y) * np.log(1 - p)).sum(1).mean()
+    assert float(task.supervised(sums)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_action_unit_loss_without_labelled_rows_is_zero_with_a_gradient():
+    logits = torch.randn(4, 12, requires_grad=True)
+    task = units()
+    loss = task.supervised(task.statistics(logits, torch.full((4, 12), torch.nan), torch.zeros(4, dtype=torch.bool)))
+    loss.backward()
+    assert float(loss) == 0
+    assert torch.equal(logits.grad, torch.zeros(4, 12))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 1.5])
+def test_action_unit_distillation_is_the_divergence_of_every_unit(temperature):
+    rng = np.random.default_rng(1)
+    student, teacher = rng.normal(0, 3, (5, 12)), rng.normal(0, 3, (5, 12))
+    p, q = sigmoid(teacher / temperature), sigmoid(student / temperature)
+    expected = (p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))).sum(1)
+    found = units().soft_losses(torch.tensor(student), torch.tensor(teacher), temperature)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4)
+
+
+def test_at_temperature_one_its_gradient_is_that_of_the_cross_entropy():
+    student = torch.randn(5, 12, requires_grad=True)
+    teacher = torch.randn(5, 12)
+    units().soft_losses(student, teacher, 1.0).sum().backward()
+    other = student.detach().clone().requires_grad_()
+    torch.nn.functional.binary_cross_entropy_with_logits(other, teacher.sigmoid(), reduction="sum").backward()
+    torch.testing.assert_close(student.grad, other.grad)
+
+
+def test_action_units_are_scored_at_the_fitted_thresholds():
+    rng = np.random.default_rng(2)
+    target = (rng.random((500, 12)) < 0.2).astype(np.float32)
+    prediction = np.clip(0.1 + 0.2 * target + rng.normal(0, 0.02, target.shape), 0, 1).astype(np.float32)
+    task = units()
+    decision = task.fit_decision(target, prediction)
+    scores = task.score(target, prediction, decision)
+    assert scores["macro_f1"] > 0.98  # 0.3 and 0.1 are far apart, both below a half
+    assert scores["macro_f1_at_half"] == 0
+    assert scores["criterion"] == pytest.approx((scores["macro_f1"] + scores["accuracy"]) / 2)
+    assert set(np.unique(task.answers(prediction, decision))) == {0, 1}
+    chance = task.chance(target)
+    assert chance["accuracy"] == pytest.approx(1 - target.mean())
+    assert chance["macro_f1"] == pytest.approx(np.mean(2 * target.mean(0) / (1 + target.mean(0))), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["expression", "valence_arousal", "action_units"])
+def test_what_tables_show_of_a_task_is_in_its_scores_and_its_chance(name):
+    task = build_tasks([name], LossConfig(), ModelConfig())[name]
+    rng = np.random.default_rng(3)
+    labels = {"expression": np.eye(7)[rng.integers(0, 7, 50)], "valence_arousal": rng.uniform(-1, 1, (50, 2))}
+    target = labels.get(name, (rng.random((50, 12)) < 0.5).astype(float))
+    decision = task.fit_decision(target, target)
+    scores, chance = task.score(target, target, decision), task.chance(target)
+    for key in task.columns.values():
+        assert chance[key] <= scores[key] or key.startswith("rmse")
+    assert task.criterion(scores) == pytest.approx(2.0 if name == "valence_arousal" else 1.0)
+    assert task.describe(target[0], decision)

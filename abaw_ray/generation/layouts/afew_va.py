@@ -63,6 +63,7 @@ def write(root: Path, clip: Clip) -> Written:
 
     folder = root / clip.folder / clip.name
     folder.mkdir(parents=True)
+    units = behaviour.action_units.tolist()
     frames, written = {}, Written()
     for frame in range(num_frames):
         actions, pose = Actions(*behaviour.actions[frame].tolist()), Pose(*poses[frame].tolist())
@@ -87,12 +88,16 @@ def write(root: Path, clip: Clip) -> Written:
                 intensity=float(behaviour.intensity[frame]),
                 valence=float(behaviour.va[frame, 0]),
                 arousal=float(behaviour.va[frame, 1]),
+                action_units=units[frame],
                 has_expression_label=False,
                 has_va_label=True,
+                has_au_label=False,
                 expression_invalid=False,
                 va_invalid=False,
+                au_invalid=False,
                 expression_noisy=False,
                 va_noisy=bool(error > 0.5 / LARGEST_LABEL),
+                au_noisy=False,
                 image_missing=False,
             )
         )

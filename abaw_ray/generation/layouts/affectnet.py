@@ -9,7 +9,7 @@ import numpy as np
 
 from abaw_ray.generation.behaviour import NEUTRAL, deck, head_motion, still
 from abaw_ray.generation.faces import Actions, Pose, random_identity
-from abaw_ray.generation.records import NO_EXPRESSION, FaceTruth, Written, write_jpeg
+from abaw_ray.generation.records import NO_ACTION_UNITS, NO_EXPRESSION, FaceTruth, Written, write_jpeg
 from abaw_ray.generation.scenes import Face, random_background, random_camera, take_picture
 from abaw_ray.labels import EXPRESSIONS, NATIVE_EXPRESSIONS
 
@@ -117,12 +117,16 @@ def _write_photo(rng: np.random.Generator, root: Path, number: int, name: str) -
         intensity=float(behaviour.intensity[0]) if inside else float("nan"),
         valence=float(va[0]) if inside else float("nan"),
         arousal=float(va[1]) if inside else float("nan"),
+        action_units=behaviour.action_units[0].tolist() if inside else NO_ACTION_UNITS,
         has_expression_label=True,
         has_va_label=True,
+        has_au_label=False,
         expression_invalid=not inside,
         va_invalid=not inside,
+        au_invalid=False,
         expression_noisy=noisy,
         va_noisy=inside,
+        au_noisy=False,
         image_missing=False,
     )
     return line, truth

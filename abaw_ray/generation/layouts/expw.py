@@ -119,12 +119,16 @@ def _write_photo(rng: np.random.Generator, root: Path, photo: Photo, written: Wr
                 intensity=float(behaviour.intensity[0]),
                 valence=float(behaviour.va[0, 0]),
                 arousal=float(behaviour.va[0, 1]),
+                action_units=behaviour.action_units[0].tolist(),
                 has_expression_label=True,
                 has_va_label=False,
+                has_au_label=False,
                 expression_invalid=False,
                 va_invalid=False,
+                au_invalid=False,
                 expression_noisy=noisy,
                 va_noisy=False,
+                au_noisy=False,
                 image_missing=photo.missing,
             )
         )

@@ -1,11 +1,10 @@
-"""Scores of expressions, and of valence and arousal (Vu et al., section 4.2). NumPy only.
+"""The numbers that tasks are scored by (Vu et al., section 4.2). NumPy only.
 
-All scores are over all frames given, of all videos together, never a mean over videos.
+All are over all frames given, of all videos together, never a mean over videos.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -115,28 +114,17 @@ def valence_arousal_scores(target: np.ndarray, prediction: np.ndarray) -> dict[s
     return scores
 
 
-def criterion(scores: Mapping[str, Mapping[str, Any]]) -> float:
-    """What a model is selected by: expression criterion + CCC of valence + CCC of arousal, of the tasks in `scores`."""
-    total = 0.0
-    if "expression" in scores:
-        total += scores["expression"]["criterion"]
-    if "valence_arousal" in scores:
-        total += scores["valence_arousal"]["ccc_valence"] + scores["valence_arousal"]["ccc_arousal"]
-    return total
-
-
-def chance(target: np.ndarray) -> dict[str, float]:
+def expression_chance(target: np.ndarray) -> dict[str, float]:
     """Scores without looking at the images.
 
     Each number by itself is the better of two predictors, so that the criterion is not made of the two others: always
-    the most frequent class, and a class at random, all equally likely (exact expectation). The CCC of any prediction
-    that is independent of the image is 0.
+    the most frequent class, and a class at random, all equally likely (exact expectation).
 
     Args:
         target: (n,) true class ids, 0-6, at least one.
 
     Returns:
-        `criterion`, `macro_f1`, `accuracy`, `ccc_valence`, `ccc_arousal`.
+        `criterion`, `macro_f1`, `accuracy`.
     """
     majority = matrix_scores(confusion_matrix(target, np.full_like(target, np.bincount(target).argmax())))
     counts = np.bincount(target, minlength=NUM_CLASSES)
@@ -146,9 +134,33 @@ def chance(target: np.ndarray) -> dict[str, float]:
         "criterion": max(majority["criterion"], _expression_criterion(random_f1, random_accuracy)),
         "macro_f1": max(majority["macro_f1"], random_f1),
         "accuracy": max(majority["accuracy"], random_accuracy),
-        "ccc_valence": 0.0,
-        "ccc_arousal": 0.0,
     }
+
+
+def binary_f1(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """F1 of each column of (n, k) bool; 0 where nothing is true or predicted. (k,) float64."""
+    num_true_and_predicted = target.sum(0) + prediction.sum(0)
+    return 2.0 * (target & prediction).sum(0) / np.maximum(num_true_and_predicted, 1)
+
+
+def best_threshold(target: np.ndarray, probability: np.ndarray) -> float:
+    """The threshold t at which `probability >= t` has the greatest F1; the largest one if several have.
+
+    Args:
+        target: (n,) bool.
+        probability: (n,) finite.
+
+    Returns:
+        One of the probabilities; 0.5 if nothing is true.
+    """
+    if not target.any():
+        return 0.5
+    order = np.argsort(-probability, kind="stable")
+    sorted_probability = probability[order]
+    num_predicted = np.arange(1, len(order) + 1)
+    f1 = 2.0 * np.cumsum(target[order]) / (num_predicted + target.sum())
+    f1[:-1][sorted_probability[:-1] == sorted_probability[1:]] = -1.0  # a threshold cannot part equals
+    return float(sorted_probability[f1.argmax()])
 
 
 def _expression_criterion(macro_f1: float, accuracy: float) -> float:

@@ -1,0 +1,125 @@
+"""The text files of the ABAW competition: one a face track and task, for labels and for submissions alike.
+
+The first line is a header; line k after it (from 0) is frame k of the video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from abaw_ray.databases.parsing import parse_numbers, read_lines
+from abaw_ray.errors import DatabaseFormatError
+from abaw_ray.labels import ACTION_UNITS, DIMENSIONS, EXPRESSIONS
+
+
+@dataclass(frozen=True)
+class TrackFormat:
+    """How one task's files look.
+
+    Args:
+        folder: of the task's files, as `EXPR_Set`.
+        test_list: file that names the tracks of the task's test set, one a line.
+        names: the header's.
+        num_fields: numbers in a line.
+        line: what a line must be, for people.
+        low: least valid number.
+        high: greatest valid number.
+        integers: whether fractions are wrong.
+        unlabelled: a frame with this number anywhere in its line has no label.
+    """
+
+    folder: str
+    test_list: str
+    names: tuple[str, ...]
+    num_fields: int
+    line: str
+    low: float
+    high: float
+    integers: bool
+    unlabelled: float
+
+    @property
+    def header(self) -> str:
+        """The first line of a file."""
+        return ",".join(self.names)
+
+    def read(self, file: Path) -> tuple[list[str], np.ndarray]:
+        """The lines of a file, header included, and the numbers (frames, num_fields) below the header.
+
+        Raises:
+            DatabaseFormatError: another header, or a line that is not of this format; ranges are not looked at.
+        """
+        lines = read_lines(file)
+        header = [n.strip().lower() for n in lines[0].split(",")] if lines else []
+        if header != [n.lower() for n in self.names]:
+            found = repr(lines[0]) if lines else "an empty file"
+            raise DatabaseFormatError(file, 1, found, f"the header {self.header}")
+        numbers = parse_numbers(file, lines[1:], 2, self.num_fields, self.line)
+        fractions = np.flatnonzero((numbers % 1).any(axis=1) & self.integers)
+        if len(fractions):
+            raise DatabaseFormatError(file, int(fractions[0]) + 2, repr(lines[fractions[0] + 1]), self.line)
+        return lines, numbers
+
+    def write(self, file: Path, numbers: np.ndarray) -> None:
+        """Writes (frames, num_fields) numbers: integers as such, others with four decimals; no line end at the end."""
+        pattern = "{:.0f}" if self.integers else "{:.4f}"
+        lines: Iterable[str] = (",".join(pattern.format(v) for v in row) for row in numbers.tolist())
+        file.write_text("\n".join([self.header, *lines]), newline="\n")
+
+
+def read_test_list(file: Path) -> dict[str, int]:
+    """The tracks that a test list names, one a line, and the line of each.
+
+    Raises:
+        DatabaseFormatError: a track is named twice.
+    """
+    tracks: dict[str, int] = {}
+    for number, line in enumerate(read_lines(file), 1):
+        name = line.strip()
+        if name in tracks:
+            raise DatabaseFormatError(file, number, f"track {name} again", f"it once, as in line {tracks[name]}")
+        if name:
+            tracks[name] = number
+    return tracks
+
+
+TRACK_FORMATS: dict[str, TrackFormat] = {
+    "expression": TrackFormat(
+        folder="EXPR_Set",
+        test_list="expr_test_file.txt",
+        names=EXPRESSIONS,
+        num_fields=1,
+        line=f"one class number from 0 to {len(EXPRESSIONS) - 1}",
+        low=0,
+        high=len(EXPRESSIONS) - 1,
+        integers=True,
+        unlabelled=-1,
+    ),
+    "valence_arousal": TrackFormat(
+        folder="VA_Set",
+        test_list="va_test_file.txt",
+        names=DIMENSIONS,
+        num_fields=len(DIMENSIONS),
+        line="two numbers from -1 to 1: valence,arousal",
+        low=-1,
+        high=1,
+        integers=False,
+        unlabelled=-5,
+    ),
+    "action_units": TrackFormat(
+        folder="AU_Set",
+        test_list="au_test_file.txt",
+        names=ACTION_UNITS,
+        num_fields=len(ACTION_UNITS),
+        line=f"{len(ACTION_UNITS)} numbers, 0 or 1: {','.join(ACTION_UNITS)}",
+        low=0,
+        high=1,
+        integers=True,
+        unlabelled=-1,
+    ),
+}
+"""By task, in the order of `labels.TASKS`."""

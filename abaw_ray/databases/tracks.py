@@ -1,0 +1,91 @@
+"""A face track of a video: its images and labels become rows and unseen frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from abaw_ray.databases.base import Problems
+from abaw_ray.databases.parsing import add_each, rows_table, unseen_table
+from abaw_ray.labels import TASKS, Split
+
+
+@dataclass(frozen=True)
+class TrackLabels:
+    """One task's labels of one track: vectors (frames, size), and the frames (valid,) whose label is valid."""
+
+    file: Path
+    split: Split
+    vectors: np.ndarray
+    valid: np.ndarray
+
+
+@dataclass(frozen=True)
+class Track:
+    """One face track. Frames are numbered from 0, and images and the lines of label files from 1 and 2.
+
+    Args:
+        name: of the track.
+        folder: of its images, as rows name it.
+        frames: (images,) frames that have an image, ascending.
+        labels: task -> its labels.
+        tests: the tasks whose test sets it is in.
+    """
+
+    name: str
+    folder: str
+    frames: np.ndarray
+    labels: dict[str, TrackLabels]
+    tests: list[str]
+
+    @property
+    def num_frames(self) -> int:
+        """Number of frames that labels and images tell of."""
+        last_image = int(self.frames[-1]) + 1 if len(self.frames) else 0
+        return max([last_image, *(len(labels.vectors) for labels in self.labels.values())])
+
+    def image(self, frame: int) -> str:
+        """Path of a frame's image, as rows name it."""
+        return f"{self.folder}/{frame + 1:05d}.jpg"
+
+    def rows(self, problems: Problems) -> pa.Table:
+        """Of `row_schema`: frames that have an image and a label, or any image of a track in a test set."""
+        if (self.labels or self.tests) and not len(self.frames):
+            problems.add("video_without_images", self.name)
+        frames = self.frames
+        if not self.tests:
+            frames = np.intersect1d(self.frames, self._labelled(), assume_unique=True)
+            unlabelled = np.setdiff1d(self.frames, frames, assume_unique=True)
+            add_each(problems, "image_without_label", unlabelled, self.image)
+        columns = self._label_columns(frames)
+        for task in self.tests:
+            columns[task] = (np.full((len(frames), TASKS[task]), np.nan), np.full(len(frames), int(Split.TEST)))
+        return rows_table([self.name] * len(frames), frames, [self.image(f) for f in frames.tolist()], columns)
+
+    def unseen(self, problems: Problems) -> pa.Table:
+        """Of `unseen_schema`: labelled frames that have no image."""
+        frames = np.setdiff1d(self._labelled(), self.frames, assume_unique=True)
+
+        def where(frame: int) -> str:
+            labels = next(labels for labels in self.labels.values() if frame in labels.valid)
+            return f"{labels.file}:{frame + 2}: no image {self.image(frame)}"
+
+        add_each(problems, "frame_without_image", frames, where)
+        return unseen_table([self.name] * len(frames), frames, self._label_columns(frames))
+
+    def _labelled(self) -> np.ndarray:
+        """Frames (n,) with a valid label of any task, ascending."""
+        return np.unique(np.concatenate([np.empty(0, np.int64), *(labels.valid for labels in self.labels.values())]))
+
+    def _label_columns(self, frames: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Task -> label vectors (n, size) and splits (n,) of `frames` (n,)."""
+        columns = {}
+        for task, labels in self.labels.items():
+            of_task = np.isin(frames, labels.valid)
+            vectors = np.zeros((len(frames), TASKS[task]), np.float32)
+            vectors[of_task] = labels.vectors[frames[of_task]]
+            columns[task] = (vectors, np.where(of_task, int(labels.split), int(Split.NONE)))
+        return columns

@@ -1,0 +1,203 @@
+"""Both protocols of evaluation, for CNNs and temporal networks.
+
+`every_frame` is the competition's: every labelled frame of a video counts once, also where no face was found; there the
+last prediction before it holds. `paper` is that of the paper's tables: for a CNN the labelled frames that have a
+picture, for a temporal network the windows of 32 consecutive ones, which leave out gaps and short videos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from abaw_ray.blocks.reader import Store
+from abaw_ray.config import Recipe
+from abaw_ray.evaluation.frames import evaluation_frames, gap_free
+from abaw_ray.evaluation.predict import Predictions, Progress, predict_rows, predict_windows
+from abaw_ray.evaluation.predictions import (
+    POOLED,
+    Decisions,
+    fit_decisions,
+    prediction_table,
+    score_predictions,
+    scores_by_database,
+)
+from abaw_ray.evaluation.smoothing import Smoothing
+from abaw_ray.labels import TASKS, Split
+from abaw_ray.models.cnn import MultiTaskCNN
+from abaw_ray.models.features import FeatureSource
+from abaw_ray.models.sets import Network
+from abaw_ray.models.temporal import TemporalNetwork
+from abaw_ray.sampling.windows import covering_windows
+from abaw_ray.tasks.base import Task
+from abaw_ray.world import World
+
+HEADLINE = "every_frame"
+"""The protocol that models are selected by."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found.
+
+    Args:
+        table: predictions for the labelled frames, of the protocol `every_frame`.
+        rows: (labelled frames,) int64 row of the store that each one's picture is in.
+        scores: protocol -> scores (see `predictions.score_predictions`).
+        decisions: that the scores were made with.
+    """
+
+    table: pa.Table
+    rows: np.ndarray
+    scores: dict[str, Any]
+    decisions: Decisions
+
+    @property
+    def criterion(self) -> float:
+        """What models are selected by."""
+        return float(self.scores[HEADLINE][POOLED]["criterion"])
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Predictions of one network.
+
+    Args:
+        frames: for every frame of the evaluation.
+        windows: of a temporal network: for the gap-free windows of each task, frame by frame.
+    """
+
+    frames: Predictions
+    windows: Predictions | None = None
+
+
+class Evaluator:
+    """Predicts and scores networks on one split of a store.
+
+    Args:
+        store: to evaluate on.
+        tasks: the networks' tasks.
+        split: whose labels are the true ones.
+        recipe: how to predict; for temporal networks the windows' length and databases.
+        source: features of the CNN that temporal networks go on from; None evaluates CNNs.
+        databases: names; None: for CNNs all, for temporal networks those of the recipe.
+
+    Raises:
+        StoreError: the store has no label of the split.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        tasks: Mapping[str, Task],
+        split: Split,
+        recipe: Recipe,
+        source: FeatureSource | None = None,
+        databases: Sequence[str] | None = None,
+    ) -> None:
+        self._store, self._tasks, self._split, self._recipe, self._source = store, tasks, split, recipe, source
+        if databases is None and source is not None:
+            databases = recipe.temporal.databases
+        self.frames = evaluation_frames(store, list(tasks), split, databases)
+        self._windows = {}
+        if source is not None:
+            length = recipe.temporal.window
+            self._windows = {t: gap_free(store, t, split, length, length, databases or []) for t in tasks}
+
+    def predict(self, network: Network, world: World, progress: Progress | None = None) -> Predicted:
+        """Predictions for both protocols, the same on every worker."""
+        frames = self.predict_frames(network, world, progress)
+        if isinstance(network, MultiTaskCNN):
+            return Predicted(frames)
+        return Predicted(frames, {t: self._predict_windows(network, t, world, progress) for t in self._tasks})
+
+    def predict_frames(self, network: Network, world: World, progress: Progress | None = None) -> Predictions:
+        """Predictions for every frame, the same on every worker."""
+        frames, recipe = self.frames, self._recipe
+        if isinstance(network, MultiTaskCNN):
+            rows, place = np.unique(frames.row, return_inverse=True)
+            of_rows = predict_rows(network, self._tasks, self._store, rows, recipe, world, progress)
+            return {task: values[place] for task, values in of_rows.items()}
+        assert self._source is not None, "an evaluator of CNNs"
+        windows, owner = covering_windows(frames.starts, len(frames), recipe.temporal.window)
+        covering = predict_windows(network, self._tasks, self._source, frames.row[windows], recipe, world, progress)
+        return {task: values.reshape(-1, TASKS[task])[owner] for task, values in covering.items()}
+
+    def _predict_windows(
+        self, network: TemporalNetwork, task: str, world: World, progress: Progress | None
+    ) -> np.ndarray:
+        """Predictions for the frames of a task's gap-free windows, window by window."""
+        assert self._source is not None, "an evaluator of CNNs"
+        one = {task: self._tasks[task]}
+        predicted = predict_windows(network, one, self._source, self._windows[task], self._recipe, world, progress)
+        return predicted[task].reshape(-1, TASKS[task])
+
+    def score(
+        self, predicted: Predicted, decisions: Decisions | None = None, smoothing: Smoothing | None = None
+    ) -> Evaluation:
+        """Scores of predictions.
+
+        Args:
+            predicted: by `predict`.
+            decisions: of the tasks; None fits them on this split.
+            smoothing: applied to every video's predictions first; windows are smoothed each by itself.
+
+        Raises:
+            StoreError: nothing can be scored.
+        """
+        table, rows = self._table(predicted.frames, smoothing)
+        fitted = decisions if decisions is not None else fit_decisions(table, self._tasks)
+        if predicted.windows is None:
+            paper = scores_by_database(table.filter(table["seen"]), self._tasks, fitted)
+        else:
+            tables = {task: self._windows_table(task, v, smoothing) for task, v in predicted.windows.items()}
+            paper = _merged([scores_by_database(t, {n: self._tasks[n]}, fitted) for n, t in tables.items()])
+        scores = {HEADLINE: score_predictions(table, self._tasks, fitted), "paper": paper}
+        return Evaluation(table, rows, scores, fitted)
+
+    def _table(self, predictions: Predictions, smoothing: Smoothing | None) -> tuple[pa.Table, np.ndarray]:
+        """Frames with a label and their predictions, and the rows of their pictures."""
+        frames, store = self.frames, self._store
+        if smoothing is not None:
+            predictions = {task: smoothing.apply(values, frames.starts) for task, values in predictions.items()}
+        labels = {task: frames.labels(store, task, self._split) for task in self._tasks}
+        labelled = np.any([np.isfinite(values).all(axis=1) for values in labels.values()], axis=0)
+        video = frames.video()[labelled]
+        table = prediction_table(
+            database=pa.array(store.databases, pa.string()).take(pa.array(frames.database[video])),
+            video=pa.array(frames.names, pa.string()).take(pa.array(video)),
+            frame=frames.frame[labelled],
+            seen=frames.seen[labelled],
+            labels={task: values[labelled] for task, values in labels.items()},
+            predictions={task: values[labelled] for task, values in predictions.items()},
+        )
+        return table, frames.row[labelled]
+
+    def _windows_table(self, task: str, predictions: np.ndarray, smoothing: Smoothing | None) -> pa.Table:
+        """Frames of the gap-free windows of a task, window by window, and their predictions."""
+        rows, index = self._windows[task].reshape(-1), self._store.index
+        if smoothing is not None and len(rows):
+            predictions = smoothing.apply(predictions, np.arange(0, len(rows), self._recipe.temporal.window))
+        return prediction_table(
+            database=pa.array(self._store.databases, pa.string()).take(pa.array(index.database[rows])),
+            video=index.videos.take(pa.array(rows)).cast(pa.string()),
+            frame=index.frame[rows],
+            seen=np.ones(len(rows), bool),
+            labels={task: index.labels[task][rows]},
+            predictions={task: predictions},
+        )
+
+
+def _merged(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Scores of one task each put together, database by database."""
+    merged: dict[str, Any] = {}
+    for by_database in scores:
+        for database, values in by_database.items():
+            parts = merged.setdefault(database, {})
+            criterion = parts.pop("criterion", 0.0) + values["criterion"]
+            parts |= values | {"criterion": criterion}
+    return {name: merged[name] for name in sorted(merged, key=lambda n: (n == POOLED, n))}

@@ -1,0 +1,141 @@
+"""Which frames an evaluation is about, and which picture each takes its prediction from.
+
+Every frame of a video is there, as in the competition's test sets: a frame whose face was not found has the picture
+of the last face before it (at a video's beginning, of the first one).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from abaw_ray.blocks.reader import Store
+from abaw_ray.errors import StoreError
+from abaw_ray.labels import TASKS, Split
+from abaw_ray.sampling.windows import gap_free_windows
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Frames of videos and photos, one video after the other, in order.
+
+    Args:
+        database: (videos,) int8 place in the store's list of databases.
+        names: of the videos (a photo is a video of one frame).
+        starts: (videos,) int64 first frame of each.
+        frame: (n,) int32 number in its video.
+        row: (n,) int64 row of the store that the picture is in.
+        seen: (n,) bool, whether that picture is the frame's own.
+        unseen: (n,) int64 place in `store.unseen` of the labels of a frame without a picture of its own; -1: none.
+        faceless: names of the videos without any picture, which are left out.
+    """
+
+    database: np.ndarray
+    names: list[str]
+    starts: np.ndarray
+    frame: np.ndarray
+    row: np.ndarray
+    seen: np.ndarray
+    unseen: np.ndarray
+    faceless: list[str]
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def video(self) -> np.ndarray:
+        """Place of each frame's video (n,) int64."""
+        return np.repeat(np.arange(len(self.starts)), np.diff(self.starts, append=len(self)))
+
+    def labels(self, store: Store, task: str, split: Split) -> np.ndarray:
+        """Labels (n, size) float32 of the frames; NaN where there is none of that split."""
+        labels = np.full((len(self), TASKS[task]), np.nan, np.float32)
+        own = self.seen.copy()
+        own[own] = store.index.splits[task][self.row[own]] == split
+        labels[own] = store.index.labels[task][self.row[own]]
+        other = self.unseen >= 0
+        other[other] = store.unseen.splits[task][self.unseen[other]] == split
+        labels[other] = store.unseen.labels[task][self.unseen[other]]
+        return labels
+
+
+def evaluation_frames(
+    store: Store, tasks: Sequence[str], split: Split, databases: Iterable[str] | None = None
+) -> Frames:
+    """All frames of the videos, and the photos, that have a label of one of `tasks` in `split`.
+
+    Args:
+        store: where they are.
+        tasks: whose labels count.
+        split: of the labels.
+        databases: names; None: all.
+
+    Raises:
+        StoreError: there is none.
+    """
+    codes = [i for i, name in enumerate(store.databases) if databases is None or name in set(databases)]
+    labelled = np.any([store.index.splits[task] == split for task in tasks], axis=0)
+    videos, faceless = _videos(store, tasks, split, codes, labelled)
+    parts = [_video_frames(store, int(v)) for v in videos]
+    of_photos = labelled & np.isin(store.index.database, [c for c in codes if not store.sequential[c]])
+    photos = np.flatnonzero(of_photos)
+    if not len(videos) and not len(photos):
+        raise StoreError(f"{store.path}: no {split.name.lower()} labels of {', '.join(tasks)}")
+    lengths = np.array([len(p[0]) for p in parts] + [1] * len(photos), np.int64)
+    frame, row, seen, unseen = (
+        np.concatenate([*(p[i] for p in parts), last])
+        for i, last in enumerate(
+            (store.index.frame[photos], photos, np.ones(len(photos), bool), np.full(len(photos), -1))
+        )
+    )
+    return Frames(
+        database=np.concatenate([store.videos.database[videos], store.index.database[photos]]),
+        names=[*(store.videos.names[v] for v in videos), *store.index.video(photos)],
+        starts=np.cumsum(lengths) - lengths,
+        frame=frame,
+        row=row,
+        seen=seen,
+        unseen=unseen,
+        faceless=[store.videos.names[v] for v in faceless],
+    )
+
+
+def gap_free(store: Store, task: str, split: Split, length: int, stride: int, databases: Iterable[str]) -> np.ndarray:
+    """Rows (windows, length) int64 of the windows of consecutive frames with a label of `task` in `split`.
+
+    They are those of the paper's reference code: what is around a gap, and short videos, are left out.
+    """
+    codes = [store.databases.index(name) for name in databases if name in store.databases]
+    chosen = np.isin(store.index.database, codes) & (store.index.splits[task] == split)
+    rows = np.flatnonzero(chosen)
+    before = np.concatenate([[0], np.cumsum(chosen)])
+    first = before[store.videos.start]
+    nonempty = first < before[store.videos.stop]
+    return rows[gap_free_windows(store.index.frame[rows], first[nonempty], length, stride)]
+
+
+def _videos(
+    store: Store, tasks: Sequence[str], split: Split, codes: list[int], labelled: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Places of the videos with a label and a picture, and of those with a label and no picture."""
+    before = np.concatenate([[0], np.cumsum(labelled)])
+    wanted = before[store.videos.stop] > before[store.videos.start]
+    unseen = np.any([store.unseen.splits[task] == split for task in tasks], axis=0)
+    wanted[np.unique(store.unseen.video[unseen])] = True
+    wanted &= np.isin(store.videos.database, codes)
+    has_picture = store.videos.stop > store.videos.start
+    return np.flatnonzero(wanted & has_picture), np.flatnonzero(wanted & ~has_picture)
+
+
+def _video_frames(store: Store, video: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Frame, row, seen and unseen of `Frames` for every frame of one video."""
+    start, stop = int(store.videos.start[video]), int(store.videos.stop[video])
+    frames = np.arange(store.videos.num_frames[video], dtype=np.int32)
+    pictured = store.index.frame[start:stop]
+    place = np.searchsorted(pictured, frames, side="right") - 1
+    seen = (place >= 0) & (pictured[place] == frames)
+    unseen = np.full(len(frames), -1, np.int64)
+    first, last = np.searchsorted(store.unseen.video, [video, video + 1])
+    unseen[store.unseen.frame[first:last]] = np.arange(first, last)
+    return frames, start + np.maximum(place, 0), seen, unseen

@@ -1,0 +1,1 @@
+"""What a trained network is used for: features of a store, submissions."""

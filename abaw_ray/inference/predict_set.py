@@ -1,0 +1,93 @@
+"""Submission files: one text file a face track and task, one row a video frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from abaw_ray.blocks.reader import Store
+from abaw_ray.config import Recipe
+from abaw_ray.databases.track_files import TRACK_FORMATS
+from abaw_ray.errors import ConfigurationError, StoreError
+from abaw_ray.evaluation.evaluate import open_network
+from abaw_ray.evaluation.evaluator import Evaluator
+from abaw_ray.evaluation.predict import Progress
+from abaw_ray.evaluation.smoothing import parse_smoothing
+from abaw_ray.labels import Split
+from abaw_ray.models import checkpoint
+from abaw_ray.world import World
+
+
+def predict_set(
+    run: Path | str,
+    store_path: Path | str,
+    out: Path,
+    split: Split = Split.TEST,
+    database: str = "affwild2",
+    smooth: str | None = None,
+    features: Path | None = None,
+    change: Callable[[Recipe], Recipe] = lambda recipe: recipe,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Writes `out`/<task's folder>/<track>.txt for every track of a split, in the competition's format.
+
+    Every frame of a video has a row: where no face was found, the last prediction before it is repeated. Thresholds are
+    those that the run's validation gave.
+
+    Args:
+        run: a finished run, or a checkpoint.
+        store_path: a store of the images' size the network was trained with.
+        out: a folder, new or empty.
+        split: whose tracks.
+        database: whose tracks; a database of videos.
+        smooth: smoothing over time as `smoothing.parse_smoothing` takes it.
+        features: features of a temporal network's CNN on this store; None: computed from the images.
+        change: applied to the checkpoint's recipe.
+        progress: shows how far it is.
+
+    Returns:
+        Checkpoint, folder, number of files and frames by task, names of the tracks left out for want of any face.
+
+    Raises:
+        ConfigurationError: the folder is not empty, or the database holds no videos.
+        MissingInputError, StoreError: no such run or store, or no track of that split.
+    """
+    trained, store = checkpoint.load(run), Store(store_path)
+    trained.require(store)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigurationError(f"{out} is not an empty folder; choose another")
+    if database not in store.databases or not store.sequential[store.databases.index(database)]:
+        raise StoreError(f"{store.path}: no database of videos called {database}")
+    smoothing = parse_smoothing(smooth) if smooth is not None else None
+    recipe = change(trained.recipe)
+    network, source = open_network(trained, store, recipe, features)
+    world = World(device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    written: dict[str, dict[str, int]] = {}
+    faceless: dict[str, list[str]] = {}
+    for name, task in trained.tasks().items():
+        if not _has_tracks(store, name, split, database):
+            continue
+        evaluator = Evaluator(store, {name: task}, split, recipe, source, [database])
+        frames = evaluator.frames
+        predictions = evaluator.predict_frames(network, world, progress)[name]
+        if smoothing is not None:
+            predictions = smoothing.apply(predictions, frames.starts)
+        answers = task.answers(predictions, trained.description.decisions[name])
+        folder = out / TRACK_FORMATS[name].folder
+        folder.mkdir(parents=True)
+        for track, part in zip(frames.names, np.split(answers, frames.starts[1:]), strict=True):
+            TRACK_FORMATS[name].write(folder / f"{track}.txt", part)
+        written[name] = {"num_files": len(frames.names), "num_frames": len(frames)}
+        faceless[name] = frames.faceless
+    if not written:
+        raise StoreError(f"{store.path}: {database} has no {split.name.lower()} tracks of the run's tasks")
+    return {"checkpoint": str(trained.path), "out": str(out), "tasks": written, "without_face": faceless}
+
+
+def _has_tracks(store: Store, task: str, split: Split, database: str) -> bool:
+    own = store.index.database == store.databases.index(database)
+    return bool((store.index.splits[task][own] == split).any())

@@ -1,0 +1,66 @@
+"""Features of windows, computed by the CNN; `blocks.features` reads those that were computed before."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from abaw_ray.augmentation import Variants, variant_views, window_variants
+from abaw_ray.blocks.reader import Store
+from abaw_ray.config import Recipe
+from abaw_ray.models.cnn import MultiTaskCNN
+from abaw_ray.world import autocast_dtype
+
+
+class FeatureSource(Protocol):
+    """Where the features of windows come from: `FeatureStore` or `ComputedFeatures`."""
+
+    variants: Variants
+
+    def choose(self, v: np.ndarray) -> np.ndarray:
+        """The variant of each training window from its random number (windows,) in [0, 1)."""
+        ...
+
+    def read(self, rows: np.ndarray, chosen: np.ndarray) -> dict[str, np.ndarray]:
+        """Task -> features (windows, frames, width) of `rows` (windows, frames) as the variants (windows,)."""
+        ...
+
+
+class ComputedFeatures:
+    """Features computed from the images of a store, each time anew.
+
+    Args:
+        store: where the images are.
+        cnn: on its device, in evaluation mode.
+        recipe: zoom and flip, precision, and images in a batch.
+    """
+
+    def __init__(self, store: Store, cnn: MultiTaskCNN, recipe: Recipe) -> None:
+        self._store, self._cnn, self._recipe = store, cnn, recipe
+        self.variants = window_variants(store.image_size, recipe.augment)
+
+    def choose(self, v: np.ndarray) -> np.ndarray:
+        return self.variants.of(v)
+
+    def read(self, rows: np.ndarray, chosen: np.ndarray) -> dict[str, np.ndarray]:
+        flat, variant = rows.reshape(-1), np.repeat(chosen, rows.shape[1])
+        size = self._recipe.train.evaluation_batch_size
+        parts = []
+        for start in range(0, len(flat), size):
+            images = self._store.images(flat[start : start + size])
+            parts.append(view_features(self._cnn, images, self.variants, variant[start : start + size], self._recipe))
+        return {t: np.concatenate([p[t] for p in parts]).reshape(*rows.shape, -1) for t in parts[0]}
+
+
+def view_features(
+    cnn: MultiTaskCNN, images: np.ndarray, variants: Variants, chosen: np.ndarray, recipe: Recipe
+) -> dict[str, np.ndarray]:
+    """Task -> features (n, width) float32 of images (n, size, size, 3) uint8 as the variants `chosen` (n,)."""
+    device = cnn.mean.device
+    dtype = autocast_dtype(device, recipe.train)
+    with torch.inference_mode(), torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
+        views = variant_views(torch.from_numpy(images).to(device), variants, chosen, recipe.augment)
+        features = cnn.task_features(views.contiguous(memory_format=torch.channels_last))
+    return {task: values.cpu().numpy() for task, values in features.items()}

@@ -1,0 +1,59 @@
+"""Steps that the demo and the reproduction of the paper's tables share; what is finished is not done again."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from abaw_ray.config import Recipe
+from abaw_ray.console import progress_bar
+from abaw_ray.evaluation.evaluate import evaluate
+from abaw_ray.generation import generate
+from abaw_ray.preprocess.prepare import prepare
+from abaw_ray.training.stage import Job
+from abaw_ray.training.trainer import Resources, finished, fit
+
+DATABASES = ("affwild2", "expw", "afew_va", "affectnet")
+"""The paper's, as the generated data have them."""
+
+STUDENT_SEED = 1000
+"""Students start from other weights and see other batches than the teacher of the same seed."""
+
+
+def generate_and_prepare(out: Path, size: str, recipe: Recipe) -> Path:
+    """Draws the synthetic databases into `out`/data and prepares `out`/store, which is returned."""
+    with progress_bar("drawing faces") as progress:
+        generate(out / "data", recipe.seed, size, progress=progress)
+    return prepare_databases(out, out / "data", recipe)
+
+
+def prepare_databases(out: Path, data: Path, recipe: Recipe) -> Path:
+    """Prepares `out`/store, which is returned, of the databases in folders of their names in `data`."""
+    roots = {name: {"root": str(data / name), **recipe.prepare.databases.get(name, {})} for name in DATABASES}
+    with progress_bar("preparing blocks") as progress:
+        prepare(recipe, out / "store", roots, progress=progress)
+    return out / "store"
+
+
+def train_and_evaluate(job: Job, resources: Resources, folder: Path) -> dict[str, Any]:
+    """Trains a job, evaluates it on the validation split into `folder`, and gives the evaluation with `seconds`."""
+    run = finished(job) or fit(job, resources)
+    best = str(Path(job.run) / run["best"])
+    if (folder / "scores.json").is_file():
+        result = json.loads((folder / "scores.json").read_text())
+        if result["checkpoint"] == best and result["num_epochs"] == run["num_epochs"]:
+            return result
+    result = evaluate(job.run, job.store, folder, features=Path(job.features) if job.features else None)
+    result |= {"run": job.run, "seconds": run["seconds"], "num_epochs": run["num_epochs"]}
+    (folder / "scores.json").write_text(json.dumps(result, indent=2))
+    return result
+
+
+def mean_and_spread(numbers: Sequence[float]) -> str:
+    """Mean, and standard deviation where there are several."""
+    if len(numbers) == 1:
+        return f"{numbers[0]:.3f}"
+    return f"{statistics.mean(numbers):.3f} ± {statistics.stdev(numbers):.3f}"

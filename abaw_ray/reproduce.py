@@ -1,0 +1,291 @@
+"""The paper's tables 1-3: every row for every seed, from databases to one table (Vu et al., ICCVW 2021)."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.queue import Empty, Queue
+from rich.table import Table
+
+from abaw_ray.config import Recipe
+from abaw_ray.console import ERRORS, table
+from abaw_ray.errors import MissingInputError
+from abaw_ray.evaluation.evaluator import HEADLINE
+from abaw_ray.evaluation.predictions import POOLED
+from abaw_ray.inference.extract import extract_features
+from abaw_ray.pipeline import (
+    DATABASES,
+    STUDENT_SEED,
+    generate_and_prepare,
+    mean_and_spread,
+    prepare_databases,
+    train_and_evaluate,
+)
+from abaw_ray.ray_session import ray_session
+from abaw_ray.training.stage import Job, adopt
+from abaw_ray.training.trainer import Resources
+
+COLUMNS = {
+    "EXPR": ("expression", "criterion"),
+    "CCC V": ("valence_arousal", "ccc_valence"),
+    "CCC A": ("valence_arousal", "ccc_arousal"),
+}
+PROTOCOLS = {HEADLINE: "every frame", "paper": "paper's"}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A row of a table, or what one needs.
+
+    Args:
+        title: of the row.
+        paper: the paper's EXPR, CCC V and CCC A, means of 10 runs.
+        sets: training sets; None: the recipe's.
+        teacher: name of the model that it is distilled from.
+        shared_annotations: equation 10; False: equation 9.
+        cnn: name of the model whose features it goes on from.
+    """
+
+    title: str
+    paper: tuple[float, float, float]
+    sets: list[str] | None = None
+    teacher: str | None = None
+    shared_annotations: bool = True
+    cnn: str | None = None
+
+
+MODELS = {
+    "teacher-two-sets": Model("teacher CNN, T = {1, 2}", (0.498, 0.374, 0.407), sets=["mixed_expr", "mixed_va"]),
+    "teacher": Model("teacher CNN, T = {1, 2, 3}", (0.513, 0.438, 0.398)),
+    "student-not-shared": Model(
+        "student CNN, annotations not shared", (0.513, 0.472, 0.412), teacher="teacher", shared_annotations=False
+    ),
+    "student": Model("student CNN, annotations shared", (0.525, 0.471, 0.421), teacher="teacher"),
+    "gru-teacher": Model("teacher CNN-GRU", (0.555, 0.523, 0.543), cnn="student"),
+    "gru-student": Model("student CNN-GRU", (0.555, 0.526, 0.551), teacher="gru-teacher", cnn="student"),
+}
+"""In an order in which each comes after those that it needs."""
+
+TABLES = {
+    "table1": ("teacher-two-sets", "teacher"),
+    "table2": ("student-not-shared", "student"),
+    "table3": ("gru-teacher", "gru-student"),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A reproduction.
+
+    Args:
+        name: of the table.
+        out: a folder, which several tables can share: what is finished in it is not done again.
+        recipe: of all runs but their seeds.
+        resources: of each run.
+        size: of the generated databases; None: real ones.
+    """
+
+    name: str
+    out: Path
+    recipe: Recipe
+    resources: Resources
+    size: str | None = None
+    models: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        wanted = set(TABLES[self.name])
+        for name in reversed(MODELS):
+            if name in wanted:
+                wanted |= {n for n in (MODELS[name].teacher, MODELS[name].cnn) if n is not None}
+        object.__setattr__(self, "models", tuple(name for name in MODELS if name in wanted))
+
+    def run(self, model: str, seed: int) -> Path:
+        """Folder of a model's run."""
+        return self.out / "runs" / f"{model}-{seed}"
+
+    def features(self, model: str, seed: int) -> Path:
+        """Folder of the features of a CNN."""
+        return self.out / "features" / f"{model}-{seed}"
+
+    def job(self, name: str, seed: int) -> Job:
+        """The training of a model; the features that it needs must be there."""
+        model = MODELS[name]
+        recipe = self.recipe.model_copy(
+            update={
+                "seed": seed if model.teacher is None else STUDENT_SEED + seed,
+                "sampling": self.recipe.sampling.model_copy(
+                    update={"sets": self.recipe.sampling.sets if model.sets is None else model.sets}
+                ),
+                "loss": self.recipe.loss.model_copy(update={"shared_annotations": model.shared_annotations}),
+            }
+        )
+        return adopt(
+            Job(
+                recipe,
+                str(self.out / "store"),
+                str(self.run(name, seed)),
+                teacher=str(self.run(model.teacher, seed)) if model.teacher is not None else None,
+                features=str(self.features(model.cnn, seed)) if model.cnn is not None else None,
+            )
+        )
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """`values`: the plan, and protocol -> scores of every model and seed with the seconds of its training."""
+
+    values: dict[str, Any]
+
+    def table(self) -> Table:
+        """Mean and standard deviation by row and protocol, and what the paper prints."""
+        return table(self.title, self.columns, self.rows())
+
+    def markdown(self) -> str:
+        """The same as Markdown."""
+        lines = [self.columns, ["---"] * len(self.columns), *self.rows()]
+        return "\n".join([f"{self.title}", "", *("| " + " | ".join(line) + " |" for line in lines)]) + "\n"
+
+    @property
+    def title(self) -> str:
+        values = self.values
+        seeds = f"{values['seeds']} seeds, mean ± standard deviation" if values["seeds"] > 1 else "one seed"
+        about = f"SYNTHETIC data ({values['size']}), not the paper's" if values["size"] else "Aff-Wild2 validation"
+        return f"{values['table']}: {about}; {seeds}; {values['seconds']:.0f} s in all"
+
+    @property
+    def columns(self) -> list[str]:
+        return ["model", "frames", *COLUMNS, "sum", *(f"paper {name}" for name in COLUMNS), "seconds"]
+
+    def rows(self) -> list[list[str]]:
+        rows = []
+        for name in TABLES[self.values["table"]]:
+            runs = self.values["models"][name]
+            paper = [f"{number:.3f}" for number in MODELS[name].paper]
+            seconds = f"{statistics.mean(run['seconds'] for run in runs):.0f}"
+            for protocol, title in PROTOCOLS.items():
+                numbers = [[run[protocol][column] for run in runs] for column in COLUMNS]
+                sums = [sum(values) for values in zip(*numbers, strict=True)]
+                # the paper's numbers are of its own protocol
+                beside = paper if protocol == "paper" else [""] * len(paper)
+                rows.append([MODELS[name].title, title, *map(mean_and_spread, [*numbers, sums]), *beside, seconds])
+        return rows
+
+
+def reproduce(plan: Plan, data: Path | None, seeds: int) -> Reproduction:
+    """Prepares, trains and evaluates every row of a table for every seed; seeds run side by side if there is room.
+
+    Writes `<table>.json` and `<table>.md` into the plan's folder. A reproduction that was cut off goes on where it
+    stopped.
+
+    Args:
+        plan: what to do.
+        data: folder with a folder for each database of the paper; None: generated databases.
+        seeds: number of seeds, from 0.
+
+    Raises:
+        MissingInputError: a database is not in `data`.
+        ConfigurationError: the plan's folder holds runs of another configuration.
+    """
+    started = time.perf_counter()
+    with ray_session():
+        if data is None:
+            assert plan.size is not None, "generated data have a size"
+            generate_and_prepare(plan.out, plan.size, plan.recipe)
+        else:
+            missing = [str(data / name) for name in DATABASES if not (data / name).is_dir()]
+            if missing:
+                raise MissingInputError(f"no folder {', '.join(missing)}; expected one for each of the databases")
+            prepare_databases(plan.out, data, plan.recipe)
+        by_seed = _side_by_side(plan, seeds)
+    values = {
+        "table": plan.name,
+        "size": plan.size,
+        "seeds": seeds,
+        "seconds": time.perf_counter() - started,
+        "models": {name: [results[name] for results in by_seed] for name in plan.models},
+    }
+    result = Reproduction(values)
+    (plan.out / f"{plan.name}.json").write_text(json.dumps(values, indent=2))
+    (plan.out / f"{plan.name}.md").write_text(result.markdown())
+    return result
+
+
+def _side_by_side(plan: Plan, seeds: int) -> list[dict[str, Any]]:
+    """Results by model of every seed, as many at a time as the cluster has room for."""
+    available = ray.cluster_resources()
+    on_gpu = plan.resources.use_gpu if plan.resources.use_gpu is not None else available.get("GPU", 0) > 0
+    room = available.get("GPU", 0) if on_gpu else available["CPU"] / plan.resources.cpus_per_worker
+    at_once = max(1, int(room // plan.resources.num_workers))
+    queue = Queue(actor_options={"num_cpus": 0})
+    try:
+        waiting = list(range(seeds))
+        running: dict[ray.ObjectRef, int] = {}
+        results: dict[int, dict[str, Any]] = {}
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                seed = waiting.pop(0)
+                running[_remote_seed.remote(plan, seed, queue)] = seed
+            done, _ = ray.wait(list(running), timeout=1)
+            _print_all(queue)
+            for reference in done:
+                results[running.pop(reference)] = _result(reference)
+    finally:
+        queue.shutdown()
+    return [results[seed] for seed in range(seeds)]
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def _remote_seed(plan: Plan, seed: int, queue: Queue) -> dict[str, Any]:
+    return run_seed(plan, seed, queue.put)
+
+
+def run_seed(plan: Plan, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """All models of a plan for one seed: model -> scores by protocol, run and seconds."""
+    results = {}
+    for name in plan.models:
+        cnn = MODELS[name].cnn
+        if cnn is not None:
+            say(f"seed {seed}: features of {MODELS[cnn].title}")
+            extract_features(plan.run(cnn, seed), plan.out / "store", plan.features(cnn, seed), change=_temporal(plan))
+        job = plan.job(name, seed)
+        say(f"seed {seed}: {MODELS[name].title}: {job.run}")
+        result = train_and_evaluate(job, plan.resources, plan.out / "evaluation" / f"{name}-{seed}")
+        scores = {protocol: _columns(result["scores"][protocol][POOLED]) for protocol in PROTOCOLS}
+        say(f"seed {seed}: {MODELS[name].title}: {_line(scores[HEADLINE])}, {result['seconds']:.0f} s")
+        results[name] = {**scores, "run": job.run, "seconds": result["seconds"], "num_epochs": result["num_epochs"]}
+    return results
+
+
+def _temporal(plan: Plan) -> Callable[[Recipe], Recipe]:
+    return lambda recipe: recipe.model_copy(update={"temporal": plan.recipe.temporal})
+
+
+def _columns(scores: dict[str, Any]) -> dict[str, float]:
+    return {column: scores[task][key] for column, (task, key) in COLUMNS.items()}
+
+
+def _line(scores: dict[str, float]) -> str:
+    return ", ".join(f"{column} {value:.3f}" for column, value in scores.items())
+
+
+def _print_all(queue: Queue) -> None:
+    while True:
+        try:
+            ERRORS.print(queue.get_nowait(), highlight=False)
+        except Empty:
+            return
+
+
+def _result(reference: ray.ObjectRef) -> dict[str, Any]:
+    """A seed's results; an error that a user can mend comes out as itself."""
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None

@@ -1,0 +1,47 @@
+"""Balance weights of one task: how often each row of a training set is drawn, as the reference balances them.
+
+Only the ratios of a set's weights matter.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+NUM_BINS = 20
+"""Bins of the valence-arousal histogram along each axis."""
+
+
+def class_weights(classes: np.ndarray) -> np.ndarray:
+    """Weights that draw every class equally often.
+
+    Args:
+        classes: (n,) class ids, from 0.
+
+    Returns:
+        (n,) float64: 1 / number of rows of the row's class.
+    """
+    return 1.0 / np.bincount(classes)[classes]
+
+
+def cell_weights(va: np.ndarray, bins: int = NUM_BINS) -> np.ndarray:
+    """Weights that draw every non-empty cell of the valence-arousal histogram equally often.
+
+    Args:
+        va: (n, 2) valence and arousal; each axis is divided from its least to its greatest value.
+        bins: bins along each axis.
+
+    Returns:
+        (n,) float64: 1 / number of rows in the row's cell.
+    """
+    cells = _bin(va[:, 0], bins) * bins + _bin(va[:, 1], bins)
+    return class_weights(cells)
+
+
+def _bin(values: np.ndarray, bins: int) -> np.ndarray:
+    """The bin of every value as `numpy.histogram` counts it: right-open, the last one closed."""
+    values = values.astype(np.float64)
+    low, high = values.min(), values.max()
+    if low == high:
+        return np.zeros(len(values), dtype=np.int64)
+    inner_edges = np.linspace(low, high, bins + 1)[1:-1]
+    return np.searchsorted(inner_edges, values, side="right")

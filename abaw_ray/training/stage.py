@@ -1,0 +1,181 @@
+"""What differs between the stages, a CNN's training and a temporal network's, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from abaw_ray.blocks.features import CNN, FeatureStore
+from abaw_ray.blocks.reader import Store
+from abaw_ray.config import Recipe
+from abaw_ray.errors import ConfigurationError
+from abaw_ray.evaluation.evaluator import Evaluator
+from abaw_ray.labels import Split
+from abaw_ray.models import checkpoint
+from abaw_ray.models.backbone import create_backbone
+from abaw_ray.models.checkpoint import Checkpoint
+from abaw_ray.models.cnn import MultiTaskCNN
+from abaw_ray.models.features import ComputedFeatures, FeatureSource
+from abaw_ray.models.sets import Network
+from abaw_ray.models.temporal import TemporalNetwork
+from abaw_ray.training.data import SetBatch, TrainingData
+from abaw_ray.training.prefetch import prefetch
+from abaw_ray.training.windows import WindowBatch, WindowData
+from abaw_ray.world import World
+
+Batch = Mapping[str, SetBatch | WindowBatch]
+"""Source set -> its part of a step."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train.
+
+    Args:
+        recipe: configuration.
+        store: folder of the store.
+        run: folder of the run: logs go there.
+        teacher: a finished run or a checkpoint to distil from; None trains a teacher.
+        features: a feature store: trains a temporal network over the features of its CNN.
+        cnn: a finished run or a checkpoint of a CNN: the same, with features computed in every step.
+    """
+
+    recipe: Recipe
+    store: str
+    run: str
+    teacher: str | None = None
+    features: str | None = None
+    cnn: str | None = None
+
+    @property
+    def role(self) -> str:
+        return "teacher" if self.teacher is None else "student"
+
+
+def adopt(job: Job) -> Job:
+    """The job; a temporal one with the `model` and `augment` sections of its CNN.
+
+    Raises:
+        MissingInputError: no such features or CNN.
+    """
+    if job.features is None and job.cnn is None:
+        return job
+    cnn = checkpoint.load(Path(job.features) / CNN if job.features is not None else str(job.cnn))
+    return replace(job, recipe=cnn.adopted_by(job.recipe))
+
+
+class Stage:
+    """A job's data and networks.
+
+    Args:
+        job: what to train.
+        device: of this worker.
+
+    Attributes:
+        store: the job's.
+        data: its training sets and their order.
+        kind: of network, as in `checkpoint.Description`.
+        cnn_sha256: of a temporal network's CNN.
+
+    Raises:
+        MissingInputError, StoreError, ConfigurationError: no such store, features or CNN; one that does not fit the
+            others; a store without training rows.
+    """
+
+    def __init__(self, job: Job, device: torch.device) -> None:
+        self._job, self._recipe = job, job.recipe
+        self.store = Store(job.store)
+        self._cnn, self._source = _frozen(job, self.store, device)
+        self.cnn_sha256 = self._cnn.weights_sha256() if self._cnn is not None else None
+        self.data: TrainingData | WindowData
+        if self._cnn is None or self._source is None:
+            self.kind: checkpoint.Kind = "cnn"
+            self.data = TrainingData(self.store, job.recipe)
+        else:
+            self.kind = "temporal"
+            names, distils = self._cnn.description.tasks, job.teacher is not None
+            self.data = WindowData(self.store, self._source, names, job.recipe, distils)
+
+    def network(self) -> Network:
+        """The network to train, with its first weights."""
+        outputs = {t: task.num_outputs for t, task in self.data.tasks.items()}
+        if self._cnn is None:
+            return MultiTaskCNN(self._recipe.model, outputs)
+        model = self._recipe.model.model_copy(update={"weights": None})
+        network = TemporalNetwork(model, self._recipe.temporal, outputs)
+        network.cnn.load_state_dict(self._cnn.tensors(outputs))
+        return network
+
+    def teacher(self, device: torch.device) -> Network | None:
+        """The job's teacher, if it has one.
+
+        Raises:
+            MissingInputError: it is not there.
+            ConfigurationError: other tasks, images, kind of network or CNN than the student's.
+        """
+        if self._job.teacher is None:
+            return None
+        teacher = checkpoint.load(self._job.teacher)
+        found = teacher.description
+        if not set(self.data.tasks) <= set(found.tasks) or found.image_size != self.store.image_size:
+            raise ConfigurationError(
+                f"teacher {teacher.path}: tasks {', '.join(found.tasks)}, images of {found.image_size} pixels;"
+                f" expected {', '.join(self.data.tasks)}, {self.store.image_size} pixels"
+            )
+        if (found.kind, found.cnn_sha256) != (self.kind, self.cnn_sha256):
+            of_another = " of another CNN than the student's" if found.kind == self.kind else ""
+            raise ConfigurationError(
+                f"teacher {teacher.path}: found a {found.kind} network{of_another}, expected one of kind {self.kind}"
+            )
+        return teacher.network(device)
+
+    def check(self, num_workers: int) -> None:
+        """Refuses what can be known to fail before any worker starts.
+
+        Raises:
+            MissingInputError, StoreError, ConfigurationError: as `teacher` and `evaluator`; no such backbone or
+                weights; a batch that the workers cannot share equally.
+        """
+        self.data.order.shard(0, 0, 0, num_workers)
+        if self._cnn is None:
+            create_backbone(self._recipe.model.backbone, self._recipe.model.weights)
+        self.teacher(torch.device("cpu"))
+        self.evaluator()
+
+    def evaluator(self) -> Evaluator:
+        """Scores on the validation split.
+
+        Raises:
+            StoreError: there are no validation labels.
+        """
+        return Evaluator(self.store, self.data.tasks, Split.VALIDATION, self._recipe, self._source)
+
+    def batches(self, epoch: int, world: World) -> Iterator[Batch]:
+        """This worker's batches of an epoch, made ahead on a thread, pinned for a GPU."""
+
+        def make(step: int) -> Batch:
+            batch = self.data.batch(epoch, step, world)
+            return {n: b.pin_memory() for n, b in batch.items()} if world.device.type == "cuda" else batch
+
+        return prefetch(make, self.data.order.num_steps)
+
+
+def _frozen(job: Job, store: Store, device: torch.device) -> tuple[Checkpoint | None, FeatureSource | None]:
+    """The CNN that a temporal network goes on from, and where its features come from; None, None for a CNN."""
+    if job.features is None and job.cnn is None:
+        return None, None
+    source: FeatureSource
+    if job.features is not None:
+        source = FeatureStore(job.features, store)
+        cnn = checkpoint.load(source.cnn)
+    else:
+        assert job.cnn is not None
+        cnn = checkpoint.load(job.cnn)
+        cnn.require(store)
+        source = ComputedFeatures(store, cnn.cnn(device), job.recipe)
+    if cnn.adopted_by(job.recipe) != job.recipe:
+        raise ConfigurationError(f"the sections model and augment must be those of the CNN, {cnn.path}")
+    return cnn, source

@@ -1,0 +1,104 @@
+"""From a store and features of its videos to the batches of one worker: windows of each task's labelled frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from abaw_ray.blocks.reader import Store
+from abaw_ray.config import AugmentConfig, Recipe
+from abaw_ray.errors import StoreError
+from abaw_ray.evaluation.frames import gap_free
+from abaw_ray.labels import Split
+from abaw_ray.models.features import FeatureSource
+from abaw_ray.objectives.terms import SetLabels
+from abaw_ray.sampling.order import ShuffledOrder
+from abaw_ray.tasks import build_tasks
+from abaw_ray.training.data import train_labels
+from abaw_ray.world import World
+
+
+@dataclass(frozen=True)
+class WindowBatch:
+    """One set's windows of a step: head that learns -> features (windows, frames, width); all frames' labels, flat."""
+
+    features: Mapping[str, Tensor]
+    labels: SetLabels
+
+    def pin_memory(self) -> WindowBatch:
+        return self._map(Tensor.pin_memory)
+
+    def to(self, device: torch.device) -> WindowBatch:
+        return self._map(lambda t: t.to(device, non_blocking=True))
+
+    def inputs(self, config: AugmentConfig) -> Mapping[str, Tensor]:
+        """The features; they are of augmented images already."""
+        return self.features
+
+    def _map(self, f: Callable[[Tensor], Tensor]) -> WindowBatch:
+        return WindowBatch({t: f(v) for t, v in self.features.items()}, self.labels.map(f))
+
+
+class WindowData:
+    """The windows of every task, one source set a task, and their order: no balancing, as the reference.
+
+    Args:
+        store: whose videos the windows are cut from.
+        source: of the frames' features.
+        names: the tasks of the CNN; those without a train label in the videos are left out.
+        recipe: windows, order of samples.
+        distils: whether every head learns from every set, or each from its own.
+
+    Attributes:
+        set_tasks, tasks, order, images_per_step: as of `TrainingData`; images are frames here.
+
+    Raises:
+        StoreError: no task has a train label, or one has labels and no window without a gap.
+    """
+
+    def __init__(
+        self, store: Store, source: FeatureSource, names: tuple[str, ...], recipe: Recipe, distils: bool
+    ) -> None:
+        self._store, self._source, self._distils = store, source, distils
+        config = recipe.temporal
+        self._windows: dict[str, np.ndarray] = {}
+        self.set_tasks: dict[str, tuple[str, ...]] = {}
+        codes = [store.databases.index(d) for d in config.databases if d in store.databases]
+        for name in names:
+            trains = (store.index.splits[name] == Split.TRAIN) & np.isin(store.index.database, codes)
+            if not trains.any():
+                continue
+            windows = gap_free(store, name, Split.TRAIN, config.window, config.window // 2, config.databases)
+            if not len(windows):
+                raise StoreError(
+                    f"{store.path}: {int(trains.sum())} frames with a train label of {name} in"
+                    f" {', '.join(config.databases)}, but no {config.window} consecutive ones;"
+                    " make temporal.window smaller"
+                )
+            self._windows[f"{name}_windows"] = windows
+            self.set_tasks[f"{name}_windows"] = (name,)
+        if not self._windows:
+            raise StoreError(f"{store.path}: no train labels of {', '.join(names)} in {', '.join(config.databases)}")
+        tasks = [task for (task,) in self.set_tasks.values()]
+        labels = {t: store.index.labels[t][self._windows[f"{t}_windows"].reshape(-1)] for t in tasks}
+        self.tasks = build_tasks(tasks, recipe.loss, recipe.model, labels)
+        sizes = {name: len(windows) for name, windows in self._windows.items()}
+        self.order = ShuffledOrder(sizes, config.batch_size, recipe.seed)
+        self.images_per_step = config.batch_size * config.window * len(sizes)
+
+    def batch(self, epoch: int, step: int, world: World) -> dict[str, WindowBatch]:
+        """This worker's part of a step, task by task."""
+        batch = {}
+        for name, samples in self.order.shard(epoch, step, world.rank, world.size, num_uniforms=1).items():
+            rows = self._windows[name][samples.rows]
+            features = self._source.read(rows, self._source.choose(samples.uniforms[:, 0]))
+            heads = self.tasks if self._distils else self.set_tasks[name]
+            batch[name] = WindowBatch(
+                {t: torch.from_numpy(features[t]) for t in heads},
+                train_labels(self._store, rows.reshape(-1), self.tasks),
+            )
+        return batch

@@ -1,0 +1,228 @@
+"""From a CNN to features, GRU teacher, GRU student and a submission."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+import torch
+from test_loop import run, weights, with_changes
+
+from abaw_ray.augmentation import window_variants
+from abaw_ray.blocks.features import FeatureStore
+from abaw_ray.blocks.reader import Store
+from abaw_ray.databases.track_files import TRACK_FORMATS
+from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError
+from abaw_ray.evaluation.check_submission import check_submission
+from abaw_ray.evaluation.evaluate import evaluate
+from abaw_ray.evaluation.frames import evaluation_frames
+from abaw_ray.inference.extract import extract_features
+from abaw_ray.inference.predict_set import predict_set
+from abaw_ray.labels import TASKS, Split
+from abaw_ray.models import checkpoint
+from abaw_ray.models.features import ComputedFeatures
+from abaw_ray.training.stage import Job, Stage, adopt
+from abaw_ray.world import World
+
+
+@pytest.fixture(scope="module")
+def cnn(store: Path, recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of a CNN with three tasks."""
+    folder = tmp_path_factory.mktemp("cnn")
+    run(Job(with_changes(recipe, train={"epochs": 1}), str(store), str(folder / "run")), folder)
+    return folder / "0"
+
+
+@pytest.fixture(scope="module")
+def features(cluster: None, store: Path, cnn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All variants of the features of `cnn`."""
+    folder = tmp_path_factory.mktemp("features") / "all"
+    extract_features(cnn, store, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def gru(store: Path, recipe, features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkpoint of a temporal teacher."""
+    folder = tmp_path_factory.mktemp("gru")
+    run(job(store, recipe, folder / "run", features=features), folder)
+    return folder / "1"
+
+
+def job(store: Path, recipe, out: Path, **inputs: Path) -> Job:
+    return adopt(Job(recipe, str(store), str(out), **{name: str(path) for name, path in inputs.items()}))
+
+
+def test_features_are_those_of_the_cnn_in_every_variant(store, cnn, features):
+    opened = Store(store)
+    cached = FeatureStore(features, opened)
+    cached.verify()
+    trained = checkpoint.load(cnn)
+    computed = ComputedFeatures(opened, trained.cnn(torch.device("cpu")), trained.recipe)
+    train = opened.rows_with("expression", Split.TRAIN)
+    rows = train[opened.index.database[train] == opened.databases.index("affwild2")][: 5 * len(cached.variants)]
+    rows = rows.reshape(len(cached.variants), 5)
+    chosen = np.arange(len(cached.variants))
+    read, expected = cached.read(rows, chosen), computed.read(rows, chosen)
+    assert read.keys() == expected.keys() == set(TASKS)
+    for task in TASKS:
+        assert read[task].shape == (len(chosen), 5, 128)
+        np.testing.assert_allclose(read[task], expected[task], atol=1e-4)
+    assert np.abs(read["expression"][0] - cached.read(rows, chosen[::-1].copy())["expression"][0]).max() > 1e-3
+    num_variants = {block.num_variants for block in cached.manifest.blocks}
+    assert num_variants == {1, len(window_variants(32, trained.recipe.augment))}
+
+
+def test_training_from_the_cache_is_training_from_images(store, recipe, cnn, features, tmp_path):
+    losses, reached = [], []
+    for name, inputs in (("cached", {"features": features}), ("computed", {"cnn": cnn})):
+        results = run(job(store, recipe, tmp_path / name / "run", **inputs), tmp_path / name)
+        losses.append([result.losses["total"] for result in results])
+        reached.append(weights(tmp_path / name / "1"))
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+    assert max(float((reached[0][k] - reached[1][k]).abs().max()) for k in reached[0]) < 1e-3
+
+
+def test_a_gru_student_learns_every_task_from_every_set(store, recipe, features, gru, tmp_path):
+    (result, *_) = run(job(store, recipe, tmp_path / "run", features=features, teacher=gru), tmp_path)
+    assert set(result.losses) == {"total", *(f"{task}/{own}_windows" for task in TASKS for own in TASKS)}
+    assert all(math.isfinite(value) for value in result.losses.values())
+    trained = checkpoint.load(tmp_path / "0")
+    assert (trained.description.kind, trained.description.role) == ("temporal", "student")
+    before, after = weights(gru.parent / "1"), weights(tmp_path / "1")
+    same = {k for k in before if torch.equal(before[k], after[k])}
+    assert same == {k for k in before if k.startswith("cnn.")}
+
+
+def test_evaluation_from_images_is_that_from_features(store, features, gru, tmp_path):
+    scores = [
+        evaluate(gru, store, tmp_path / name, features=given)["scores"]
+        for name, given in (("images", None), ("features", features))
+    ]
+    for protocol in ("every_frame", "paper"):
+        one, other = (s[protocol]["all"] for s in scores)
+        assert one["criterion"] == pytest.approx(other["criterion"], abs=1e-3)
+        assert one["expression"]["num_frames"] == other["expression"]["num_frames"]
+    described = checkpoint.load(gru).description.scores
+    assert scores[1]["every_frame"]["all"]["criterion"] == pytest.approx(described["every_frame"]["all"]["criterion"])
+
+
+def test_every_labelled_frame_is_scored_once(store, cnn, gru, tmp_path):
+    opened = Store(store)
+    for run_of, databases in ((cnn, None), (gru, ["affwild2"])):
+        result = evaluate(run_of, store, tmp_path / run_of.parent.name)
+        codes = [i for i, name in enumerate(opened.databases) if databases is None or name in databases]
+        for task in TASKS:
+            own = np.isin(opened.index.database, codes)
+            expected = int((opened.index.splits[task][own] == Split.VALIDATION).sum())
+            unseen = opened.unseen.splits[task] == Split.VALIDATION
+            expected += int(np.isin(opened.videos.database[opened.unseen.video[unseen]], codes).sum())
+            assert result["scores"]["every_frame"]["all"][task]["num_frames"] == expected
+        table = pq.read_table(tmp_path / run_of.parent.name / "predictions.parquet")
+        assert result["num_frames_without_face"] == table["seen"].to_pylist().count(False) > 0
+        videos = pyarrow.csv.read_csv(tmp_path / run_of.parent.name / "videos.csv")
+        assert sum(videos["num_frames"].to_pylist()) == len(table)
+
+
+def test_a_frame_without_face_has_the_last_prediction_before_it(store, cnn, tmp_path):
+    evaluate(cnn, store, tmp_path)
+    opened = Store(store)
+    rows = pq.read_table(tmp_path / "predictions.parquet").to_pylist()
+    predicted = {(row["video"], row["frame"]): row["predicted_valence_arousal"] for row in rows if row["seen"]}
+    held = 0
+    frames = evaluation_frames(opened, list(TASKS), Split.VALIDATION)
+    video = frames.video()
+    shown = {(frames.names[video[i]], int(frames.frame[i])): int(frames.row[i]) for i in range(len(frames))}
+    for row in (row for row in rows if not row["seen"]):
+        pictured = int(opened.index.frame[shown[row["video"], row["frame"]]])
+        before = predicted.get((row["video"], pictured))
+        if before is not None:
+            assert row["predicted_valence_arousal"] == before
+            held += 1
+    assert held > 0
+
+
+def test_smoothing_is_tuned_on_validation_only(store, cnn, tmp_path):
+    plain = evaluate(cnn, store, tmp_path / "plain")
+    tuned = evaluate(cnn, store, tmp_path / "tuned", smooth="tune")
+    tried = tuned["smoothings_tried"]
+    assert tried["none"] == pytest.approx(plain["scores"]["every_frame"]["all"]["criterion"])
+    assert tuned["scores"]["every_frame"]["all"]["criterion"] == pytest.approx(max(tried.values()))
+    again = evaluate(cnn, store, tmp_path / "again", smooth="gaussian:4")
+    assert again["scores"]["every_frame"]["all"]["criterion"] == pytest.approx(tried["gaussian:4"])
+    with pytest.raises(ConfigurationError, match="validation"):
+        evaluate(cnn, store, tmp_path / "test", Split.TEST, smooth="tune")
+
+
+def test_labels_of_the_test_set_are_not_published(store, cnn, tmp_path):
+    with pytest.raises(StoreError, match="nothing to score"):
+        evaluate(cnn, store, tmp_path, Split.TEST)
+
+
+@pytest.mark.parametrize("kind", ["cnn", "gru"])
+def test_a_submission_passes_the_checker_and_a_broken_one_does_not(store, databases, cnn, gru, tmp_path, kind):
+    out = tmp_path / "entry"
+    result = predict_set(cnn if kind == "cnn" else gru, store, out, smooth="median:5")
+    videos = databases / "affwild2" / "videos"
+    report = check_submission(out, videos)
+    assert report.ok, report.render()
+    for task, form in TRACK_FORMATS.items():
+        files = sorted((out / form.folder).iterdir())
+        assert len(files) == result["tasks"][task]["num_files"] > 0
+        assert all(file.read_text().splitlines()[0] == form.header for file in files)
+    file = sorted((out / "VA_Set").iterdir())[0]
+    lines = file.read_text().split("\n")
+    for broken, line in (
+        (lines[:-1], None),
+        (["arousal,valence", *lines[1:]], 1),
+        ([*lines[:3], "0.5,1.5", *lines[4:]], 4),
+    ):
+        file.write_text("\n".join(broken))
+        (violation,) = check_submission(out, videos).violations
+        assert (violation.file, violation.line) == (file, line)
+
+
+def test_features_go_on_where_they_stopped_and_are_refused_elsewhere(cluster, store, cnn, gru, features, tmp_path):
+    out = tmp_path / "features"
+    manifest = extract_features(cnn, store, out, num_variants=1)
+    assert {block.num_variants for block in manifest.blocks} == {1}
+    first, second = (out / "blocks" / block.path for block in manifest.blocks[:2])
+    kept = second.stat().st_mtime_ns
+    first.unlink()
+    (out / "features.json").rename(out / "unfinished.json")
+    assert extract_features(cnn, store, out, num_variants=1) == manifest
+    assert first.is_file()
+    assert second.stat().st_mtime_ns == kept
+    with pytest.raises(ConfigurationError, match="all_variants"):
+        extract_features(cnn, store, out)
+    with pytest.raises(ConfigurationError, match="variants"):
+        extract_features(cnn, store, tmp_path / "other", num_variants=5)
+    with pytest.raises(ConfigurationError, match="temporal network; expected a CNN"):
+        extract_features(gru, store, tmp_path / "other")
+
+
+def test_temporal_jobs_that_do_not_fit_are_refused(store, recipe, cnn, gru, features, tmp_path):
+    cpu = torch.device("cpu")
+    with pytest.raises(ConfigurationError, match="found a cnn network"):
+        Stage(job(store, recipe, tmp_path, features=features, teacher=cnn), cpu).check(1)
+    with pytest.raises(ConfigurationError, match="found a temporal network"):
+        Stage(job(store, recipe, tmp_path, teacher=gru), cpu).check(1)
+    with pytest.raises(ConfigurationError, match="sections model and augment"):
+        Stage(Job(with_changes(recipe, model={"head": "reference"}), str(store), "", features=str(features)), cpu)
+    with pytest.raises(StoreError, match=r"no 2000 consecutive ones.*temporal\.window"):
+        Stage(job(store, with_changes(recipe, temporal={"window": 2000}), tmp_path, features=features), cpu)
+    with pytest.raises(MissingInputError, match="no-features"):
+        job(store, recipe, tmp_path, features=tmp_path / "no-features")
+
+
+def test_two_workers_share_a_window_batch(store, recipe, features, tmp_path):
+    stage = Stage(job(store, recipe, tmp_path, features=features), torch.device("cpu"))
+    whole = stage.data.batch(0, 0, World())["expression_windows"]
+    parts = [stage.data.batch(0, 0, World(rank, 2))["expression_windows"] for rank in range(2)]
+    torch.testing.assert_close(torch.cat([p.features["expression"] for p in parts]), whole.features["expression"])
+    for task in TASKS:
+        torch.testing.assert_close(torch.cat([p.labels.labels[task] for p in parts]), whole.labels.labels[task])

@@ -1,0 +1,142 @@
+"""The checker of submissions, on a right one and on everything that can be wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from abaw_ray.databases.track_files import TRACK_FORMATS
+from abaw_ray.errors import MissingInputError
+from abaw_ray.evaluation.check_submission import Violation, check_submission
+
+NUM_FRAMES = {"first": 7, "2-30-640x480": 5}
+TRACKS = {"first": "first", "2-30-640x480_left": "2-30-640x480", "2-30-640x480_right": "2-30-640x480"}
+NUMBERS = {"expression": [3], "valence_arousal": [0.25, -1], "action_units": [0, 1] * 6}
+
+
+@pytest.fixture
+def entry(tmp_path: Path) -> Path:
+    """A submission of three tracks for three tasks, and `videos` beside it."""
+    (tmp_path / "data" / "videos").mkdir(parents=True)
+    for stem, count in NUM_FRAMES.items():
+        path = str(tmp_path / "data" / "videos" / f"{stem}.avi")
+        writer = cv2.VideoWriter(path, cv2.VideoWriter_fourcc(*"MJPG"), 30, (32, 32))
+        for _ in range(count):
+            writer.write(np.zeros((32, 32, 3), np.uint8))
+        writer.release()
+    for task, form in TRACK_FORMATS.items():
+        (tmp_path / "entry" / form.folder).mkdir(parents=True)
+        for track, stem in TRACKS.items():
+            form.write(tmp_path / "entry" / form.folder / f"{track}.txt", np.array([NUMBERS[task]] * NUM_FRAMES[stem]))
+    return tmp_path / "entry"
+
+
+def violations(entry: Path) -> list[Violation]:
+    return check_submission(entry, entry.parent / "data" / "videos").violations
+
+
+def change(file: Path, line: int, text: str) -> Path:
+    """Replaces a 1-based line."""
+    lines = file.read_text().split("\n")
+    lines[line - 1] = text
+    file.write_text("\n".join(lines))
+    return file
+
+
+def test_a_right_submission_has_nothing_wrong(entry):
+    report = check_submission(entry, entry.parent / "data" / "videos")
+    assert report.ok
+    assert report.num_files == dict.fromkeys(TRACK_FORMATS, 3)
+    assert report.num_frames == dict.fromkeys(TRACK_FORMATS, 17)
+    assert report.to_dict()["violations"] == []
+    for form in TRACK_FORMATS.values():  # a line end at the end is no row
+        file = entry / form.folder / "first.txt"
+        file.write_text(file.read_text() + "\n")
+    assert violations(entry) == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "line", "text", "expected"),
+    [
+        ("EXPR_Set", 1, "Neutral,Happiness,Sadness,Surprise,Fear,Disgust,Anger", "the header Neutral,Anger"),
+        ("VA_Set", 1, "arousal,valence", "the header valence,arousal"),
+        ("EXPR_Set", 4, "7", "one class number from 0 to 6"),
+        ("EXPR_Set", 4, "-1", "one class number"),
+        ("EXPR_Set", 4, "2.5", "one class number"),
+        ("EXPR_Set", 4, "1,2", "one class number"),
+        ("EXPR_Set", 4, "", "one class number"),
+        ("VA_Set", 8, "0.5,1.0001", "two numbers from -1 to 1"),
+        ("VA_Set", 3, "-5,-5", "two numbers"),
+        ("VA_Set", 3, "0.5", "two numbers"),
+        ("VA_Set", 3, "nan,0", "two numbers"),
+        ("VA_Set", 3, "happy,0", "two numbers"),
+        ("AU_Set", 2, ",".join(["0"] * 11), "12 numbers"),
+        ("AU_Set", 2, ",".join(["0"] * 11 + ["2"]), "12 numbers"),
+    ],
+)
+def test_a_wrong_line_is_named(entry, folder, line, text, expected):
+    file = change(entry / folder / "first.txt", line, text)
+    (violation,) = violations(entry)
+    assert (violation.file, violation.line, violation.found) == (file, line, repr(text))
+    assert violation.expected.startswith(expected)
+    assert str(violation).startswith(f"{file}:{line}: found")
+
+
+def test_every_wrong_line_is_reported(entry):
+    for line in (3, 5):
+        change(entry / "VA_Set" / "first.txt", line, "2,2")
+    change(entry / "EXPR_Set" / "first.txt", 2, "9")
+    assert [v.line for v in violations(entry)] == [2, 3, 5]
+
+
+@pytest.mark.parametrize("rows", [-1, 1])
+def test_a_row_too_few_or_too_many(entry, rows):
+    file = entry / "VA_Set" / "2-30-640x480_left.txt"
+    lines = file.read_text().split("\n")
+    file.write_text("\n".join(lines[:-1] if rows < 0 else [*lines, lines[-1]]))
+    (violation,) = violations(entry)
+    assert (violation.file, violation.line, violation.found) == (file, None, f"{5 + rows} rows")
+    assert violation.expected.startswith("5 rows")
+
+
+def test_missing_and_unknown_tracks(entry):
+    (entry / "VA_Set" / "first.txt").rename(entry / "VA_Set" / "third.txt")
+    found = {(v.file.name, v.found) for v in violations(entry)}
+    assert found == {("first.txt", "no such file"), ("third.txt", "no video of this track")}
+
+
+def test_a_test_list_says_which_tracks_there_must_be(entry):
+    listed = ["first", "2-30-640x480_left"]
+    (entry.parent / "data" / "annotations").mkdir()
+    (entry.parent / "data" / "annotations" / "va_test_file.txt").write_text("\n".join(listed) + "\n")
+    (violation,) = violations(entry)
+    assert (violation.file.name, violation.found) == ("2-30-640x480_right.txt", "a track too many")
+    (entry / "VA_Set" / "2-30-640x480_right.txt").unlink()
+    assert violations(entry) == []
+    (entry / "VA_Set" / "first.txt").unlink()
+    assert [v.found for v in violations(entry)] == ["no such file"]
+
+
+def test_other_files_and_folders_are_named(entry):
+    (entry / "notes.txt").write_text("")
+    (entry / "EXPR_Set" / "first.csv").write_text("")
+    assert [v.file.name for v in violations(entry)] == ["notes.txt", "first.csv"]
+
+
+def test_a_submission_of_no_task_and_folders_that_are_not_there(entry, tmp_path):
+    (tmp_path / "empty").mkdir()
+    report = check_submission(tmp_path / "empty", tmp_path / "data" / "videos")
+    assert [v.found for v in report.violations] == ["no folder of a task"]
+    with pytest.raises(MissingInputError, match="nowhere"):
+        check_submission(entry, tmp_path / "nowhere")
+
+
+def test_many_violations_are_counted_and_not_all_shown(entry):
+    file = entry / "EXPR_Set" / "first.txt"
+    file.write_text("\n".join([TRACK_FORMATS["expression"].header, *["8"] * 200]))
+    report = check_submission(entry, entry.parent / "data" / "videos")
+    assert len(report.to_dict()["violations"]) == 201
+    assert "151 more" in report.render()
