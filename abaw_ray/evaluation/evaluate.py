@@ -24,7 +24,7 @@ from abaw_ray.evaluation.smoothing import CANDIDATES, Smoothing, parse_smoothing
 from abaw_ray.labels import TASKS, Split
 from abaw_ray.models import checkpoint
 from abaw_ray.models.checkpoint import Checkpoint
-from abaw_ray.models.features import ComputedFeatures, FeatureSource
+from abaw_ray.models.features import ComputedFeatures, FeatureSource, RememberedFeatures
 from abaw_ray.models.sets import Network
 from abaw_ray.models.temporal import TemporalNetwork
 from abaw_ray.tasks import build_tasks
@@ -119,7 +119,7 @@ def open_network(
     network = trained.network(_device())
     if isinstance(network, TemporalNetwork):
         if features is None:
-            return network, ComputedFeatures(store, network.cnn, recipe)
+            return network, RememberedFeatures(ComputedFeatures(store, network.cnn, recipe), len(store.index))
         source = FeatureStore(features, store)
         if source.manifest.cnn_sha256 != trained.description.cnn_sha256:
             raise ConfigurationError(

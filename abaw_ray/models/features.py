@@ -54,6 +54,34 @@ class ComputedFeatures:
         return {t: np.concatenate([p[t] for p in parts]).reshape(*rows.shape, -1) for t in parts[0]}
 
 
+class RememberedFeatures:
+    """Features of the evaluation view, computed once for each row: windows share frames, and tasks share windows.
+
+    Args:
+        source: that computes them.
+        num_rows: of the store; memory is used for those that were read.
+    """
+
+    def __init__(self, source: ComputedFeatures, num_rows: int) -> None:
+        self.variants = source.variants
+        self._source = source
+        self._known = np.zeros(num_rows, bool)
+        self._features: dict[str, np.ndarray] = {}
+
+    def choose(self, v: np.ndarray) -> np.ndarray:
+        return np.full(len(v), self.variants.centre)
+
+    def read(self, rows: np.ndarray, chosen: np.ndarray) -> dict[str, np.ndarray]:
+        assert (chosen == self.variants.centre).all(), "only the evaluation view is remembered"
+        new = np.unique(rows[~self._known[rows]])
+        if len(new):
+            for task, values in self._source.read(new[:, None], np.full(len(new), self.variants.centre)).items():
+                kept = self._features.setdefault(task, np.empty((len(self._known), values.shape[-1]), np.float32))
+                kept[new] = values[:, 0]
+            self._known[new] = True
+        return {task: kept[rows] for task, kept in self._features.items()}
+
+
 def view_features(
     cnn: MultiTaskCNN, images: np.ndarray, variants: Variants, chosen: np.ndarray, recipe: Recipe
 ) -> dict[str, np.ndarray]:
