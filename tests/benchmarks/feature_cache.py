@@ -2,8 +2,9 @@
 
 A store of synthetic video tracks at 112 x 112 pixels, a CNN with random weights, its features in all 22 variants, and
 the paper's windows (32 frames, 16 a set in a step). Both ways train the same steps of a temporal teacher in this
-process, by turns. Printed as JSON: seconds of an epoch's steps and of its evaluation both ways, their ratios, and the
-largest difference between the losses of the two over all steps.
+process, by turns. Printed as JSON: seconds of an epoch's steps and of its evaluation both ways, their ratios, the
+largest difference between the losses of the two over all steps, and how much features differ from variant to variant
+and from frame to frame (standard deviations).
 """
 
 from __future__ import annotations
@@ -20,9 +21,12 @@ import cv2
 import numpy as np
 import torch
 
+from abaw_ray.blocks.features import FeatureStore
+from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe, load_recipe
 from abaw_ray.databases.track_files import TRACK_FORMATS
 from abaw_ray.inference.extract import extract_features
+from abaw_ray.labels import Split
 from abaw_ray.models import checkpoint
 from abaw_ray.pipeline import STUDENT_SEED
 from abaw_ray.preprocess.prepare import prepare
@@ -107,6 +111,16 @@ class Run:
         self.seconds["evaluation"] += time.perf_counter() - between
 
 
+def spread(store: Path, features: Path) -> dict[str, float]:
+    """Standard deviations of one track's features: over the variants of a frame, and over the frames of a variant."""
+    opened = Store(store)
+    cached = FeatureStore(features, opened)
+    rows = opened.rows_with("expression", Split.TRAIN)[:32]
+    chosen = np.arange(len(cached.variants))
+    values = cached.read(np.tile(rows, (len(chosen), 1)), chosen)["expression"]
+    return {"variants": float(values.std(0).mean()), "frames": float(values.std(1).mean())}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--backbone", default="resnet50")
@@ -128,6 +142,7 @@ def main() -> None:
                 | {
                     "backbone": arguments.backbone,
                     "num_variants": len(manifest.variants),
+                    "feature_deviation": spread(store, folder / "features"),
                     "extraction_seconds": extraction,
                     "feature_megabytes": sum(
                         f.stat().st_size for f in (folder / "features" / "blocks").rglob("*.arrow")
