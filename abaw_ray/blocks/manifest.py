@@ -164,8 +164,8 @@ class Manifest(Entry):
         title = f"{self.num_images:,} images, {self.image_size} x {self.image_size}, {self.encoding}"
         table = Table(title=title, title_justify="left", caption_justify="left")
         table.add_column("database")
-        for heading in ("images", "videos", *(f"{task} {split}" for task, split in shown)):
-            table.add_column(heading, justify="right")
+        for heading in ("images", "videos", *(f"{task}_{split}" for task, split in shown)):
+            table.add_column(heading.replace("_", "\n"), justify="right", no_wrap=True)
         for d in self.databases:
             counts = [f"{d.labels.get(task, {}).get(split, 0):,}" for task, split in shown]
             table.add_row(Text(d.name), f"{d.num_images:,}", f"{d.num_videos:,}", *counts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,12 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray.data
-from ray.data import DataContext, Datasink
+from ray.data import Datasink
 from ray.util.queue import Queue
 
 from abaw_ray.blocks.writer import BlockMetadata, BlockResult, write_block
 from abaw_ray.databases.base import Problems
 from abaw_ray.preprocess.faces import REASON, WHERE, FaceSettings, add_faces
+from abaw_ray.ray_session import data_context
 
 BLOCK = "block"
 """Column with the place of a row's block in the list of tasks: rows of a task stay one batch through Ray Data."""
@@ -68,7 +68,7 @@ def write_blocks(
         table.append_column(BLOCK, pa.array(np.full(table.num_rows, place, np.int32)))
         for place, table in enumerate(tables)
     ]
-    with _data_context(), _counted(progress) as queue:
+    with data_context(), _counted(progress) as queue:
         sink = BlockSink(folder, tasks, settings, queue)
         dataset = ray.data.from_arrow(plans).map_batches(
             _add_faces,  # type: ignore[arg-type]
@@ -136,26 +136,6 @@ class BlockSink(Datasink[list[BlockResult]]):
         metadata = BlockMetadata(task.plan_hash, dropped, problems.to_dict())
         settings = self._settings
         return write_block(self._folder, task.path, faces, metadata, settings.image_size, settings.encoding)
-
-
-@contextmanager
-def _data_context() -> Iterator[None]:
-    """Ray Data as this job needs it: blocks never split, nothing printed but errors.
-
-    (Its warnings are that bars are off, and that a cluster that has just started has no free CPU.)
-    """
-    changed = {"target_max_block_size": None, "enable_progress_bars": False}
-    context, log = DataContext.get_current(), logging.getLogger("ray.data")
-    before, level = {name: getattr(context, name) for name in changed}, log.level
-    for name, value in changed.items():
-        setattr(context, name, value)
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
-        for name, value in before.items():
-            setattr(context, name, value)
 
 
 @contextmanager

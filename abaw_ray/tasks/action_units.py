@@ -17,7 +17,7 @@ from abaw_ray.config import LossConfig, ModelConfig
 from abaw_ray.labels import ACTION_UNITS
 from abaw_ray.tasks.base import Decision
 from abaw_ray.tasks.metrics import best_threshold, binary_f1
-from abaw_ray.tasks.soft import masked_sum, ratio
+from abaw_ray.tasks.soft import known, masked_sum, ratio
 
 MAX_POSITIVE_WEIGHT = 10.0
 """A unit that is present in fewer frames would drown the others whenever it is seen."""
@@ -44,8 +44,8 @@ class ActionUnits:
         A unit's presence weighs as much as its absence over the training labels: absences / presences, at most 10.
         """
         weights = self._positive_weights.to(logits.device)
-        known = torch.where(labelled[:, None], target, 0.0)
-        losses = F.binary_cross_entropy_with_logits(logits.float(), known, reduction="none", pos_weight=weights)
+        present = known(target, labelled)
+        losses = F.binary_cross_entropy_with_logits(logits.float(), present, reduction="none", pos_weight=weights)
         return torch.stack([masked_sum(losses.sum(-1), labelled), labelled.double().sum()])
 
     def supervised(self, statistics: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from abaw_ray.labels import EXPRESSIONS
 from abaw_ray.tasks.balance import class_weights
 from abaw_ray.tasks.base import Decision
 from abaw_ray.tasks.metrics import expression_chance, expression_scores
-from abaw_ray.tasks.soft import kl_divergence, masked_sum, ratio
+from abaw_ray.tasks.soft import kl_divergence, known, masked_sum, ratio
 
 
 class Expression:
@@ -29,7 +29,7 @@ class Expression:
 
     def statistics(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
         """Sum of the cross-entropies, and number of labelled rows."""
-        losses = -(target * logits.float().log_softmax(-1)).sum(-1)
+        losses = -(known(target, labelled) * logits.float().log_softmax(-1)).sum(-1)
         return torch.stack([masked_sum(losses, labelled), labelled.double().sum()])
 
     def supervised(self, statistics: Tensor) -> Tensor:

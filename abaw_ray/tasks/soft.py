@@ -23,6 +23,11 @@ def kl_divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tenso
     return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(-1)
 
 
+def known(target: Tensor, labelled: Tensor) -> Tensor:
+    """Labels (batch, size), 0 where not labelled: there may be NaN, which no mask takes out of a gradient."""
+    return torch.where(labelled[:, None], target, 0.0)
+
+
 def masked_sum(values: Tensor, mask: Tensor) -> Tensor:
     """Sum of the values where the mask is true, in float64."""
     return (values.double() * mask).sum()

@@ -15,7 +15,7 @@ from abaw_ray.labels import DIMENSIONS
 from abaw_ray.tasks.balance import cell_weights
 from abaw_ray.tasks.base import Decision
 from abaw_ray.tasks.metrics import valence_arousal_scores
-from abaw_ray.tasks.soft import kl_divergence, masked_sum, ratio
+from abaw_ray.tasks.soft import kl_divergence, known, masked_sum, ratio
 
 NUM_BINS = 20
 _NUM_MOMENTS = 6
@@ -87,7 +87,7 @@ class ValenceArousal:
 
     def statistics(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
         """Valence, then arousal: sum of the cross-entropies, and the six moments of the CCC."""
-        predicted = self.decode(logits).double()
+        predicted, target = self.decode(logits).double(), known(target, labelled)
         bins = va_bins(target, self._binning)
         sums = []
         for d, dimension_logits in enumerate(self._by_dimension(logits).unbind(1)):

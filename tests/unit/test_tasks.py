@@ -227,3 +227,22 @@ def test_what_tables_show_of_a_task_is_in_its_scores_and_its_chance(name):
         assert chance[key] <= scores[key] or key.startswith("rmse")
     assert task.criterion(scores) == pytest.approx(2.0 if name == "valence_arousal" else 1.0)
     assert task.describe(target[0], decision)
+
+
+@pytest.mark.parametrize("name", ["expression", "valence_arousal", "action_units"])
+def test_unpublished_labels_beside_labelled_rows_change_nothing(name):
+    task = build_tasks([name], LossConfig(), ModelConfig())[name]
+    size = {"expression": 7, "valence_arousal": 2, "action_units": 12}[name]
+    torch.manual_seed(0)
+    logits = torch.randn(6, task.num_outputs)
+    target = torch.rand(6, size)
+    labelled = torch.tensor([True, True, False, True, False, True])
+    found = {}
+    for value in (0.0, float("nan")):
+        target[~labelled] = value
+        leaf = logits.clone().requires_grad_()
+        loss = task.supervised(task.statistics(leaf, target, labelled))
+        loss.backward()
+        found[value == value] = (loss.item(), leaf.grad)
+    assert found[True][0] == found[False][0]
+    assert torch.equal(found[True][1], found[False][1])
