@@ -9,7 +9,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from abaw_ray.config import Recipe, load_recipe, recipe_names
+from abaw_ray.cli_options import (
+    CnnOption,
+    CpusOption,
+    FeaturesOption,
+    FreshOption,
+    GpuOption,
+    JsonOption,
+    OutOption,
+    RecipeOption,
+    SetOption,
+    SplitOption,
+    StoreOption,
+    TemporalOption,
+    WorkersOption,
+)
+from abaw_ray.config import Recipe, load_recipe
 from abaw_ray.console import Output, progress_bar, show_recipe, table
 from abaw_ray.databases import databases
 from abaw_ray.errors import ConfigurationError, UserError
@@ -25,31 +40,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-
-RecipeOption = Annotated[
-    str | None,
-    typer.Option("--recipe", metavar="FILE|NAME", help=f"Configuration; installed: {', '.join(recipe_names())}."),
-]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override one value; may be repeated.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object of results on stdout.")]
-StoreOption = Annotated[Path, typer.Option("--store", help="Folder written by prepare.")]
-OutOption = Annotated[Path, typer.Option("--out", help="Folder to write.")]
-WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="DDP workers.")]
-CpusOption = Annotated[int, typer.Option("--cpus-per-worker", min=1, help="CPUs and threads of each worker.")]
-GpuOption = Annotated[
-    bool | None, typer.Option("--gpu/--cpu", help="One GPU a worker, or none. Default: GPUs if the cluster has any.")
-]
-TemporalOption = Annotated[
-    bool, typer.Option("--temporal", help="Train GRUs over a CNN's features; needs --features or --cnn.")
-]
-FeaturesOption = Annotated[Path | None, typer.Option("--features", help="Folder written by features.")]
-CnnOption = Annotated[
-    Path | None, typer.Option("--cnn", help="A CNN's run: compute its features in every step instead of reading them.")
-]
-SplitOption = Annotated[str, typer.Option(help="train, validation or test.")]
-FreshOption = Annotated[bool, typer.Option("--fresh", help="Remove an earlier run in the folder first.")]
 
 
 def main() -> None:

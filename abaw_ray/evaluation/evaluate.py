@@ -72,7 +72,8 @@ def evaluate(
     if smooth == TUNE and split != Split.VALIDATION:
         raise ConfigurationError(f"--smooth {TUNE} on {split.name.lower()} labels: expected the validation split")
     smoothing = parse_smoothing(smooth) if smooth not in (None, TUNE) else None
-    recipe, tasks = change(trained.recipe), trained.tasks()
+    recipe = change(trained.recipe)
+    tasks = trained.tasks(recipe)
     network, source = open_network(trained, store, recipe, features)
     evaluator = Evaluator(store, tasks, split, recipe, source)
     predicted = evaluator.predict(network, World(device=_device()), progress)

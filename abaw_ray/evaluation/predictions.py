@@ -21,7 +21,7 @@ POOLED = "all"
 PREDICTED = "predicted_"
 
 Decisions = Mapping[str, Decision]
-"""Task -> what its answers need."""
+"""Task -> what its answers need; a task without any has nothing fitted."""
 
 
 def prediction_schema(tasks: Sequence[str]) -> pa.Schema:
@@ -147,7 +147,7 @@ def score(table: pa.Table, tasks: Mapping[str, Task], decisions: Decisions) -> d
     for name, task in tasks.items():
         true, predicted, num_unpredicted = pairs(table, name)
         if len(true):
-            scores[name] = {**task.score(true, predicted, decisions[name]), "num_unpredicted": num_unpredicted}
+            scores[name] = {**task.score(true, predicted, decisions.get(name, {})), "num_unpredicted": num_unpredicted}
     if not scores:
         return {}
     return scores | {"criterion": sum(tasks[name].criterion(values) for name, values in scores.items())}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,8 +32,6 @@ from abaw_ray.labels import TASKS, Split
 from abaw_ray.models import checkpoint
 from abaw_ray.models.features import view_features
 from abaw_ray.ray_session import data_context, ray_session
-
-logger = logging.getLogger(__name__)
 
 UNFINISHED = "unfinished.json"
 
@@ -78,19 +75,7 @@ def extract_features(
             f" (the evaluation view alone) or {len(variants)}"
         )
     blocks = _blocks(store, recipe.temporal.databases)
-    manifest = FeatureManifest(
-        store_hash=store.manifest.content_hash,
-        cnn_sha256=trained.weights_sha256(),
-        tasks=trained.description.tasks,
-        width=recipe.model.head_features,
-        databases=tuple(recipe.temporal.databases),
-        all_variants=num_variants != 1,
-        offsets=variants.offsets.tolist(),
-        flips=variants.flips.tolist(),
-        margin=variants.margin,
-        flip=variants.flip,
-        blocks=[],
-    )
+    manifest = _manifest(trained, store, recipe, variants, num_variants != 1)
     _claim(out, manifest, trained)
     jobs = [_job(store, manifest, block) for block in blocks]
     total = sum(job["num_rows"] for job in jobs)
@@ -117,6 +102,25 @@ def extract_features(
     write_text(out / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
     (out / UNFINISHED).unlink(missing_ok=True)
     return manifest
+
+
+def _manifest(
+    trained: checkpoint.Checkpoint, store: Store, recipe: Recipe, variants: Variants, all_variants: bool
+) -> FeatureManifest:
+    """The manifest, without blocks."""
+    return FeatureManifest(
+        store_hash=store.manifest.content_hash,
+        cnn_sha256=trained.weights_sha256(),
+        tasks=trained.description.tasks,
+        width=recipe.model.head_features,
+        databases=tuple(recipe.temporal.databases),
+        all_variants=all_variants,
+        offsets=variants.offsets.tolist(),
+        flips=variants.flips.tolist(),
+        margin=variants.margin,
+        flip=variants.flip,
+        blocks=[],
+    )
 
 
 def _blocks(store: Store, databases: Sequence[str]) -> np.ndarray:

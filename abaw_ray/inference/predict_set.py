@@ -68,7 +68,7 @@ def predict_set(
     world = World(device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     written: dict[str, dict[str, int]] = {}
     faceless: dict[str, list[str]] = {}
-    for name, task in trained.tasks().items():
+    for name, task in trained.tasks(recipe).items():
         if not _has_tracks(store, name, split, database):
             continue
         evaluator = Evaluator(store, {name: task}, split, recipe, source, [database])
@@ -76,7 +76,7 @@ def predict_set(
         predictions = evaluator.predict_frames(network, world, progress)[name]
         if smoothing is not None:
             predictions = smoothing.apply(predictions, frames.starts)
-        answers = task.answers(predictions, trained.description.decisions[name])
+        answers = task.answers(predictions, trained.description.decisions.get(name, {}))
         folder = out / TRACK_FORMATS[name].folder
         folder.mkdir(parents=True)
         for track, part in zip(frames.names, np.split(answers, frames.starts[1:]), strict=True):

@@ -75,7 +75,7 @@ class Checkpoint:
 
     def network(self, device: torch.device) -> Network:
         """The network with its weights, in evaluation mode."""
-        outputs = {t: task.num_outputs for t, task in self.tasks().items()}
+        outputs = {t: task.num_outputs for t, task in self.tasks(self.recipe).items()}
         config = self.recipe.model.model_copy(update={"weights": None})
         network: Network
         if self.description.kind == "temporal":
@@ -119,9 +119,9 @@ class Checkpoint:
         """`recipe` with what a temporal network takes over from this CNN: `model` and `augment`."""
         return recipe.model_copy(update={"model": self.recipe.model, "augment": self.recipe.augment})
 
-    def tasks(self) -> dict[str, Task]:
-        """Its tasks, without training labels."""
-        return build_tasks(self.description.tasks, self.recipe.loss, self.recipe.model)
+    def tasks(self, recipe: Recipe) -> dict[str, Task]:
+        """Its tasks, to predict as `recipe` says."""
+        return build_tasks(self.description.tasks, recipe.loss, recipe.model)
 
     def weights_sha256(self) -> str:
         """Hash of the file of its weights."""

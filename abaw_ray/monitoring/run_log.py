@@ -154,7 +154,7 @@ def _title(row: Mapping[str, Any], tasks: Mapping[str, Task], decisions: Decisio
     lines = []
     for name, task in tasks.items():
         vectors = [np.array(row[f"{prefix}{name}"]) for prefix in (PREDICTED, "")]
-        known = [np.isfinite(v).all() and name in decisions for v in vectors]
-        texts = [task.describe(v, decisions[name]) if k else "-" for v, k in zip(vectors, known, strict=True)]
+        decision = decisions.get(name, {})
+        texts = [task.describe(v, decision) if np.isfinite(v).all() else "-" for v in vectors]
         lines.append("{} ({})".format(*texts))
     return "\n".join(lines)

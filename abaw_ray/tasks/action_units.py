@@ -90,7 +90,7 @@ class ActionUnits:
             "accuracy": accuracy,
             "f1": dict(zip(ACTION_UNITS, f1.tolist(), strict=True)),
             "macro_f1_at_half": float(binary_f1(present, prediction >= 0.5).mean()),
-            "thresholds": dict(zip(ACTION_UNITS, decision["thresholds"], strict=True)),
+            "thresholds": dict(zip(ACTION_UNITS, _thresholds(decision), strict=True)),
             "num_frames": len(target),
         }
 
@@ -110,12 +110,16 @@ class ActionUnits:
 
     def answers(self, prediction: np.ndarray, decision: Decision) -> np.ndarray:
         """1 or 0 for each unit (n, 12)."""
-        return (prediction >= np.asarray(decision["thresholds"], prediction.dtype)).astype(np.int64)
+        return (prediction >= np.asarray(_thresholds(decision), prediction.dtype)).astype(np.int64)
 
     def describe(self, vector: np.ndarray, decision: Decision) -> str:
         """Numbers of the units that are present."""
         present = self.answers(vector[None], decision)[0]
         return " ".join(["AU", *(n.removeprefix("AU") for n, p in zip(ACTION_UNITS, present, strict=True) if p)])
+
+
+def _thresholds(decision: Decision) -> list[float]:
+    return decision.get("thresholds", [0.5] * len(ACTION_UNITS))
 
 
 def _criterion(macro_f1: float, accuracy: float) -> float:

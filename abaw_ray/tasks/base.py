@@ -15,7 +15,10 @@ import numpy as np
 from torch import Tensor
 
 Decision = Mapping[str, Any]
-"""What a task has to know beside its predictions to give answers, as thresholds; fitted on validation labels only."""
+"""What a task has to know beside its predictions to give answers, as thresholds; fitted on validation labels only.
+
+Empty where there were none: the task's own defaults hold.
+"""
 
 
 class Task(Protocol):

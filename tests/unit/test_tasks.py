@@ -215,6 +215,11 @@ def test_action_units_are_scored_at_the_fitted_thresholds():
     assert chance["macro_f1"] == pytest.approx(np.mean(2 * target.mean(0) / (1 + target.mean(0))), rel=1e-6)
 
 
+def test_thresholds_are_a_half_where_none_were_fitted():
+    prediction = np.linspace(0, 1, 24).reshape(2, 12)
+    assert (units().answers(prediction, {}) == (prediction >= 0.5)).all()
+
+
 @pytest.mark.parametrize("name", ["expression", "valence_arousal", "action_units"])
 def test_what_tables_show_of_a_task_is_in_its_scores_and_its_chance(name):
     task = build_tasks([name], LossConfig(), ModelConfig())[name]
