@@ -16,9 +16,8 @@ from rich.table import Table
 
 from abaw_ray.config import Recipe
 from abaw_ray.console import ERRORS, table
-from abaw_ray.errors import MissingInputError
+from abaw_ray.errors import MissingInputError, UserError
 from abaw_ray.evaluation.evaluator import HEADLINE
-from abaw_ray.evaluation.predictions import POOLED
 from abaw_ray.inference.extract import extract_features
 from abaw_ray.pipeline import (
     DATABASES,
@@ -37,6 +36,9 @@ COLUMNS = {
     "CCC V": ("valence_arousal", "ccc_valence"),
     "CCC A": ("valence_arousal", "ccc_arousal"),
 }
+VALIDATED_ON = "affwild2"
+"""The database that the paper validates on."""
+
 PROTOCOLS = {HEADLINE: "every frame", "paper": "paper's"}
 
 
@@ -257,7 +259,7 @@ def run_seed(plan: Plan, seed: int, say: Callable[[str], None]) -> dict[str, Any
         job = plan.job(name, seed)
         say(f"seed {seed}: {MODELS[name].title}: {job.run}")
         result = train_and_evaluate(job, plan.resources, plan.out / "evaluation" / f"{name}-{seed}")
-        scores = {protocol: _columns(result["scores"][protocol][POOLED]) for protocol in PROTOCOLS}
+        scores = {protocol: _columns(result["scores"][protocol][VALIDATED_ON]) for protocol in PROTOCOLS}
         say(f"seed {seed}: {MODELS[name].title}: {_line(scores[HEADLINE])}, {result['seconds']:.0f} s")
         results[name] = {**scores, "run": job.run, "seconds": result["seconds"], "num_epochs": result["num_epochs"]}
     return results
@@ -288,4 +290,6 @@ def _result(reference: ray.ObjectRef) -> dict[str, Any]:
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
-        raise error.cause from None
+        if isinstance(error.cause, UserError):
+            raise error.cause from None
+        raise
