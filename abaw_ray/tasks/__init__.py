@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
+from functools import partial
 from importlib import import_module
 
 import numpy as np
@@ -15,7 +16,7 @@ def build_tasks(
     names: Iterable[str],
     loss: LossConfig,
     model: ModelConfig,
-    train_labels: Mapping[str, np.ndarray] | None = None,
+    train_labels: Callable[[str], np.ndarray] | None = None,
 ) -> dict[str, Task]:
     """The tasks called `names`, in that order.
 
@@ -23,8 +24,10 @@ def build_tasks(
         names: of `labels.TASKS`.
         loss: settings of the losses.
         model: settings of the decoding.
-        train_labels: task -> labels (n, size) of the sets that are made for it, which a loss may weigh by; not needed
-            to predict.
+        train_labels: gives a task's labels (n, size) in the sets that are made for it; a loss may weigh by them. Not
+            needed to predict.
     """
-    labels = train_labels or {}
-    return {n: import_module(f"{__name__}.{n}").TASK(loss, model, labels.get(n)) for n in names}
+    return {
+        name: import_module(f"{__name__}.{name}").TASK(loss, model, train_labels and partial(train_labels, name))
+        for name in names
+    }

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from abaw_ray.config import LossConfig, ModelConfig
 from abaw_ray.labels import ACTION_UNITS
-from abaw_ray.tasks.base import Decision
+from abaw_ray.tasks.base import Decision, TrainLabels
 from abaw_ray.tasks.metrics import best_threshold, binary_f1
 from abaw_ray.tasks.soft import known, masked_sum, ratio
 
@@ -30,12 +30,13 @@ class ActionUnits:
     num_outputs = len(ACTION_UNITS)
     columns: ClassVar[Mapping[str, str]] = {"AU": "criterion", "AU F1": "macro_f1", "AU accuracy": "accuracy"}
 
-    def __init__(self, loss: LossConfig, model: ModelConfig, train_labels: np.ndarray | None = None) -> None:
+    def __init__(self, loss: LossConfig, model: ModelConfig, train_labels: TrainLabels | None = None) -> None:
         del loss, model
         self._positive_weights = torch.ones(self.num_outputs)
         if train_labels is not None:
-            num_present = train_labels.sum(0, dtype=np.float64)
-            weights = (len(train_labels) - num_present) / np.maximum(num_present, 1)
+            labels = train_labels()
+            num_present = labels.sum(0, dtype=np.float64)
+            weights = (len(labels) - num_present) / np.maximum(num_present, 1)
             self._positive_weights = torch.tensor(weights).clamp(1 / MAX_POSITIVE_WEIGHT, MAX_POSITIVE_WEIGHT).float()
 
     def statistics(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ Losses are about tensors on a device; what is after the prediction is NumPy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -19,6 +19,10 @@ Decision = Mapping[str, Any]
 
 Empty where there were none: the task's own defaults hold.
 """
+
+
+TrainLabels = Callable[[], np.ndarray]
+"""Gives a task's training labels (n, label size), which are only gathered if it asks."""
 
 
 class Task(Protocol):

@@ -12,7 +12,7 @@ from torch import Tensor
 from abaw_ray.config import LossConfig, ModelConfig
 from abaw_ray.labels import EXPRESSIONS
 from abaw_ray.tasks.balance import class_weights
-from abaw_ray.tasks.base import Decision
+from abaw_ray.tasks.base import Decision, TrainLabels
 from abaw_ray.tasks.metrics import expression_chance, expression_scores
 from abaw_ray.tasks.soft import kl_divergence, known, masked_sum, ratio
 
@@ -24,7 +24,7 @@ class Expression:
     num_outputs = len(EXPRESSIONS)
     columns: ClassVar[Mapping[str, str]] = {"EXPR": "criterion", "F1": "macro_f1", "accuracy": "accuracy"}
 
-    def __init__(self, loss: LossConfig, model: ModelConfig, train_labels: np.ndarray | None = None) -> None:
+    def __init__(self, loss: LossConfig, model: ModelConfig, train_labels: TrainLabels | None = None) -> None:
         del loss, model, train_labels  # the paper's expression losses have no settings of their own
 
     def statistics(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from abaw_ray.config import LossConfig, ModelConfig
 from abaw_ray.labels import DIMENSIONS
 from abaw_ray.tasks.balance import cell_weights
-from abaw_ray.tasks.base import Decision
+from abaw_ray.tasks.base import Decision, TrainLabels
 from abaw_ray.tasks.metrics import valence_arousal_scores
 from abaw_ray.tasks.soft import kl_divergence, known, masked_sum, ratio
 
@@ -79,7 +79,7 @@ class ValenceArousal:
         "RMSE A": "rmse_arousal",
     }
 
-    def __init__(self, loss: LossConfig, model: ModelConfig, train_labels: np.ndarray | None = None) -> None:
+    def __init__(self, loss: LossConfig, model: ModelConfig, train_labels: TrainLabels | None = None) -> None:
         del train_labels
         self._ccc_weight = loss.ccc_weight
         self._binning = loss.va_binning

@@ -65,8 +65,10 @@ class TrainingData:
         self.set_tasks = {name: s.tasks for name, s in self._sets.items()}
         names = [t for t in TASKS if any(t in tasks for tasks in self.set_tasks.values())]
         index = store.index
-        own = {t: [s.rows for s in self._sets.values() if t in s.tasks] for t in names}
-        labels = {t: index.labels[t][np.concatenate(rows)] for t, rows in own.items()}
+
+        def labels(task: str) -> np.ndarray:
+            return np.concatenate([index.labels[task][s.rows] for s in self._sets.values() if task in s.tasks])
+
         self.tasks = build_tasks(names, recipe.loss, recipe.model, labels)
         weights = {
             name: set_weights(

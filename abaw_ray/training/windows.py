@@ -84,7 +84,10 @@ class WindowData:
         if not self._windows:
             raise StoreError(f"{store.path}: no train labels of {', '.join(names)} in {', '.join(config.databases)}")
         tasks = [task for (task,) in self.set_tasks.values()]
-        labels = {t: store.index.labels[t][self._windows[f"{t}_windows"].reshape(-1)] for t in tasks}
+
+        def labels(task: str) -> np.ndarray:
+            return store.index.labels[task][self._windows[f"{task}_windows"].reshape(-1)]
+
         self.tasks = build_tasks(tasks, recipe.loss, recipe.model, labels)
         sizes = {name: len(windows) for name, windows in self._windows.items()}
         self.order = ShuffledOrder(sizes, config.batch_size, recipe.seed)

@@ -33,7 +33,8 @@ def run(job: Job, keep: Path, world: World | None = None, resume: Path | None = 
     return results
 
 
-def _spawned(rank: int, size: int, rendezvous: str, job: Job, keep: Path) -> None:
+def spawned(rank: int, size: int, rendezvous: str, job: Job, keep: Path) -> None:
+    """Trains in one of `size` processes."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=size)
     run(job, keep, World(rank, size))
@@ -64,7 +65,7 @@ def test_two_workers_reach_the_weights_of_one(store, recipe, teacher, tmp_path, 
     job = Job(steps, str(store), str(tmp_path / "run"), str(teacher) if role == "student" else None)
     run(job, tmp_path / "one")
     arguments = (2, str(tmp_path / "rendezvous"), job, tmp_path / "two")
-    torch.multiprocessing.spawn(_spawned, arguments, nprocs=2, join=True)
+    torch.multiprocessing.spawn(spawned, arguments, nprocs=2, join=True)
     one, two = weights(tmp_path / "one" / "0"), weights(tmp_path / "two" / "0")
     assert one.keys() == two.keys()
     difference = max(float((one[k] - two[k]).abs().max()) for k in one)

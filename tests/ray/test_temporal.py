@@ -10,7 +10,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import torch
-from test_loop import run, weights, with_changes
+from test_loop import run, spawned, weights, with_changes
 
 from abaw_ray.augmentation import window_variants
 from abaw_ray.blocks.features import FeatureStore
@@ -217,6 +217,17 @@ def test_temporal_jobs_that_do_not_fit_are_refused(store, recipe, cnn, gru, feat
         Stage(job(store, with_changes(recipe, temporal={"window": 2000}), tmp_path, features=features), cpu)
     with pytest.raises(MissingInputError, match="no-features"):
         job(store, recipe, tmp_path, features=tmp_path / "no-features")
+
+
+def test_two_workers_reach_the_weights_of_one(store, recipe, features, gru, tmp_path):
+    slow = with_changes(recipe, train={"epochs": 1, "learning_rate": 1e-4})
+    student = job(store, slow, tmp_path / "run", features=features, teacher=gru)
+    run(student, tmp_path / "one")
+    arguments = (2, str(tmp_path / "rendezvous"), student, tmp_path / "two")
+    torch.multiprocessing.spawn(spawned, arguments, nprocs=2, join=True)
+    one, two = weights(tmp_path / "one" / "0"), weights(tmp_path / "two" / "0")
+    assert max(float((one[k] - two[k]).abs().max()) for k in one) < 1e-5
+    assert one.keys() == two.keys()
 
 
 def test_two_workers_share_a_window_batch(store, recipe, features, tmp_path):

@@ -146,7 +146,7 @@ def test_few_labelled_rows_give_finite_losses_and_gradients(name, num_labelled):
 
 
 def units(train_labels: np.ndarray | None = None):
-    labels = None if train_labels is None else {"action_units": train_labels}
+    labels = None if train_labels is None else {"action_units": train_labels}.__getitem__
     return build_tasks(["action_units"], LossConfig(), ModelConfig(), labels)["action_units"]
 
 
