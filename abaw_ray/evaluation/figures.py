@@ -91,7 +91,7 @@ def samples_figure(images: np.ndarray, titles: list[str]) -> Figure:
         axes.set_axis_off()
     for axes, image, title in zip(grid, images, titles, strict=False):
         axes.imshow(image)
-        axes.set_title(title, fontsize=9)
+        axes.set_title(title, fontsize=8)
     return figure
 
 
