@@ -37,15 +37,22 @@ def recipe_file(recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return path
 
 
-def test_train_distill_evaluate_with_two_workers(store, recipe_file, tmp_path):
+@pytest.fixture(scope="module")
+def teacher(store: Path, recipe_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A teacher's run, by two workers."""
+    run = tmp_path_factory.mktemp("runs") / "teacher"
+    made = results("train", "--store", store, "--recipe", recipe_file, "--workers", "2", "--out", run)
+    assert (made["role"], made["num_epochs"], made["num_steps"]) == ("teacher", 2, 8)
+    return run
+
+
+def test_train_distill_evaluate_with_two_workers(store, recipe_file, teacher, tmp_path):
     common = ["--store", store, "--recipe", recipe_file, "--workers", "2"]
-    teacher = results("train", *common, "--out", tmp_path / "teacher")
-    assert (teacher["role"], teacher["num_epochs"], teacher["num_steps"]) == ("teacher", 2, 8)
-    student = results("distill", *common, "--teacher", tmp_path / "teacher", "--out", tmp_path / "student")
-    assert (student["role"], student["teacher"]) == ("student", str(tmp_path / "teacher"))
-    for name in ("teacher", "student"):
-        assert list((tmp_path / name / "tensorboard").glob("events*"))
-        lines = (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+    student = results("distill", *common, "--teacher", teacher, "--out", tmp_path / "student")
+    assert (student["role"], student["teacher"]) == ("student", str(teacher))
+    for run in (teacher, tmp_path / "student"):
+        assert list((run / "tensorboard").glob("events*"))
+        lines = (run / "metrics.jsonl").read_text().splitlines()
         assert [json.loads(line)["epoch"] for line in lines] == [0, 1]
     out = tmp_path / "results"
     scores = results("evaluate", tmp_path / "student", "--store", store, "--out", out)
@@ -55,19 +62,18 @@ def test_train_distill_evaluate_with_two_workers(store, recipe_file, tmp_path):
     assert pq.read_table(out / "predictions.parquet").num_rows == scores["num_frames"]
     for figure in ("confusion.png", "valence_arousal.png"):
         assert (out / figure).read_bytes().startswith(b"\x89PNG")
-    again = command("train", *common, "--out", tmp_path / "teacher", status=2)
+    again = command("train", *common, "--out", teacher, status=2)
     assert "finished run" in again.stderr
 
 
-def test_from_a_cnn_to_a_checked_submission(store, databases, recipe_file, tmp_path):
-    cnn, gru, features, entry = (tmp_path / name for name in ("cnn", "gru", "features", "entry"))
+def test_from_a_cnn_to_a_checked_submission(store, databases, recipe_file, teacher, tmp_path):
+    gru, features, entry = (tmp_path / name for name in ("gru", "features", "entry"))
     common = ["--store", store, "--recipe", recipe_file]
-    results("train", *common, "--set", "train.epochs=1", "--out", cnn)
-    made = results("features", "--run", cnn, "--store", store, "--out", features, "--variants", "1")
+    made = results("features", "--run", teacher, "--store", store, "--out", features, "--variants", "1")
     assert (made["num_frames"], made["all_variants"]) == (made["num_features"], False)
     temporal = ["--temporal", "--features", features]
-    teacher = results("train", *common, *temporal, "--out", gru, "--workers", "2")
-    assert (teacher["kind"], teacher["role"], teacher["num_epochs"]) == ("temporal", "teacher", 2)
+    made = results("train", *common, *temporal, "--out", gru)
+    assert (made["kind"], made["role"], made["num_epochs"]) == ("temporal", "teacher", 2)
     forgotten = command("train", *common, "--features", features, "--out", tmp_path / "run", status=2)
     assert "--temporal with either --features or --cnn" in forgotten.stderr
     written = results("predict-set", "--run", gru, "--store", store, "--out", entry, "--smooth", "median:3")
