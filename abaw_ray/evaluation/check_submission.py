@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from abaw_ray.databases.parsing import entries
-from abaw_ray.databases.track_files import TRACK_FORMATS, TrackFormat
-from abaw_ray.databases.videos import SIDES, SUFFIXES, count_frames, find_video
+from abaw_ray.databases.track_files import TRACK_FORMATS, TrackFormat, read_test_list
+from abaw_ray.databases.videos import SUFFIXES, count_frames, find_video
 from abaw_ray.errors import MissingInputError
 
 MAX_SHOWN = 50
@@ -86,7 +83,7 @@ def check_submission(folder: Path, videos: Path) -> SubmissionReport:
 
     Raises:
         MissingInputError: no such folders.
-        DatabaseFormatError: a video that cannot be read.
+        DatabaseFormatError: a video or test list that cannot be read, or several videos of a track.
     """
     for needed in (folder, videos):
         if not needed.is_dir():
@@ -95,7 +92,9 @@ def check_submission(folder: Path, videos: Path) -> SubmissionReport:
     formats = {form.folder: (task, form) for task, form in TRACK_FORMATS.items()}
     for entry in entries(folder):
         if entry.name not in formats or not entry.is_dir():
-            report.violations.append(Violation(Path(entry.path), None, entry.name, f"{', '.join(formats)} only"))
+            report.violations.append(
+                Violation(Path(entry.path), None, entry.name, f"folders {', '.join(formats)} only")
+            )
     present = [(task, form) for name, (task, form) in formats.items() if (folder / name).is_dir()]
     if not present:
         report.violations.append(Violation(folder, None, "no folder of a task", f"any of {', '.join(formats)}"))
@@ -111,11 +110,12 @@ def _check_task(report: SubmissionReport, task: str, form: TrackFormat, videos: 
         if entry.name.endswith(".txt") and entry.is_file():
             tracks.append(entry.name.removesuffix(".txt"))
         else:
-            report.violations.append(Violation(Path(entry.path), None, entry.name, "<track>.txt only"))
+            report.violations.append(Violation(Path(entry.path), None, entry.name, "files <track>.txt only"))
     report.num_files[task], report.num_frames[task] = len(tracks), 0
-    report.violations += _check_names(folder, tracks, form, videos)
-    for track in tracks:
-        video, file = find_video(videos, track), folder / f"{track}.txt"
+    sources = {track: find_video(videos, track) for track in tracks}
+    report.violations += _check_names(folder, sources, form, videos)
+    for track, video in sources.items():
+        file = folder / f"{track}.txt"
         lines = file.read_text(encoding="utf-8-sig", errors="replace").split("\n")
         if lines[-1] == "":  # a line end at the end of the file
             lines.pop()
@@ -128,49 +128,41 @@ def _check_task(report: SubmissionReport, task: str, form: TrackFormat, videos: 
             report.violations.append(Violation(file, None, f"{max(len(lines) - 1, 0)} rows", rows))
 
 
-def _check_names(folder: Path, tracks: list[str], form: TrackFormat, videos: Path) -> Iterator[Violation]:
-    """Tracks that are missing or too many."""
+def _check_names(
+    folder: Path, sources: Mapping[str, Path | None], form: TrackFormat, videos: Path
+) -> Iterator[Violation]:
+    """Tracks that are missing or too many; `sources`: track -> its video."""
     beside = videos.resolve().parent
     lists = [place / form.test_list for place in (videos, beside, beside / "annotations")]
     test_list = next((file for file in lists if file.is_file()), None)
     if test_list is not None:
-        listed = {line.strip() for line in test_list.read_text().splitlines() if line.strip()}
-        for track in sorted(listed - set(tracks)):
+        listed = set(read_test_list(test_list))
+        for track in sorted(listed - set(sources)):
             yield Violation(folder / f"{track}.txt", None, "no such file", f"every track of {test_list}")
-        for track in sorted(set(tracks) - listed):
+        for track in sorted(set(sources) - listed):
             yield Violation(folder / f"{track}.txt", None, "a track too many", f"the tracks of {test_list}")
         return
     stems = {Path(e.name).stem for e in entries(videos) if Path(e.name).suffix.lower() in SUFFIXES}
-    for stem in sorted(stems - {name for track in tracks for name in _stems(track)}):
+    for stem in sorted(stems - {video.stem for video in sources.values() if video is not None}):
         yield Violation(folder / f"{stem}.txt", None, "no such file", f"a track of every video in {videos}")
-
-
-def _stems(track: str) -> list[str]:
-    """Names that a track's video can have."""
-    return [track, *(track.removesuffix(side) for side in SIDES if track.endswith(side))]
 
 
 def _check_lines(file: Path, lines: list[str], form: TrackFormat) -> Iterator[Violation]:
     header = lines[0] if lines else ""
     if header.strip() != form.header:
         yield Violation(file, 1, repr(header), f"the header {form.header}")
-    try:  # the good case, quickly
-        numbers = np.array([[float(text) for text in line.split(",")] for line in lines[1:]])
-        numbers = numbers.reshape(len(lines[1:]), form.num_fields)
-        whole = (numbers % 1 == 0).all() or not form.integers
-        if whole and ((numbers >= form.low) & (numbers <= form.high)).all():
-            return
-    except ValueError:
-        pass
-    for number, line in enumerate(lines[1:], 2):
-        if not _is_right(line, form):
+    # lines of classes and action units come many times
+    wrong = {line for line in set(lines[1:]) if not _is_right(line, form)}
+    for number, line in enumerate(lines[1:], 2) if wrong else ():
+        if line in wrong:
             yield Violation(file, number, repr(line), form.line)
 
 
 def _is_right(line: str, form: TrackFormat) -> bool:
+    if not line.isascii() or "_" in line:  # which Python takes as parts of numbers, and others do not
+        return False
     try:
-        numbers = [float(text) for text in line.split(",")]
+        numbers = [(int if form.integers else float)(text) for text in line.split(",")]
     except ValueError:
         return False
-    in_range = all(math.isfinite(n) and form.low <= n <= form.high for n in numbers)
-    return len(numbers) == form.num_fields and in_range and not (form.integers and any(n % 1 for n in numbers))
+    return len(numbers) == form.num_fields and all(form.low <= n <= form.high for n in numbers)

@@ -134,8 +134,8 @@ def open_network(
 
 def tune_smoothing(evaluator: Evaluator, predicted: Predicted) -> tuple[Smoothing | None, dict[str, float]]:
     """The smoothing with the best criterion, None if that is none at all, and the criterion of each candidate."""
-    criteria = {str(s): evaluator.score(predicted, smoothing=s).criterion for s in CANDIDATES}
-    criteria = {"none": evaluator.score(predicted).criterion, **criteria}
+    criteria = {"none": evaluator.score(predicted).criterion}
+    criteria |= {str(s): evaluator.score(predicted, smoothing=s).criterion for s in CANDIDATES}
     best = max(criteria, key=lambda name: criteria[name])
     return (None if best == "none" else parse_smoothing(best)), criteria
 

@@ -26,7 +26,7 @@ class Smoothing:
     width: float
 
     def __str__(self) -> str:
-        return f"{self.kind}:{self.width:g}"
+        return f"{self.kind}:{str(self.width).removesuffix('.0')}"
 
     def apply(self, values: np.ndarray, starts: np.ndarray) -> np.ndarray:
         """Smooths predictions (n, k) of videos one after the other, each by itself.
@@ -37,13 +37,14 @@ class Smoothing:
             values: (n, k), finite.
             starts: (videos,) first frame of each video, ascending, the first 0.
         """
+        assert np.isfinite(values).all(), "predictions that are no numbers"
         videos = np.split(values, starts[1:])
         return np.concatenate([self._smooth(video) for video in videos])
 
     def _smooth(self, values: np.ndarray) -> np.ndarray:
         """One video's predictions (n, k), smoothed."""
-        reach = int(self.width // 2 if self.kind == "median" else math.ceil(TRUNCATE * self.width))
-        reach = min(reach, len(values) - 1)
+        furthest = self.width // 2 if self.kind == "median" else TRUNCATE * self.width
+        reach = int(min(furthest, len(values) - 1))
         padded = np.pad(values, ((reach, reach), (0, 0)), constant_values=np.nan)
         around = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=0)
         if self.kind == "median":

@@ -66,12 +66,18 @@ def test_a_right_submission_has_nothing_wrong(entry):
         ("EXPR_Set", 4, "7", "one class number from 0 to 6"),
         ("EXPR_Set", 4, "-1", "one class number"),
         ("EXPR_Set", 4, "2.5", "one class number"),
+        ("EXPR_Set", 4, "3.0", "one class number"),
+        ("EXPR_Set", 4, "0_3", "one class number"),
+        ("EXPR_Set", 4, "9" * 400, "one class number"),
         ("EXPR_Set", 4, "1,2", "one class number"),
         ("EXPR_Set", 4, "", "one class number"),
         ("VA_Set", 8, "0.5,1.0001", "two numbers from -1 to 1"),
         ("VA_Set", 3, "-5,-5", "two numbers"),
         ("VA_Set", 3, "0.5", "two numbers"),
         ("VA_Set", 3, "nan,0", "two numbers"),
+        ("VA_Set", 3, "inf,0", "two numbers"),
+        ("VA_Set", 3, "0.2_5,0", "two numbers"),
+        ("VA_Set", 3, "\N{ARABIC-INDIC DIGIT ZERO},0", "two numbers"),
         ("VA_Set", 3, "happy,0", "two numbers"),
         ("AU_Set", 2, ",".join(["0"] * 11), "12 numbers"),
         ("AU_Set", 2, ",".join(["0"] * 11 + ["2"]), "12 numbers"),
@@ -108,10 +114,20 @@ def test_missing_and_unknown_tracks(entry):
     assert found == {("first.txt", "no such file"), ("third.txt", "no video of this track")}
 
 
+def test_a_video_is_not_covered_by_the_track_of_another(entry):
+    videos = entry.parent / "data" / "videos"
+    (videos / "first_left.avi").write_bytes((videos / "first.avi").read_bytes())
+    for form in TRACK_FORMATS.values():
+        (entry / form.folder / "first.txt").rename(entry / form.folder / "first_left.txt")
+    assert [(v.file.name, v.found) for v in violations(entry)] == [("first.txt", "no such file")] * 3
+
+
 def test_a_test_list_says_which_tracks_there_must_be(entry):
     listed = ["first", "2-30-640x480_left"]
     (entry.parent / "data" / "annotations").mkdir()
-    (entry.parent / "data" / "annotations" / "va_test_file.txt").write_text("\n".join(listed) + "\n")
+    (entry.parent / "data" / "annotations" / "va_test_file.txt").write_text(
+        "\n".join(listed) + "\n", encoding="utf-8-sig"
+    )
     (violation,) = violations(entry)
     assert (violation.file.name, violation.found) == ("2-30-640x480_right.txt", "a track too many")
     (entry / "VA_Set" / "2-30-640x480_right.txt").unlink()

@@ -54,9 +54,25 @@ def test_nothing_leaves_its_range(smoothing, values):
     assert smooth.max() <= values.max() + 1e-6
 
 
-@pytest.mark.parametrize("smoothing", CANDIDATES, ids=str)
-def test_names_are_read_back(smoothing):
-    assert parse_smoothing(str(smoothing)) == smoothing
+@pytest.mark.parametrize(
+    "text", [*map(str, CANDIDATES), "gaussian:0.5", "gaussian:1.2345678", "gaussian:1234567", "median:1000001"]
+)
+def test_names_are_read_back(text):
+    assert str(parse_smoothing(text)) == text
+
+
+def test_a_gaussian_ends_at_four_deviations():
+    values = np.zeros((9, 1))
+    values[4] = 1.0
+    smooth = parse_smoothing("gaussian:0.3").apply(values, np.array([0]))[:, 0]  # 1.2 frames
+    assert np.flatnonzero(smooth).tolist() == [3, 4, 5]
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+@pytest.mark.parametrize("text", ["median:3", "gaussian:1"])
+def test_what_is_no_number_is_not_smoothed_over(text, number):
+    with pytest.raises(AssertionError):
+        parse_smoothing(text).apply(np.array([[0.0], [number], [0.0]]), np.array([0]))
 
 
 @pytest.mark.parametrize(
