@@ -61,6 +61,11 @@ class World:
         return torch.stack(parts, dim=1).flatten(0, 1)[:num_rows]
 
 
+def local_device() -> torch.device:
+    """This process's GPU, or its CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def autocast_dtype(device: torch.device, config: TrainConfig) -> torch.dtype | None:
     """bfloat16 or None (float32), by the configuration; `auto` asks for matrix units that compute it natively.
 

@@ -10,7 +10,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-import torch
 
 from abaw_ray.blocks.features import FeatureStore
 from abaw_ray.blocks.reader import Store
@@ -29,7 +28,7 @@ from abaw_ray.models.sets import Network
 from abaw_ray.models.temporal import TemporalNetwork
 from abaw_ray.tasks import build_tasks
 from abaw_ray.tasks.base import Task
-from abaw_ray.world import World
+from abaw_ray.world import World, local_device
 
 TUNE = "tune"
 """As a smoothing: the one with the best criterion on the validation split."""
@@ -76,7 +75,7 @@ def evaluate(
     tasks = trained.tasks(recipe)
     network, source = open_network(trained, store, recipe, features)
     evaluator = Evaluator(store, tasks, split, recipe, source)
-    predicted = evaluator.predict(network, World(device=_device()), progress)
+    predicted = evaluator.predict(network, World(device=local_device()), progress)
     decisions = None if split == Split.VALIDATION else trained.description.decisions
     tuned = None
     if smooth == TUNE:
@@ -117,7 +116,7 @@ def open_network(
         ConfigurationError: features for a CNN, or of another CNN.
         MissingInputError, StoreError: no such feature store, or one of another store.
     """
-    network = trained.network(_device())
+    network = trained.network(local_device())
     if isinstance(network, TemporalNetwork):
         if features is None:
             return network, RememberedFeatures(ComputedFeatures(store, network.cnn, recipe), len(store.index))
@@ -152,10 +151,6 @@ def score_rows(scores: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
             title = f"{database}, {protocol.replace('_', ' ')}"
             rows.append([title, *("-" if n is None else f"{n:.3f}" for n in numbers)])
     return ["database, protocol", "criterion", *columns.values()], rows
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _write(out: Path, evaluation: Evaluation, tasks: Mapping[str, Task], store: Store) -> None:

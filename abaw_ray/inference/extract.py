@@ -32,6 +32,7 @@ from abaw_ray.labels import TASKS, Split
 from abaw_ray.models import checkpoint
 from abaw_ray.models.features import view_features
 from abaw_ray.ray_session import data_context, ray_session
+from abaw_ray.world import local_device
 
 UNFINISHED = "unfinished.json"
 
@@ -194,9 +195,8 @@ class Extractor:
 
     def __init__(self, store: str, out: Path, recipe: Recipe) -> None:
         torch.set_num_threads(1)
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._store, self._out, self._recipe = Store(store), out, recipe
-        self._cnn = checkpoint.load(out / CNN).cnn(self._device)
+        self._cnn = checkpoint.load(out / CNN).cnn(local_device())
         self._variants = window_variants(self._store.image_size, recipe.augment)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
@@ -19,7 +18,7 @@ from abaw_ray.evaluation.predict import Progress
 from abaw_ray.evaluation.smoothing import parse_smoothing
 from abaw_ray.labels import Split
 from abaw_ray.models import checkpoint
-from abaw_ray.world import World
+from abaw_ray.world import World, local_device
 
 
 def predict_set(
@@ -65,7 +64,7 @@ def predict_set(
     smoothing = parse_smoothing(smooth) if smooth is not None else None
     recipe = change(trained.recipe)
     network, source = open_network(trained, store, recipe, features)
-    world = World(device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    world = World(device=local_device())
     written: dict[str, dict[str, int]] = {}
     faceless: dict[str, list[str]] = {}
     for name, task in trained.tasks(recipe).items():
