@@ -44,6 +44,16 @@ def random_views(images: Tensor, uniforms: Tensor, config: AugmentConfig) -> Ten
     return _views(images, offsets, uniforms[:, 2] < config.flip, config)
 
 
+def fixed_uniforms(rows: np.ndarray, views: np.ndarray, seed: int) -> np.ndarray:
+    """The random numbers of view number `views` (n,) of the images in rows `rows` (n,): (n, NUM_UNIFORMS) float32.
+
+    Each image has views of its own, so that a few of each still show the network every crop.
+    """
+    row = _scrambled(rows[:, None].astype(np.uint64) + _scrambled(np.array([seed], np.uint64)))
+    number = views[:, None].astype(np.uint64) * np.uint64(NUM_UNIFORMS) + np.arange(NUM_UNIFORMS, dtype=np.uint64)
+    return ((_scrambled(row + number) >> np.uint64(40)) * 2.0**-24).astype(np.float32)
+
+
 def centre_views(images: Tensor, config: AugmentConfig) -> Tensor:
     """The evaluation view: the centre of the zoomed face; shapes as in `random_views`."""
     size = images.shape[1]
@@ -104,6 +114,14 @@ def variant_views(images: Tensor, variants: Variants, chosen: np.ndarray, config
     offsets = torch.from_numpy(variants.offsets[chosen]).to(images.device)
     flips = torch.from_numpy(variants.flips[chosen]).to(images.device)
     return _views(images, offsets[:, None].expand(-1, 2).float(), flips, config)
+
+
+def _scrambled(bits: np.ndarray) -> np.ndarray:
+    """A bijection of 64-bit numbers whose values look random (the SplitMix64 generator's step)."""
+    bits = bits + np.uint64(0x9E3779B97F4A7C15)
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))
 
 
 def _views(images: Tensor, offsets: Tensor, flip: Tensor, config: AugmentConfig) -> Tensor:

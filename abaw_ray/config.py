@@ -76,6 +76,16 @@ class LossConfig(Section):
     """`float32` repeats the reference's rounding: 8 of the 21 tenths fall one bin low."""
     task_weights: dict[str, float] = {}
     """Weight of each task's head; 1 where not named."""
+    set_weights: dict[str, float] = {}
+    """Weight of each training set among those that a head learns from; 1 where not named. With `reduction: mean` the
+    mean is weighted, so that they move nothing between heads."""
+
+    @field_validator("set_weights")
+    @classmethod
+    def _positive(cls, weights: dict[str, float]) -> dict[str, float]:
+        if any(weight <= 0 for weight in weights.values()):
+            raise ValueError("expected weights > 0; sampling.sets leaves sets out")
+        return weights
 
     @field_validator("task_weights")
     @classmethod
@@ -118,6 +128,11 @@ class AugmentConfig(Section):
     zoom: float = Field(1.2, ge=1)
     """Faces are resized to int(zoom * size) and cropped back to size, randomly or (evaluation) in the centre."""
     flip: float = Field(0.5, ge=0, le=1)
+    views: int | None = Field(None, ge=1)
+    """How many crops and flips of each image training draws from; None: all (the reference). A teacher's outputs can
+    be computed beforehand for a number of them."""
+    views_seed: int = Field(0, ge=0)
+    """Of the choice of these views."""
 
 
 class TrainConfig(Section):
@@ -180,6 +195,14 @@ def parse_recipe(values: dict[str, Any], source: str) -> Recipe:
         raise ConfigurationError("\n".join([f"{source} cannot be used:", *lines])) from None
 
 
+def change_recipe(recipe: Recipe, changes: dict[str, Any], source: str) -> Recipe:
+    """The recipe with values of dotted keys, as `loss.temperature`; errors name `source` and the key."""
+    values = recipe.model_dump(mode="json")
+    for key, value in changes.items():
+        _put(values, key, value, source)
+    return parse_recipe(values, source)
+
+
 def dump_recipe(recipe: Recipe) -> str:
     """The resolved recipe as YAML, every key included."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
@@ -220,12 +243,18 @@ def _override(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ConfigurationError(f"override {override!r}: expected key=value, as train.epochs=5")
-    *parents, leaf = key.strip().split(".")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigurationError(f"override {override!r}: {text!r} is not a YAML value") from None
+    _put(values, key.strip(), value, f"override {override!r}")
+
+
+def _put(values: dict[str, Any], key: str, value: Any, source: str) -> None:
+    """Sets the value of a dotted key."""
+    *parents, leaf = key.split(".")
     for parent in parents:
         values = values.setdefault(parent, {})
         if not isinstance(values, dict):
-            raise ConfigurationError(f"override {override!r}: {parent} is not a section")
-    try:
-        values[leaf] = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigurationError(f"override {override!r}: {text!r} is not a YAML value") from None
+            raise ConfigurationError(f"{source}: {parent} is not a section")
+    values[leaf] = value

@@ -10,13 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import ray
-from ray.util.queue import Empty, Queue
 from rich.table import Table
 
 from abaw_ray.config import Recipe
-from abaw_ray.console import ERRORS, table
-from abaw_ray.errors import MissingInputError, UserError
+from abaw_ray.console import table
+from abaw_ray.errors import MissingInputError
 from abaw_ray.evaluation.evaluator import HEADLINE
 from abaw_ray.inference.extract import extract_features
 from abaw_ray.pipeline import (
@@ -28,8 +26,9 @@ from abaw_ray.pipeline import (
     train_and_evaluate,
 )
 from abaw_ray.ray_session import ray_session
+from abaw_ray.side_by_side import side_by_side
 from abaw_ray.training.stage import Job, adopt
-from abaw_ray.training.trainer import Resources
+from abaw_ray.training.trainer import Resources, room
 
 COLUMNS = {
     "EXPR": ("expression", "criterion"),
@@ -205,7 +204,7 @@ def reproduce(plan: Plan, data: Path | None, seeds: int) -> Reproduction:
             if missing:
                 raise MissingInputError(f"no folder {', '.join(missing)}; expected one for each of the databases")
             prepare_databases(plan.out, data, plan.recipe)
-        by_seed = _side_by_side(plan, seeds)
+        by_seed = side_by_side(run_seed, [(plan, seed) for seed in range(seeds)], room(plan.resources))
     values = {
         "table": plan.name,
         "size": plan.size,
@@ -217,35 +216,6 @@ def reproduce(plan: Plan, data: Path | None, seeds: int) -> Reproduction:
     (plan.out / f"{plan.name}.json").write_text(json.dumps(values, indent=2))
     (plan.out / f"{plan.name}.md").write_text(result.markdown())
     return result
-
-
-def _side_by_side(plan: Plan, seeds: int) -> list[dict[str, Any]]:
-    """Results by model of every seed, as many at a time as the cluster has room for."""
-    available = ray.cluster_resources()
-    on_gpu = plan.resources.use_gpu if plan.resources.use_gpu is not None else available.get("GPU", 0) > 0
-    room = available.get("GPU", 0) if on_gpu else available["CPU"] / plan.resources.cpus_per_worker
-    at_once = max(1, int(room // plan.resources.num_workers))
-    queue = Queue(actor_options={"num_cpus": 0})
-    try:
-        waiting = list(range(seeds))
-        running: dict[ray.ObjectRef, int] = {}
-        results: dict[int, dict[str, Any]] = {}
-        while waiting or running:
-            while waiting and len(running) < at_once:
-                seed = waiting.pop(0)
-                running[_remote_seed.remote(plan, seed, queue)] = seed
-            done, _ = ray.wait(list(running), timeout=1)
-            _print_all(queue)
-            for reference in done:
-                results[running.pop(reference)] = _result(reference)
-    finally:
-        queue.shutdown()
-    return [results[seed] for seed in range(seeds)]
-
-
-@ray.remote(num_cpus=0, max_retries=0)
-def _remote_seed(plan: Plan, seed: int, queue: Queue) -> dict[str, Any]:
-    return run_seed(plan, seed, queue.put)
 
 
 def run_seed(plan: Plan, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
@@ -275,21 +245,3 @@ def _columns(scores: dict[str, Any]) -> dict[str, float]:
 
 def _line(scores: dict[str, float]) -> str:
     return ", ".join(f"{column} {value:.3f}" for column, value in scores.items())
-
-
-def _print_all(queue: Queue) -> None:
-    while True:
-        try:
-            ERRORS.print(queue.get_nowait(), highlight=False)
-        except Empty:
-            return
-
-
-def _result(reference: ray.ObjectRef) -> dict[str, Any]:
-    """A seed's results; an error that a user can mend comes out as itself."""
-    try:
-        return ray.get(reference)
-    except ray.exceptions.RayTaskError as error:
-        if isinstance(error.cause, UserError):
-            raise error.cause from None
-        raise

@@ -12,34 +12,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from abaw_ray.augmentation import Variants
-from abaw_ray.blocks.files import map_batch, sha256_of, write_table
+from abaw_ray.blocks.computed import ComputedBlock, ComputedBlocks, column
 from abaw_ray.blocks.reader import Store
 from abaw_ray.errors import MissingInputError, StoreError
 
 MANIFEST = "features.json"
 CNN = "cnn"
-BLOCKS = "blocks"
-MAX_OPEN_FILES = 256
-_KEY = b"abaw_ray_features"
-
-
-class FeatureBlock(BaseModel):
-    """A block file, `path` below the folder of blocks."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    path: str
-    num_rows: int
-    num_variants: int
-    sha256: str
 
 
 class FeatureManifest(BaseModel):
@@ -62,41 +47,11 @@ class FeatureManifest(BaseModel):
     margin: int
     flip: float
     """The variants."""
-    blocks: list[FeatureBlock]
+    blocks: list[ComputedBlock]
 
     @property
     def variants(self) -> Variants:
         return Variants(np.array(self.offsets), np.array(self.flips), self.margin, self.flip)
-
-
-def write_features(file: Path, features: dict[str, dict[int, np.ndarray]], key: str) -> str:
-    """Writes one block.
-
-    Args:
-        file: to write.
-        features: task -> variant -> (rows, width) float32.
-        key: of everything that the block was made from.
-
-    Returns:
-        The hash of the file.
-    """
-    columns = {
-        f"{task}/{variant}": pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
-        for task, by_variant in features.items()
-        for variant, values in by_variant.items()
-    }
-    table = pa.table(columns)
-    write_table(file, table.replace_schema_metadata({_KEY: key}))
-    return sha256_of(file)
-
-
-def is_finished(file: Path, key: str) -> bool:
-    """Whether `file` is a whole block that was made from what `key` is the hash of."""
-    try:
-        metadata = map_batch(file).schema.metadata or {}
-    except StoreError:
-        return False
-    return metadata.get(_KEY) == key.encode()
 
 
 def block_key(manifest: FeatureManifest, path: str, variants: list[int]) -> str:
@@ -127,13 +82,7 @@ class FeatureStore:
                 f"{self.path}: features of the store with content hash {self.manifest.store_hash[:12]};"
                 f" {store.path} has {store.manifest.content_hash[:12]}"
             )
-        files = {block.path: block for block in self.manifest.blocks}
-        self._blocks = [files.get(block.path) for block in store.manifest.blocks]
-        missing = [self._file(b.path) for b in files.values() if not self._file(b.path).is_file()]
-        if missing:
-            raise StoreError(f"{missing[0]}: missing ({len(missing)} files of the feature store are)")
-        self._index = store.index
-        self._mapped = lru_cache(MAX_OPEN_FILES)(self._map)
+        self._blocks = ComputedBlocks(self.path, store, self.manifest.blocks)
 
     @property
     def cnn(self) -> Path:
@@ -158,16 +107,11 @@ class FeatureStore:
             StoreError: a row's block is not in this feature store, or not whole.
         """
         flat, variant = rows.reshape(-1), np.repeat(chosen, rows.shape[1])
-        blocks, places = self._index.block[flat], self._index.row[flat]
-        result = {task: np.empty((len(flat), self.manifest.width), np.float32) for task in self.manifest.tasks}
-        keys = blocks.astype(np.int64) * len(self.variants) + variant
-        for key in np.unique(keys).tolist():
-            here = np.flatnonzero(keys == key)
-            block, column = divmod(key, len(self.variants))
-            batch = self._mapped(block)
+        width = self.manifest.width
+        result = {task: np.empty((len(flat), width), np.float32) for task in self.manifest.tasks}
+        for here, batch, places, kind in self._blocks.groups(flat, variant, len(self.variants)):
             for task, values in result.items():
-                stored = batch.column(f"{task}/{column}").flatten().to_numpy().reshape(-1, self.manifest.width)
-                values[here] = stored[places[here]]
+                values[here] = column(batch, f"{task}/{kind}", width)[places]
         return {task: values.reshape(*rows.shape, -1) for task, values in result.items()}
 
     def verify(self) -> None:
@@ -176,22 +120,7 @@ class FeatureStore:
         Raises:
             StoreError: a file is not as it was written; the message names it.
         """
-        for block in self.manifest.blocks:
-            if sha256_of(self._file(block.path)) != block.sha256:
-                raise StoreError(f"{self._file(block.path)}: damaged, its hash is not the manifest's")
-
-    def _file(self, path: str) -> Path:
-        return self.path / BLOCKS / path
-
-    def _map(self, block: int) -> pa.RecordBatch:
-        entry = self._blocks[block]
-        if entry is None:
-            raise StoreError(f"{self.path}: no features of that database; it has {', '.join(self.manifest.databases)}")
-        batch = map_batch(self._file(entry.path))
-        if batch.num_rows != entry.num_rows:
-            found = f"{batch.num_rows} rows, expected {entry.num_rows}"
-            raise StoreError(f"{self._file(entry.path)}: found {found}")
-        return batch
+        self._blocks.verify()
 
 
 def read_manifest(path: Path) -> FeatureManifest:

@@ -1,40 +1,23 @@
-"""The features of a store's videos, computed by Ray Data with a pool of CNNs, one a GPU or CPU."""
+"""The features of a store's videos, by a CNN."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import ray
-import ray.data
 import torch
-from ray.data import ActorPoolStrategy
 
 from abaw_ray.augmentation import Variants, window_variants
-from abaw_ray.blocks.features import (
-    BLOCKS,
-    CNN,
-    MANIFEST,
-    FeatureBlock,
-    FeatureManifest,
-    block_key,
-    is_finished,
-    read_manifest,
-    write_features,
-)
-from abaw_ray.blocks.files import sha256_of, write_text
+from abaw_ray.blocks.features import CNN, MANIFEST, FeatureManifest, block_key, read_manifest
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError, StoreError
+from abaw_ray.inference.blockwise import BlockJob, BlockWorker, claim, compute_blocks, finish, rows_of_block
 from abaw_ray.labels import TASKS, Split
 from abaw_ray.models import checkpoint
 from abaw_ray.models.features import view_features
-from abaw_ray.ray_session import data_context, ray_session
 from abaw_ray.world import local_device
-
-UNFINISHED = "unfinished.json"
 
 
 def extract_features(
@@ -77,32 +60,11 @@ def extract_features(
         )
     blocks = _blocks(store, recipe.temporal.databases)
     manifest = _manifest(trained, store, recipe, variants, num_variants != 1)
-    _claim(out, manifest, trained)
+    if claim(out, MANIFEST, manifest, read_manifest, "features"):
+        trained.copy(out / CNN)
     jobs = [_job(store, manifest, block) for block in blocks]
-    total = sum(job["num_rows"] for job in jobs)
-    waiting = [job for job in jobs if not is_finished(out / BLOCKS / job["path"], job["key"])]
-    done = total - sum(job["num_rows"] for job in waiting)
-    hashes = {}
-    if waiting:
-        with ray_session(), data_context():
-            for result in _compute(waiting, str(store.path.resolve()), out.resolve(), recipe, use_gpu):
-                hashes[result["path"]] = result["sha256"]
-                done += result["num_rows"]
-                if progress is not None:
-                    progress(done, total)
-    entries = [
-        FeatureBlock(
-            path=job["path"],
-            num_rows=job["num_rows"],
-            num_variants=len(job["variants"]),
-            sha256=hashes.get(job["path"]) or sha256_of(out / BLOCKS / job["path"]),
-        )
-        for job in jobs
-    ]
-    manifest = manifest.model_copy(update={"blocks": entries})
-    write_text(out / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
-    (out / UNFINISHED).unlink(missing_ok=True)
-    return manifest
+    arguments = {"store": str(store.path.resolve()), "out": out.resolve(), "recipe": recipe}
+    return finish(out, MANIFEST, manifest, compute_blocks(jobs, out, Extractor, arguments, use_gpu, progress))
 
 
 def _manifest(
@@ -136,83 +98,34 @@ def _blocks(store: Store, databases: Sequence[str]) -> np.ndarray:
     return np.unique(store.index.block[np.isin(store.index.database, codes)])
 
 
-def _job(store: Store, manifest: FeatureManifest, block: int) -> dict[str, Any]:
-    """What an actor needs to know about a block."""
-    entry = store.manifest.blocks[block]
-    first = int(np.searchsorted(store.index.block, block))
-    rows = slice(first, first + entry.num_rows)
+def _job(store: Store, manifest: FeatureManifest, block: int) -> BlockJob:
+    entry, rows = store.manifest.blocks[block], rows_of_block(store, block)
     trains = any((store.index.splits[task][rows] == Split.TRAIN).any() for task in TASKS)
     every = trains and manifest.all_variants
     variants = list(range(len(manifest.variants))) if every else [manifest.variants.centre]
-    return {
-        "path": entry.path,
-        "first_row": first,
-        "num_rows": entry.num_rows,
-        "variants": variants,
-        "key": block_key(manifest, entry.path, variants),
-    }
+    key = block_key(manifest, entry.path, variants)
+    return BlockJob(entry.path, rows.start, entry.num_rows, variants, key)
 
 
-def _claim(out: Path, manifest: FeatureManifest, trained: checkpoint.Checkpoint) -> None:
-    """Makes the folder ours, or refuses."""
-    same = {"blocks"}
-    if (out / MANIFEST).is_file():
-        found = read_manifest(out)
-        changed = [k for k, v in manifest.model_dump(exclude=same).items() if getattr(found, k) != v]
-        if changed:
-            raise ConfigurationError(f"{out} holds features that differ in {', '.join(changed)}; choose another folder")
-    elif out.exists() and any(out.iterdir()) and not (out / UNFINISHED).is_file():
-        raise ConfigurationError(f"{out} is not empty and holds no features; choose another folder")
-    else:
-        out.mkdir(parents=True, exist_ok=True)
-        write_text(out / UNFINISHED, manifest.model_dump_json(exclude=same) + "\n")
-        trained.copy(out / CNN)
-
-
-def _compute(jobs: list[dict[str, Any]], store: str, out: Path, recipe: Recipe, use_gpu: bool | None) -> Any:
-    """Results of the jobs, as they are done."""
-    resources = ray.cluster_resources()
-    gpus = int(resources.get("GPU", 0))
-    on_gpu = use_gpu if use_gpu is not None else gpus > 0
-    if on_gpu and not gpus:
-        raise ConfigurationError("--gpu: the Ray cluster has no GPU")
-    size = min(len(jobs), gpus if on_gpu else int(resources["CPU"]))
-    # the longest first, so that no CNN is left alone with one at the end
-    ordered = sorted(jobs, key=lambda job: -job["num_rows"] * len(job["variants"]))
-    dataset = ray.data.from_items(ordered, override_num_blocks=len(ordered)).map_batches(
-        Extractor,
-        batch_size=1,
-        compute=ActorPoolStrategy(size=size),
-        num_cpus=1,
-        num_gpus=1 if on_gpu else 0,
-        fn_constructor_kwargs={"store": store, "out": out, "recipe": recipe},
-    )
-    return dataset.iter_rows()
-
-
-class Extractor:
-    """A CNN in an actor; computes and writes the features of one block a call."""
+class Extractor(BlockWorker):
+    """A CNN that computes the features of frames."""
 
     def __init__(self, store: str, out: Path, recipe: Recipe) -> None:
-        torch.set_num_threads(1)
-        self._store, self._out, self._recipe = Store(store), out, recipe
+        super().__init__(store, out)
+        self._recipe = recipe
         self._cnn = checkpoint.load(out / CNN).cnn(local_device())
-        self._variants = window_variants(self._store.image_size, recipe.augment)
+        self._variants = window_variants(self.store.image_size, recipe.augment)
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
-        path, first, num_rows = str(batch["path"][0]), int(batch["first_row"][0]), int(batch["num_rows"][0])
-        features: dict[str, dict[int, np.ndarray]] = {}
-        images = self._store.images(np.arange(first, first + num_rows))
-        for variant in batch["variants"][0].tolist():
-            for task, values in self._view(images, self._variants, variant).items():
-                features.setdefault(task, {})[variant] = values
-        sha256 = write_features(self._out / BLOCKS / path, features, str(batch["key"][0]))
-        return {"path": [path], "num_rows": [num_rows], "sha256": [sha256]}
+    def columns(self, rows: np.ndarray, variants: list[int]) -> dict[str, np.ndarray]:
+        images = self.store.images(rows)
+        return {
+            f"{task}/{variant}": values for variant in variants for task, values in self._view(images, variant).items()
+        }
 
-    def _view(self, images: np.ndarray, variants: Variants, variant: int) -> dict[str, np.ndarray]:
+    def _view(self, images: np.ndarray, variant: int) -> dict[str, np.ndarray]:
         size = self._recipe.train.evaluation_batch_size
         parts = [
-            view_features(self._cnn, part, variants, np.full(len(part), variant), self._recipe)
+            view_features(self._cnn, part, self._variants, np.full(len(part), variant), self._recipe)
             for part in (images[i : i + size] for i in range(0, len(images), size))
         ]
         return {task: np.concatenate([part[task] for part in parts]) for task in parts[0]}

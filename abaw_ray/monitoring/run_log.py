@@ -22,6 +22,7 @@ from abaw_ray.evaluation.predictions import PREDICTED, Decisions
 from abaw_ray.objectives.terms import StepLoss
 from abaw_ray.tasks.base import Task
 
+METRICS = "metrics.jsonl"
 NUM_SAMPLES = 12
 
 
@@ -70,7 +71,7 @@ class RunLog:
 
     def __init__(self, run: Path, enabled: bool) -> None:
         self._writer = SummaryWriter(str(run / "tensorboard")) if enabled else None
-        self._lines = run / "metrics.jsonl"
+        self._lines = run / METRICS
         self._sums: dict[str, Tensor] = {}
         self._num_added = 0
 

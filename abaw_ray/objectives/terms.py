@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from abaw_ray.config import LossConfig
+
 Outputs = Mapping[str, Mapping[str, Tensor]]
 """Source set -> task -> logits (batch, outputs)."""
 
@@ -49,24 +51,25 @@ class StepLoss:
 def combine(
     terms: list[Term],
     sum_over_workers: Callable[[Tensor], Tensor],
-    reduction: str,
-    task_weights: Mapping[str, float],
+    config: LossConfig,
 ) -> StepLoss:
     """Reduces all sums at once, evaluates the terms and adds them up: by head over its sources, then over heads.
 
     Args:
         terms: in the same order on every worker.
         sum_over_workers: adds a tensor over the workers and keeps this worker's gradient.
-        reduction: `mean` or `sum` over the sources that feed a head.
-        task_weights: weight of a head; 1 where not named.
+        config: `reduction` over the sources that feed a head, `set_weights` of them, and `task_weights` of heads.
     """
     parts = sum_over_workers(torch.cat([t.sums for t in terms])).split([len(t.sums) for t in terms])
     values = {(t.source, t.task): t.value(part) for t, part in zip(terms, parts, strict=True)}
-    heads: dict[str, list[Tensor]] = {}
-    for (_, task), value in values.items():
-        heads.setdefault(task, []).append(value)
+    heads: dict[str, dict[str, Tensor]] = {}
+    for (source, task), value in values.items():
+        heads.setdefault(task, {})[source] = value
     totals = []
     for task, losses in heads.items():
-        head = torch.stack(losses)
-        totals.append(task_weights.get(task, 1.0) * (head.mean() if reduction == "mean" else head.sum()))
+        weights = [config.set_weights.get(source, 1.0) for source in losses]
+        head = torch.stack([weight * loss for weight, loss in zip(weights, losses.values(), strict=True)]).sum()
+        if config.reduction == "mean":
+            head = head / sum(weights)
+        totals.append(config.task_weights.get(task, 1.0) * head)
     return StepLoss(torch.stack(totals).sum(), {k: v.detach() for k, v in values.items()})

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from abaw_ray.augmentation import NUM_UNIFORMS, random_views
+from abaw_ray.augmentation import NUM_UNIFORMS, fixed_uniforms, random_views
 from abaw_ray.blocks.reader import SourceSet, Store
+from abaw_ray.blocks.teacher_outputs import TeacherOutputs
 from abaw_ray.config import AugmentConfig, Recipe
 from abaw_ray.errors import ConfigurationError, StoreError
 from abaw_ray.labels import TASKS, Split
@@ -23,11 +24,19 @@ from abaw_ray.world import World
 
 @dataclass(frozen=True)
 class SetBatch:
-    """One source set's part of a step: images (batch, S, S, 3) uint8, uniforms (batch, NUM_UNIFORMS), labels."""
+    """One source set's part of a step.
+
+    Args:
+        images: (batch, S, S, 3) uint8.
+        uniforms: (batch, NUM_UNIFORMS).
+        labels: of the images.
+        taught: task -> the teacher's logits (batch, outputs), where they were computed beforehand; else empty.
+    """
 
     images: Tensor
     uniforms: Tensor
     labels: SetLabels
+    taught: Mapping[str, Tensor] = field(default_factory=dict)
 
     def pin_memory(self) -> SetBatch:
         return self._map(Tensor.pin_memory)
@@ -40,11 +49,17 @@ class SetBatch:
         return random_views(self.images, self.uniforms, config).contiguous(memory_format=torch.channels_last)
 
     def _map(self, f: Callable[[Tensor], Tensor]) -> SetBatch:
-        return SetBatch(f(self.images), f(self.uniforms), self.labels.map(f))
+        taught = {t: f(v) for t, v in self.taught.items()}
+        return SetBatch(f(self.images), f(self.uniforms), self.labels.map(f), taught)
 
 
 class TrainingData:
     """The training sets of a store and their order of samples.
+
+    Args:
+        store: whose images are learned from.
+        recipe: sets, order of samples, views.
+        outputs: the teacher's, if they were computed beforehand.
 
     Attributes:
         set_tasks: source set -> the tasks it is made for.
@@ -53,12 +68,12 @@ class TrainingData:
         images_per_step: over all sets and workers.
 
     Raises:
-        ConfigurationError: a set of `sampling.sets` that the store does not have.
+        ConfigurationError: a set of `sampling.sets` that the store does not have, or outputs that do not fit.
         StoreError: no training set.
     """
 
-    def __init__(self, store: Store, recipe: Recipe) -> None:
-        self._store = store
+    def __init__(self, store: Store, recipe: Recipe, outputs: TeacherOutputs | None = None) -> None:
+        self._store, self._augment, self._outputs = store, recipe.augment, outputs
         self._sets = {s.name: s for s in _chosen(store, recipe.sampling.sets) if len(s.rows)}
         if not self._sets:
             raise StoreError(f"{store.path}: no rows in any training set")
@@ -79,6 +94,8 @@ class TrainingData:
         self.order = SampleOrder(
             weights, recipe.sampling.batch_size, recipe.seed, steps_per_epoch=recipe.sampling.steps_per_epoch
         )
+        if outputs is not None:
+            outputs.require(list(self.tasks), list(self._sets), recipe.augment)
         self.images_per_step = recipe.sampling.batch_size * len(self._sets)
 
     def batch(self, epoch: int, step: int, world: World) -> dict[str, SetBatch]:
@@ -86,10 +103,19 @@ class TrainingData:
         batch = {}
         for name, samples in self.order.shard(epoch, step, world.rank, world.size, NUM_UNIFORMS).items():
             rows = self._sets[name].rows[samples.rows]
-            uniforms = torch.from_numpy(samples.uniforms.astype(np.float32))
+            uniforms, taught = self._view(rows, samples.uniforms)
             labels = train_labels(self._store, rows, self.tasks)
-            batch[name] = SetBatch(torch.from_numpy(self._store.images(rows)), uniforms, labels)
+            batch[name] = SetBatch(torch.from_numpy(self._store.images(rows)), uniforms, labels, taught)
         return batch
+
+    def _view(self, rows: np.ndarray, uniforms: np.ndarray) -> tuple[Tensor, dict[str, Tensor]]:
+        """The random numbers that make the views of `rows`, and what the teacher says about them if that is known."""
+        if self._augment.views is None:
+            return torch.from_numpy(uniforms.astype(np.float32)), {}
+        views = (uniforms[:, 0] * self._augment.views).astype(np.int64)
+        known = self._outputs.read(rows, views) if self._outputs is not None else {}
+        taught = {task: torch.from_numpy(known[task]) for task in self.tasks if task in known}
+        return torch.from_numpy(fixed_uniforms(rows, views, self._augment.views_seed)), taught
 
 
 def train_labels(store: Store, rows: np.ndarray, tasks: Iterable[str]) -> SetLabels:

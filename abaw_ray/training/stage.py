@@ -10,6 +10,8 @@ import torch
 
 from abaw_ray.blocks.features import CNN, FeatureStore
 from abaw_ray.blocks.reader import Store
+from abaw_ray.blocks.teacher_outputs import TeacherOutputs
+from abaw_ray.blocks.teacher_outputs import read_manifest as read_teacher_manifest
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.evaluator import Evaluator
@@ -41,6 +43,7 @@ class Job:
         teacher: a finished run or a checkpoint to distil from; None trains a teacher.
         features: a feature store: trains a temporal network over the features of its CNN.
         cnn: a finished run or a checkpoint of a CNN: the same, with features computed in every step.
+        teacher_outputs: the teacher's outputs, computed beforehand; None: computed in every step.
     """
 
     recipe: Recipe
@@ -49,6 +52,7 @@ class Job:
     teacher: str | None = None
     features: str | None = None
     cnn: str | None = None
+    teacher_outputs: str | None = None
 
     @property
     def role(self) -> str:
@@ -56,11 +60,15 @@ class Job:
 
 
 def adopt(job: Job) -> Job:
-    """The job; a temporal one with the `model` and `augment` sections of its CNN.
+    """The job with what its inputs decide: a temporal one has the `model` and `augment` sections of its CNN, a student
+    of known teacher's outputs their `augment`.
 
     Raises:
-        MissingInputError: no such features or CNN.
+        MissingInputError: no such features, CNN or outputs.
     """
+    if job.teacher_outputs is not None:
+        augment = read_teacher_manifest(Path(job.teacher_outputs)).augment
+        return replace(job, recipe=job.recipe.model_copy(update={"augment": augment}))
     if job.features is None and job.cnn is None:
         return job
     cnn = checkpoint.load(Path(job.features) / CNN if job.features is not None else str(job.cnn))
@@ -93,11 +101,12 @@ class Stage:
         self.data: TrainingData | WindowData
         if self._cnn is None or self._source is None:
             self.kind: checkpoint.Kind = "cnn"
-            self.data = TrainingData(self.store, job.recipe)
+            self.data = TrainingData(self.store, job.recipe, _teacher_outputs(job, self.store))
         else:
             self.kind = "temporal"
             names, distils = self._cnn.description.tasks, job.teacher is not None
             self.data = WindowData(self.store, self._source, names, job.recipe, distils)
+        _check_set_weights(job.recipe.loss.set_weights, self.data.set_tasks)
 
     def network(self) -> Network:
         """The network to train, with its first weights."""
@@ -110,7 +119,7 @@ class Stage:
         return network
 
     def teacher(self, device: torch.device) -> Network | None:
-        """The job's teacher, if it has one.
+        """The job's teacher, if it has one and its outputs are not known beforehand.
 
         Raises:
             MissingInputError: it is not there.
@@ -130,7 +139,7 @@ class Stage:
             raise ConfigurationError(
                 f"teacher {teacher.path}: found a {found.kind} network{of_another}, expected one of kind {self.kind}"
             )
-        return teacher.network(device)
+        return teacher.network(device) if self._job.teacher_outputs is None else None
 
     def check(self, num_workers: int) -> None:
         """Refuses what can be known to fail before any worker starts.
@@ -161,6 +170,23 @@ class Stage:
             return {n: b.pin_memory() for n, b in batch.items()} if world.device.type == "cuda" else batch
 
         return prefetch(make, self.data.order.num_steps)
+
+
+def _teacher_outputs(job: Job, store: Store) -> TeacherOutputs | None:
+    if job.teacher_outputs is None:
+        return None
+    outputs = TeacherOutputs(job.teacher_outputs, store)
+    if job.teacher is None or outputs.manifest.teacher_sha256 != checkpoint.load(job.teacher).weights_sha256():
+        raise ConfigurationError(f"{outputs.path}: outputs of another teacher than {job.teacher}")
+    return outputs
+
+
+def _check_set_weights(weights: Mapping[str, float], sets: Mapping[str, tuple[str, ...]]) -> None:
+    unknown = sorted(set(weights) - set(sets))
+    if unknown:
+        raise ConfigurationError(
+            f"loss.set_weights: {', '.join(unknown)} not among the training sets: {', '.join(sets)}"
+        )
 
 
 def _frozen(job: Job, store: Store, device: torch.device) -> tuple[Checkpoint | None, FeatureSource | None]:

@@ -26,8 +26,8 @@ class Learner:
 
     Args:
         network: the network to train.
-        teacher: a network whose outputs are distilled, or None for the supervised objective. It stays in evaluation
-            mode, takes no gradient and is not wrapped in DDP.
+        teacher: a network whose outputs are distilled. It stays in evaluation mode, takes no gradient and is not
+            wrapped in DDP. None: batches bring their teacher's outputs, or the objective is the supervised one.
         tasks: the network's tasks.
         set_tasks: source set -> the tasks it is made for.
         recipe: losses and optimiser.
@@ -68,7 +68,7 @@ class Learner:
         inputs = {name: b.inputs(self._recipe.augment) for name, b in batch.items()}
         with self._no_sync(not update):
             with self._autocast():
-                outputs, taught = self._module(inputs), self._teach(inputs)
+                outputs, taught = self._module(inputs), self._teach(batch, inputs)
             loss = self._loss(batch, outputs, taught)
             # DDP averages over workers what has to be added up: see World.sum
             (loss.total * (self._world.size / num_accumulated)).backward()
@@ -79,9 +79,10 @@ class Learner:
             self.optimizer.zero_grad(set_to_none=True)
         return loss
 
-    def _teach(self, inputs: Mapping[str, Any]) -> Outputs | None:
+    def _teach(self, batch: Batch, inputs: Mapping[str, Any]) -> Outputs | None:
         if self.teacher is None:
-            return None
+            known = {name: b.taught for name, b in batch.items()}
+            return known if all(known.values()) else None
         with torch.inference_mode():
             outputs = self.teacher.forward_sets(inputs)
         # inference tensors cannot be saved for a backward pass; their copies can
@@ -94,7 +95,7 @@ class Learner:
             terms = supervised_terms(self._tasks, self._set_tasks, labels, outputs)
         else:
             terms = distillation_terms(self._tasks, self._set_tasks, labels, outputs, taught, config)
-        return combine(terms, self._world.sum, config.reduction, config.task_weights)
+        return combine(terms, self._world.sum, config)
 
     def _autocast(self) -> contextlib.AbstractContextManager[None]:
         enabled = self._dtype is not None

@@ -31,6 +31,9 @@ from abaw_ray.world import World
 logger = logging.getLogger(__name__)
 
 JOB_FILE = "job.json"
+CRITERION, NUM_EPOCHS = "criterion", "num_epochs"
+"""Reported numbers that a sweep goes by."""
+
 SELECTION = "selection"
 """The reported number by which Ray keeps the best checkpoint: it grows with every improvement and never ties."""
 
@@ -43,20 +46,32 @@ class Resources:
         num_workers: DDP workers.
         use_gpu: one GPU a worker; None: if the cluster has any.
         cpus_per_worker: CPUs reserved for each worker, and its number of threads.
+        gpus_per_worker: GPUs of each worker, if it uses them: less than one for several runs that share a GPU.
+
+    Raises:
+        ConfigurationError: several workers with less than a GPU each: NCCL refuses two on one.
     """
 
     num_workers: int = 1
     use_gpu: bool | None = None
     cpus_per_worker: int = 1
+    gpus_per_worker: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.num_workers > 1 and self.gpus_per_worker < 1:
+            raise ConfigurationError(
+                f"{self.num_workers} workers with {self.gpus_per_worker:g} GPUs each; expected whole GPUs"
+            )
 
 
-def fit(job: Job, resources: Resources, fresh: bool = False) -> dict[str, Any]:
+def fit(job: Job, resources: Resources, fresh: bool = False, callbacks: list[Any] | None = None) -> dict[str, Any]:
     """Trains on Ray and writes `run.json` into the run's folder; a run that was cut off goes on where it stopped.
 
     Args:
         job: what to train.
         resources: on what.
         fresh: remove an earlier run from the run's folder first.
+        callbacks: of Ray Train, called with every epoch's report.
 
     Returns:
         The contents of `run.json`: role, best and last checkpoint (folders in the run's folder), criterion, scores,
@@ -90,6 +105,7 @@ def fit(job: Job, resources: Resources, fresh: bool = False) -> dict[str, Any]:
                 checkpoint_config=CheckpointConfig(
                     num_to_keep=1, checkpoint_score_attribute=SELECTION, checkpoint_score_order="max"
                 ),
+                callbacks=callbacks,
             ),
         )
         started = time.perf_counter()
@@ -105,13 +121,17 @@ def finished(job: Job) -> dict[str, Any] | None:
     return json.loads((run / checkpoint.RUN_FILE).read_text())
 
 
-def _per_worker(resources: Resources) -> dict[str, float]:
-    """CPUs and GPUs of a worker. Ray waits for ever for what a cluster does not have, so that is said first."""
+def room(resources: Resources) -> int:
+    """How many runs of this kind the cluster can hold now; at least one."""
     available = ray.cluster_resources()
-    use_gpu = resources.use_gpu if resources.use_gpu is not None else available.get("GPU", 0) > 0
-    per_worker: dict[str, float] = {"CPU": resources.cpus_per_worker}
-    if use_gpu:
-        per_worker["GPU"] = 1
+    each = _kinds(resources, available)
+    return max(1, min(int(available.get(kind, 0) / number / resources.num_workers) for kind, number in each.items()))
+
+
+def _per_worker(resources: Resources) -> dict[str, float]:
+    """The same, checked. Ray waits for ever for what a cluster does not have, so that is said first."""
+    available = ray.cluster_resources()
+    per_worker = _kinds(resources, available)
     for kind, number in per_worker.items():
         wanted, found = number * resources.num_workers, available.get(kind, 0)
         message = f"{resources.num_workers} workers need {wanted:g} {kind}s, Ray has {found:g}"
@@ -120,6 +140,12 @@ def _per_worker(resources: Resources) -> dict[str, float]:
         elif wanted > found:
             raise ConfigurationError(message)
     return per_worker
+
+
+def _kinds(resources: Resources, available: dict[str, float]) -> dict[str, float]:
+    """CPUs and GPUs of a worker."""
+    use_gpu = resources.use_gpu if resources.use_gpu is not None else available.get("GPU", 0) > 0
+    return {"CPU": resources.cpus_per_worker} | ({"GPU": resources.gpus_per_worker} if use_gpu else {})
 
 
 def _run(trainer: TorchTrainer) -> dict[str, Any]:
@@ -145,9 +171,9 @@ def _worker(config: dict[str, Any]) -> dict[str, Any]:
     job = Job(**values | {"recipe": parse_recipe(values["recipe"], "the run's recipe"), "run": config["run"]})
 
     def report(result: EpochResult, folder: Path | None) -> None:
-        metrics = flatten({"scores": result.scores, "loss": result.losses, "criterion": result.criterion})
+        metrics = flatten({"scores": result.scores, "loss": result.losses, CRITERION: result.criterion})
         ray.train.report(
-            metrics | {"epoch": result.epoch, SELECTION: result.epoch if result.improved else -1},
+            metrics | {NUM_EPOCHS: result.epoch + 1, SELECTION: result.epoch if result.improved else -1},
             checkpoint=ray.train.Checkpoint.from_directory(str(folder)) if folder is not None else None,
             checkpoint_dir_name=_checkpoint_name(result.epoch),
         )
@@ -180,7 +206,7 @@ def _checkpoint_name(epoch: int) -> str:
 
 def _to_dict(job: Job) -> dict[str, Any]:
     """Everything that a job depends on but its folder."""
-    inputs = {name: getattr(job, name) for name in ("store", "teacher", "features", "cnn")}
+    inputs = {name: getattr(job, name) for name in ("store", "teacher", "features", "cnn", "teacher_outputs")}
     return {"recipe": job.recipe.model_dump(mode="json"), **inputs}
 
 

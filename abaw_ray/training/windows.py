@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -28,6 +29,8 @@ class WindowBatch:
 
     features: Mapping[str, Tensor]
     labels: SetLabels
+    taught: ClassVar[Mapping[str, Tensor]] = {}
+    """A teacher over time is always asked: it costs next to nothing."""
 
     def pin_memory(self) -> WindowBatch:
         return self._map(Tensor.pin_memory)

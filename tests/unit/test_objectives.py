@@ -99,13 +99,13 @@ def expected_student(sets, student, teacher, config: LossConfig) -> float:
 def student_loss(sets, student, teacher, config):
     tasks = build_tasks(NUM_OUTPUTS, config, ModelConfig())
     terms = distillation_terms(tasks, SETS, sets, student, teacher, config)
-    return combine(terms, lambda t: t, config.reduction, config.task_weights)
+    return combine(terms, lambda t: t, config)
 
 
 def test_teacher_loss_is_the_mean_over_each_heads_sets():
     sets, z = batch(shared=5), outputs(1)
     tasks = build_tasks(NUM_OUTPUTS, LossConfig(), ModelConfig())
-    loss = combine(supervised_terms(tasks, SETS, sets, z), lambda t: t, "mean", {})
+    loss = combine(supervised_terms(tasks, SETS, sets, z), lambda t: t, LossConfig())
 
     def part(name, task):
         return hard(task, z[name][task].double().numpy(), sets[name].labels[task].double().numpy())
@@ -160,7 +160,7 @@ def test_student_equal_to_teacher_keeps_only_hard_losses():
     sets, z = batch(0), outputs(8)
     config = LossConfig(shared_annotations=False, hard_weight=0.6)
     tasks = build_tasks(NUM_OUTPUTS, config, ModelConfig())
-    terms = combine(distillation_terms(tasks, SETS, sets, z, z, config), lambda t: t, "mean", {}).terms
+    terms = combine(distillation_terms(tasks, SETS, sets, z, z, config), lambda t: t, config).terms
     for (source, task), value in terms.items():
         if task in SETS[source]:
             expected = 0.6 * hard(task, z[source][task].double().numpy(), sets[source].labels[task].double().numpy())

@@ -31,5 +31,6 @@ FeaturesOption = Annotated[Path | None, typer.Option("--features", help="Folder 
 CnnOption = Annotated[
     Path | None, typer.Option("--cnn", help="A CNN's run: compute its features in every step instead of reading them.")
 ]
+TeacherOption = Annotated[Path, typer.Option("--teacher", help="A finished run, or a checkpoint.")]
 SplitOption = Annotated[str, typer.Option(help="train, validation or test.")]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Remove an earlier run in the folder first.")]

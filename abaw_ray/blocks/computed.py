@@ -1,0 +1,123 @@
+"""Numbers that a network computed for every row of a store's blocks, in files of the blocks' paths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+from abaw_ray.blocks.files import map_batch, sha256_of, write_table
+from abaw_ray.blocks.reader import Store
+from abaw_ray.errors import StoreError
+
+BLOCKS = "blocks"
+MAX_OPEN_FILES = 256
+_KEY = b"abaw_ray_key"
+
+
+class ComputedBlock(BaseModel):
+    """A block file, `path` below the folder of blocks; `num_variants`: views of each row."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    path: str
+    num_rows: int
+    num_variants: int
+    sha256: str
+
+
+def write_columns(file: Path, columns: dict[str, np.ndarray], key: str) -> str:
+    """Writes one block.
+
+    Args:
+        file: to write.
+        columns: name -> (rows, width) float32.
+        key: hash of everything that the block was made from.
+
+    Returns:
+        The hash of the file.
+    """
+    arrays = {
+        name: pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
+        for name, values in columns.items()
+    }
+    write_table(file, pa.table(arrays).replace_schema_metadata({_KEY: key}))
+    return sha256_of(file)
+
+
+def is_finished(file: Path, key: str) -> bool:
+    """Whether `file` is a whole block that was made from what `key` is the hash of."""
+    try:
+        metadata = map_batch(file).schema.metadata or {}
+    except StoreError:
+        return False
+    return metadata.get(_KEY) == key.encode()
+
+
+class ComputedBlocks:
+    """The files of a folder, opened for reading beside the store whose rows they are about.
+
+    Args:
+        folder: the files are in `blocks` below it.
+        store: whose rows they are about.
+        entries: the files.
+
+    Raises:
+        StoreError: a file is missing.
+    """
+
+    def __init__(self, folder: Path, store: Store, entries: Sequence[ComputedBlock]) -> None:
+        self._folder, self._entries, self._index = folder, entries, store.index
+        by_path = {entry.path: entry for entry in entries}
+        self._by_block = [by_path.get(block.path) for block in store.manifest.blocks]
+        missing = [self._file(entry) for entry in entries if not self._file(entry).is_file()]
+        if missing:
+            raise StoreError(f"{missing[0]}: missing ({len(missing)} files of {folder} are)")
+        self._mapped = lru_cache(MAX_OPEN_FILES)(self._map)
+
+    def groups(self, rows: np.ndarray, kind: np.ndarray | int = 0, num_kinds: int = 1) -> Iterator[tuple]:
+        """`rows` (n,) of the store's index, grouped by block and `kind` (n,).
+
+        Yields:
+            Positions (k,) in `rows`, the block's record batch, rows (k,) of it, the kind.
+
+        Raises:
+            StoreError: a row's block is not here, or its file not whole.
+        """
+        blocks, places = self._index.block[rows], self._index.row[rows]
+        keys = blocks.astype(np.int64) * num_kinds + kind
+        for key in np.unique(keys).tolist():
+            here = np.flatnonzero(keys == key)
+            block, of_kind = divmod(key, num_kinds)
+            yield here, self._mapped(block), places[here], of_kind
+
+    def verify(self) -> None:
+        """Recomputes the hash of every file.
+
+        Raises:
+            StoreError: a file is not as it was written; the message names it.
+        """
+        for entry in self._entries:
+            if sha256_of(self._file(entry)) != entry.sha256:
+                raise StoreError(f"{self._file(entry)}: damaged, its hash is not the manifest's")
+
+    def _file(self, entry: ComputedBlock) -> Path:
+        return self._folder / BLOCKS / entry.path
+
+    def _map(self, block: int) -> pa.RecordBatch:
+        entry = self._by_block[block]
+        if entry is None:
+            databases = ", ".join(sorted({Path(e.path).parts[0] for e in self._entries}))
+            raise StoreError(f"{self._folder}: nothing computed for that database or split; it has {databases}")
+        batch = map_batch(self._file(entry))
+        if batch.num_rows != entry.num_rows:
+            raise StoreError(f"{self._file(entry)}: found {batch.num_rows} rows, expected {entry.num_rows}")
+        return batch
+
+
+def column(batch: pa.RecordBatch, name: str, width: int) -> np.ndarray:
+    """A column (rows, width) as it lies in the file."""
+    return batch.column(name).flatten().to_numpy().reshape(-1, width)

@@ -1,0 +1,29 @@
+"""The command `abaw-ray`: one sub-command a stage."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from abaw_ray.cli import data, evaluation, training, whole
+from abaw_ray.errors import UserError
+
+app = typer.Typer(
+    help="Multi-task emotion recognition from several face databases with missing labels, on Ray.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+for part in (data, training, evaluation, whole):
+    app.add_typer(part.app)
+
+
+def main() -> None:
+    """Runs a command: status 0 done, 2 wrong use or bad data (a message), 1 a fault (a traceback)."""
+    try:
+        app(prog_name="abaw-ray")
+    except UserError as error:
+        print(f"abaw-ray: {error}", file=sys.stderr)
+        sys.exit(2)

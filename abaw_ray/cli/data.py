@@ -1,0 +1,95 @@
+"""From databases to a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from abaw_ray.cli.options import JsonOption, RecipeOption, SetOption
+from abaw_ray.cli.recipes import resolve
+from abaw_ray.config import Recipe, load_recipe
+from abaw_ray.console import Output, progress_bar, table
+from abaw_ray.databases import databases
+from abaw_ray.errors import ConfigurationError
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: abaw-ray generate data --seed 0 --size small")
+def generate(
+    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    seed: Annotated[int | None, typer.Option(min=0, help="Default: the recipe's.")] = None,
+    size: Annotated[str, typer.Option(help="tiny, small or medium.")] = "small",
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw four synthetic databases in the native layouts of Aff-Wild2, ExpW, AFEW-VA and AffectNet."""
+    from abaw_ray.generation import generate as generate_databases
+
+    output = Output()
+    own_seed = load_recipe(recipe, overrides).seed if seed is None else seed
+    with progress_bar("drawing faces") as progress:
+        counts = generate_databases(out, own_seed, size, progress=progress)
+    columns = ["num_images", "num_faces", "num_expression_labels", "num_va_labels", "num_missing_images"]
+    rows = [[name, *(f"{values[c]:,}" for c in columns)] for name, values in counts.items()]
+    titles = ["database", *(c.removeprefix("num_").replace("_", " ") for c in columns)]
+    output.result(counts, table(f"Synthetic databases in {out}", titles, rows), as_json)
+
+
+@app.command(epilog="Example: abaw-ray inspect expw ~/ExpW --set prepare.databases.expw.validation_fraction=0.1")
+def inspect(
+    name: Annotated[str, typer.Argument(help="; ".join(f"{d.name}: {d.title}" for d in databases().values()))],
+    root: Annotated[Path, typer.Argument(help="Folder of the database.")],
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Validate a database and count its rows, classes, ranges, and everything that would be left out."""
+    from abaw_ray.databases.inspection import inspect_database
+
+    output = Output()
+    settings = load_recipe(recipe, overrides).prepare.databases.get(name, {})
+    inspection = inspect_database(name, root, {k: v for k, v in settings.items() if k != "root"})
+    output.result(inspection.to_dict(), inspection.render(), as_json)
+
+
+@app.command(
+    epilog="Example: abaw-ray prepare store --database affwild2=~/Aff-Wild2 --database expw=~/ExpW"
+    " --set prepare.encoding=jpeg"
+)
+def prepare(
+    store: Annotated[Path, typer.Argument(help="Folder to write.")],
+    database: Annotated[
+        list[str] | None, typer.Option("--database", metavar="NAME=ROOT", help="A database; may be repeated.")
+    ] = None,
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    cpus: Annotated[int | None, typer.Option(min=1, help="CPUs of a local cluster; default all.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read, crop and align faces with Ray Data and write a store of Arrow blocks. A second run skips what is done."""
+    from abaw_ray.preprocess.prepare import prepare as prepare_store
+
+    output = Output()
+    resolved = resolve(recipe, overrides)
+    roots = _roots(database or [], resolved)
+    with progress_bar("preparing blocks") as progress:
+        manifest = prepare_store(resolved, store, roots, num_cpus=cpus, progress=progress)
+    output.result(manifest.summary(), manifest.render(), as_json)
+
+
+def _roots(databases_given: list[str], recipe: Recipe) -> dict[str, dict[str, Any]]:
+    """Options of each database, `root` among them: from the recipe, and from NAME=ROOT on the command line."""
+    settings = {name: dict(values) for name, values in recipe.prepare.databases.items()}
+    for text in databases_given:
+        name, equals, root = text.partition("=")
+        if not equals or not root:
+            raise ConfigurationError(f"--database {text}: expected NAME=ROOT, as expw=/data/ExpW")
+        settings.setdefault(name, {})["root"] = root
+    without = [name for name, values in settings.items() if "root" not in values]
+    if without or not settings:
+        raise ConfigurationError(f"no root for {', '.join(without) or 'any database'}: give --database NAME=ROOT")
+    return settings

@@ -1,0 +1,105 @@
+"""Scores and competition entries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from abaw_ray.cli.options import (
+    FeaturesOption,
+    JsonOption,
+    OutOption,
+    RecipeOption,
+    SetOption,
+    SplitOption,
+    StoreOption,
+)
+from abaw_ray.cli.recipes import change_of
+from abaw_ray.console import Output, progress_bar, table
+from abaw_ray.errors import ConfigurationError
+from abaw_ray.labels import Split
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: abaw-ray evaluate runs/student --store store --out results --smooth tune")
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A finished run, or a checkpoint.")],
+    store: StoreOption,
+    out: OutOption,
+    split: SplitOption = "validation",
+    smooth: Annotated[
+        str | None,
+        typer.Option(help="Smooth over time: median:N or gaussian:S (frames); tune: the best on validation."),
+    ] = None,
+    features: FeaturesOption = None,
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score a run on a store by both protocols; write figures, scores by video, and predictions as Parquet.
+
+    The run's own configuration is used; --recipe and --set change how it predicts, as train.evaluation_batch_size.
+    """
+    from abaw_ray.evaluation.evaluate import evaluate as evaluate_run
+    from abaw_ray.evaluation.evaluate import score_rows
+
+    output = Output()
+    with progress_bar("predicting") as progress:
+        result = evaluate_run(run, store, out, _split(split), smooth, features, change_of(recipe, overrides), progress)
+    columns, rows = score_rows(result["scores"])
+    title = f"{result['kind']} {result['role']} {run}, {result['split']} of {store}"
+    if result["smoothing"]:
+        title += f", smoothed {result['smoothing']}"
+    output.result(result, table(title, columns, rows), as_json)
+
+
+@app.command("predict-set", epilog="Example: abaw-ray predict-set --run runs/gru-student --store store --out entry")
+def predict_set(
+    run: Annotated[Path, typer.Option("--run", help="A finished run, or a checkpoint.")],
+    store: StoreOption,
+    out: OutOption,
+    split: SplitOption = "test",
+    database: Annotated[str, typer.Option(help="A database of videos.")] = "affwild2",
+    smooth: Annotated[str | None, typer.Option(help="Smooth over time: median:N or gaussian:S (frames).")] = None,
+    features: FeaturesOption = None,
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a competition entry: one text file a face track and task, one row a video frame."""
+    from abaw_ray.inference.predict_set import predict_set as write_set
+
+    output = Output()
+    with progress_bar("predicting") as progress:
+        result = write_set(
+            run, store, out, _split(split), database, smooth, features, change_of(recipe, overrides), progress
+        )
+    rows = [[t, f"{v['num_files']:,}", f"{v['num_frames']:,}"] for t, v in result["tasks"].items()]
+    for task, names in result["without_face"].items():
+        rows += [[f"{task}: no face in {name}, no file", "0", "0"] for name in names]
+    output.result(result, table(f"Submission in {out}", ["task", "files", "frames"], rows), as_json)
+
+
+@app.command("check-submission", epilog="Example: abaw-ray check-submission submission --videos ~/Aff-Wild2/videos")
+def check_submission(
+    folder: Annotated[Path, typer.Argument(help="Folder of EXPR_Set, VA_Set, AU_Set.")],
+    videos: Annotated[Path, typer.Option("--videos", help="Folder of the source videos.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Check names, headers, row counts and ranges of a competition entry. Status 2 if anything is wrong."""
+    from abaw_ray.evaluation.check_submission import check_submission as check
+
+    output = Output()
+    report = check(folder, videos)
+    output.result(report.to_dict(), report.render(), as_json)
+    if not report.ok:
+        raise typer.Exit(2)
+
+
+def _split(name: str) -> Split:
+    if name.upper() not in {"TRAIN", "VALIDATION", "TEST"}:
+        raise ConfigurationError(f"--split {name}: expected train, validation or test")
+    return Split[name.upper()]

@@ -1,0 +1,223 @@
+"""Teachers, students, features, sweeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from abaw_ray.cli.options import (
+    CnnOption,
+    CpusOption,
+    FeaturesOption,
+    FreshOption,
+    GpuOption,
+    JsonOption,
+    OutOption,
+    RecipeOption,
+    SetOption,
+    StoreOption,
+    TeacherOption,
+    TemporalOption,
+    WorkersOption,
+)
+from abaw_ray.cli.recipes import change_of, with_weights
+from abaw_ray.config import Recipe, load_recipe
+from abaw_ray.console import Output, progress_bar, show_recipe
+from abaw_ray.errors import ConfigurationError
+from tune_spaces import space_names
+
+if TYPE_CHECKING:
+    from abaw_ray.training.stage import Job
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: abaw-ray train --store store --out runs/teacher --workers 2 --set train.epochs=10")
+def train(
+    store: StoreOption,
+    out: OutOption,
+    temporal: TemporalOption = False,
+    features: FeaturesOption = None,
+    cnn: CnnOption = None,
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    workers: WorkersOption = 1,
+    cpus_per_worker: CpusOption = 1,
+    gpu: GpuOption = None,
+    fresh: FreshOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a teacher: each head learns from the sets made for its task (equation 7)."""
+    job = _job(store, out, None, (temporal, features, cnn), load_recipe(recipe, overrides))
+    _train(job, (workers, gpu, cpus_per_worker), fresh, as_json)
+
+
+@app.command(epilog="Example: abaw-ray distill --store store --teacher runs/teacher --out runs/student --set seed=1")
+def distill(
+    store: StoreOption,
+    teacher: TeacherOption,
+    out: OutOption,
+    teacher_outputs: Annotated[
+        Path | None,
+        typer.Option("--teacher-outputs", help="Folder written by teacher-outputs: the teacher is not asked again."),
+    ] = None,
+    temporal: TemporalOption = False,
+    features: FeaturesOption = None,
+    cnn: CnnOption = None,
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    workers: WorkersOption = 1,
+    cpus_per_worker: CpusOption = 1,
+    gpu: GpuOption = None,
+    fresh: FreshOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a student: every head learns from every set, from labels and from the teacher (equations 8-10)."""
+    job = _job(store, out, teacher, (temporal, features, cnn), load_recipe(recipe, overrides), teacher_outputs)
+    _train(job, (workers, gpu, cpus_per_worker), fresh, as_json)
+
+
+@app.command(
+    "teacher-outputs",
+    epilog="Example: abaw-ray teacher-outputs --run runs/teacher --store store --out outputs --set augment.views=8",
+)
+def teacher_outputs(
+    run: Annotated[Path, typer.Option("--run", help="A finished run of a CNN, or its checkpoint.")],
+    store: StoreOption,
+    out: OutOption,
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    gpu: GpuOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compute what a teacher says about augment.views views of every training image, once for any number of students.
+
+    Students then see these views only, instead of every crop and flip: with the same augment.views and a teacher that
+    is asked in every step they are the same, without it their scores can differ.
+    """
+    from abaw_ray.inference.teach import compute_teacher_outputs, with_views
+
+    output = Output()
+    resolved = with_views(load_recipe(recipe, overrides))
+    show_recipe(resolved)
+    with progress_bar("asking the teacher") as progress:
+        manifest = compute_teacher_outputs(run, store, out, resolved, gpu, progress)
+    num_images = sum(block.num_rows for block in manifest.blocks)
+    values = manifest.model_dump(mode="json", exclude={"blocks"}) | {"num_images": num_images}
+    text = f"outputs in {out}: {num_images:,} images, {manifest.num_views} views of each, {', '.join(manifest.outputs)}"
+    output.result(values, text, as_json)
+
+
+@app.command(epilog="Example: abaw-ray features --run runs/student --store store --out features --variants 22")
+def features(
+    run: Annotated[Path, typer.Option("--run", help="A finished run of a CNN, or its checkpoint.")],
+    store: StoreOption,
+    out: OutOption,
+    variants: Annotated[
+        int | None,
+        typer.Option(min=1, help="Views of a training frame: 1 (no augmentation) or all, the default (22 at 112 px)."),
+    ] = None,
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    gpu: GpuOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compute what a CNN's heads make of every frame of the store's videos, once, for training over time."""
+    from abaw_ray.inference.extract import extract_features
+
+    output = Output()
+    with progress_bar("computing features") as progress:
+        manifest = extract_features(run, store, out, variants, change_of(recipe, overrides), gpu, progress)
+    num_frames = sum(block.num_rows for block in manifest.blocks)
+    num_features = sum(block.num_rows * block.num_variants for block in manifest.blocks)
+    values = manifest.model_dump(mode="json", exclude={"blocks"}) | {
+        "num_frames": num_frames,
+        "num_features": num_features,
+    }
+    text = f"features in {out}: {num_frames:,} frames, {num_features:,} views of {', '.join(manifest.tasks)}"
+    output.result(values, text, as_json)
+
+
+@app.command(
+    epilog="Example: abaw-ray tune --space distillation --store store --teacher runs/teacher --out sweep --trials 24"
+)
+def tune(
+    space: Annotated[str, typer.Option("--space", metavar="FILE|NAME", help=f"Installed: {', '.join(space_names())}.")],
+    store: StoreOption,
+    out: OutOption,
+    teacher: Annotated[
+        Path | None, typer.Option("--teacher", help="Trials are students of this run; without, teachers.")
+    ] = None,
+    trials: Annotated[int, typer.Option("--trials", min=1, help="Configurations to try.")] = 12,
+    workers: Annotated[int, typer.Option("--workers-per-trial", min=1, help="DDP workers of each trial.")] = 1,
+    cpus_per_worker: CpusOption = 1,
+    gpu: GpuOption = None,
+    gpus_per_worker: Annotated[
+        float, typer.Option(min=0.01, help="GPUs of each worker; less than one: trials share GPUs.")
+    ] = 1.0,
+    scheduler: Annotated[str, typer.Option(help="asha stops trials that lag behind, none does not.")] = "asha",
+    search: Annotated[str, typer.Option(help="random or optuna.")] = "random",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a sweep that was stopped.")] = False,
+    temporal: TemporalOption = False,
+    features: FeaturesOption = None,
+    cnn: CnnOption = None,
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    fresh: FreshOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Search a space of recipes: every trial is a training, as many at a time as the cluster has room for.
+
+    All trials have the recipe's seed. The best configuration is trained again with fresh seeds, because the best of
+    many trials is also the luckiest. Ctrl-C leaves a sweep that --resume goes on with.
+    """
+    from abaw_ray.training.trainer import Resources
+    from abaw_ray.tuning.spaces import load_space
+    from abaw_ray.tuning.summary import render_sweep, sweep_values
+    from abaw_ray.tuning.sweep import Plan, run_sweep
+
+    output = Output()
+    job = _job(store, out, teacher, (temporal, features, cnn), load_recipe(recipe, overrides))
+    show_recipe(job.recipe)
+    resources = Resources(workers, gpu, cpus_per_worker, gpus_per_worker)
+    name = Path(space).stem
+    plan = Plan(out.resolve(), job, load_space(space), name, trials, resources, scheduler, search)
+    sweep = run_sweep(plan, resume, fresh)
+    output.result(sweep_values(sweep), render_sweep(sweep, out), as_json)
+
+
+def _job(
+    store: Path,
+    out: Path,
+    teacher: Path | None,
+    temporal: tuple[bool, Path | None, Path | None],
+    recipe: Recipe,
+    teacher_outputs: Path | None = None,
+) -> Job:
+    """The job that the options describe, all paths absolute: workers run in other folders."""
+    from abaw_ray.training.stage import Job, adopt
+
+    is_temporal, features, cnn = temporal
+    if is_temporal != (features is not None or cnn is not None) or (features is not None and cnn is not None):
+        raise ConfigurationError("expected --temporal with either --features or --cnn, or none of the three")
+    if is_temporal and teacher_outputs is not None:
+        raise ConfigurationError("--teacher-outputs are a CNN's; expected none with --temporal")
+    paths = {"teacher": teacher, "features": features, "cnn": cnn, "teacher_outputs": teacher_outputs}
+    given = {name: str(path.resolve()) for name, path in paths.items() if path is not None}
+    return adopt(Job(with_weights(recipe), str(store.resolve()), str(out.resolve()), **given))
+
+
+def _train(job: Job, resources: tuple[int, bool | None, int], fresh: bool, as_json: bool) -> None:
+    from abaw_ray.training.trainer import Resources, fit
+
+    output = Output()
+    show_recipe(job.recipe)
+    values = fit(job, Resources(*resources), fresh)
+    text = (
+        f"{values['kind']} {values['role']} in {job.run}: best epoch {values['best_epoch'] + 1} of"
+        f" {values['num_epochs']}, criterion {values['best_criterion']:.4f}\n"
+        f"TensorBoard: tensorboard --logdir {job.run}"
+    )
+    output.result(values, text, as_json)

@@ -1,0 +1,72 @@
+"""From databases to a table of scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from abaw_ray.cli.options import CpusOption, GpuOption, JsonOption, OutOption, RecipeOption, SetOption, WorkersOption
+from abaw_ray.cli.recipes import resolve, with_weights
+from abaw_ray.config import load_recipe
+from abaw_ray.console import Output, show_recipe
+from abaw_ray.errors import ConfigurationError
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: abaw-ray demo demo --size medium --seeds 3")
+def demo(
+    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    size: Annotated[str, typer.Option(help="tiny, small or medium.")] = "small",
+    seeds: Annotated[int, typer.Option(min=1, help="Runs with seeds 0, 1, ...")] = 1,
+    recipe: RecipeOption = "demo",
+    overrides: SetOption = None,
+    workers: WorkersOption = 2,
+    as_json: JsonOption = False,
+) -> None:
+    """The whole way on synthetic databases: generate, prepare, train, distill, evaluate, one table."""
+    from abaw_ray.demo import run_demo
+
+    output = Output()
+    result = run_demo(out, size, seeds, resolve(recipe, overrides), workers)
+    output.result(result.values, result.render(), as_json)
+
+
+@app.command(epilog="Example: abaw-ray reproduce table2 --data ~/databases --seeds 10 --out reproduction --workers 4")
+def reproduce(
+    name: Annotated[str, typer.Argument(metavar="TABLE", help="table1, table2 or table3 of the paper.")],
+    out: OutOption,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", help="Folder of affwild2/, expw/, afew_va/, affectnet/. Default: synthetic databases."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs with seeds 0, 1, ...")] = 10,
+    size: Annotated[str, typer.Option(help="Of synthetic databases: tiny, small or medium.")] = "small",
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    workers: WorkersOption = 1,
+    cpus_per_worker: CpusOption = 1,
+    gpu: GpuOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train and evaluate every row of a table of the paper, seed by seed, and print it beside the paper's numbers.
+
+    The recipe is paper/TABLE, for synthetic data with the small network of the demo; --recipe and --set change it.
+    Tables that share an --out share their runs, and a reproduction that was cut off goes on where it stopped.
+    """
+    from abaw_ray.reproduce import TABLES, Plan
+    from abaw_ray.reproduce import reproduce as reproduce_table
+    from abaw_ray.training.trainer import Resources
+
+    output = Output()
+    if name not in TABLES:
+        raise ConfigurationError(f"unknown table {name!r}; tables: {', '.join(TABLES)}")
+    paper = load_recipe(f"paper/{name}")
+    resolved = with_weights(load_recipe(recipe, overrides, paper if data else load_recipe("demo", base=paper)))
+    show_recipe(resolved)
+    resources = Resources(workers, gpu, cpus_per_worker)
+    plan = Plan(name, out.resolve(), resolved, resources, None if data else size)
+    result = reproduce_table(plan, data, seeds)
+    output.result(result.values, result.table(), as_json)

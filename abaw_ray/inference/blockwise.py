@@ -1,0 +1,163 @@
+"""Numbers for every row of a store's blocks, computed by Ray Data with a pool of networks, one a GPU or CPU."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import ray
+import ray.data
+import torch
+from pydantic import BaseModel
+from ray.data import ActorPoolStrategy
+
+from abaw_ray.blocks.computed import BLOCKS, ComputedBlock, is_finished, write_columns
+from abaw_ray.blocks.files import sha256_of, write_text
+from abaw_ray.blocks.reader import Store
+from abaw_ray.errors import ConfigurationError
+from abaw_ray.ray_session import data_context, ray_session
+
+UNFINISHED = "unfinished.json"
+
+ManifestT = TypeVar("ManifestT", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class BlockJob:
+    """A block to compute: its path, first row in the store's index, number of rows, views; hash of what it is of."""
+
+    path: str
+    first_row: int
+    num_rows: int
+    variants: list[int]
+    key: str
+
+
+class BlockWorker(ABC):
+    """A network in an actor; computes and writes one block a call.
+
+    Args:
+        store: path of the store.
+        out: folder to write to.
+    """
+
+    def __init__(self, store: str, out: Path) -> None:
+        torch.set_num_threads(1)
+        self.store, self._out = Store(store), out
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
+        job = BlockJob(**{name: values[0] for name, values in batch.items()})
+        rows = np.arange(job.first_row, job.first_row + job.num_rows)
+        columns = self.columns(rows, [int(variant) for variant in job.variants])
+        sha256 = write_columns(self._out / BLOCKS / job.path, columns, str(job.key))
+        return {"path": [job.path], "num_rows": [job.num_rows], "sha256": [sha256]}
+
+    @abstractmethod
+    def columns(self, rows: np.ndarray, variants: list[int]) -> dict[str, np.ndarray]:
+        """Name -> (n, width) float32 of rows (n,) of the store's index as `variants`."""
+
+
+def claim(out: Path, name: str, manifest: ManifestT, read: Callable[[Path], ManifestT], what: str) -> bool:
+    """Makes the folder ours for `manifest`, whose blocks do not count.
+
+    Returns:
+        Whether it is still to be completed.
+
+    Raises:
+        ConfigurationError: it holds something else.
+    """
+    if (out / name).is_file():
+        found = read(out)
+        changed = [k for k, v in manifest.model_dump(exclude={"blocks"}).items() if getattr(found, k) != v]
+        if changed:
+            raise ConfigurationError(f"{out} holds {what} that differ in {', '.join(changed)}; choose another folder")
+        return False
+    if out.exists() and any(out.iterdir()) and not (out / UNFINISHED).is_file():
+        raise ConfigurationError(f"{out} is not empty and holds no {what}; choose another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(out / UNFINISHED, manifest.model_dump_json(exclude={"blocks"}) + "\n")
+    return True
+
+
+def compute_blocks(
+    jobs: Sequence[BlockJob],
+    out: Path,
+    worker: type[BlockWorker],
+    arguments: dict[str, Any],
+    use_gpu: bool | None,
+    progress: Callable[[int, int], None] | None,
+) -> list[ComputedBlock]:
+    """Writes the blocks that `out` does not have yet.
+
+    Args:
+        jobs: all blocks.
+        out: a claimed folder.
+        worker: computes a block.
+        arguments: of its constructor.
+        use_gpu: one GPU a network; None: if the cluster has any.
+        progress: called with rows done and rows in all.
+
+    Raises:
+        ConfigurationError: `use_gpu`, and there is none.
+    """
+    total = sum(job.num_rows for job in jobs)
+    waiting = [job for job in jobs if not is_finished(out / BLOCKS / job.path, job.key)]
+    done = total - sum(job.num_rows for job in waiting)
+    hashes: dict[str, str] = {}
+    if waiting:
+        with ray_session(), data_context():
+            for result in _results(waiting, worker, arguments, use_gpu):
+                hashes[result["path"]] = result["sha256"]
+                done += result["num_rows"]
+                if progress is not None:
+                    progress(done, total)
+    return [
+        ComputedBlock(
+            path=job.path,
+            num_rows=job.num_rows,
+            num_variants=len(job.variants),
+            sha256=hashes.get(job.path) or sha256_of(out / BLOCKS / job.path),
+        )
+        for job in jobs
+    ]
+
+
+def finish(out: Path, name: str, manifest: ManifestT, blocks: list[ComputedBlock]) -> ManifestT:
+    """Writes the manifest with its blocks, which makes the folder complete."""
+    complete = manifest.model_copy(update={"blocks": blocks})
+    write_text(out / name, complete.model_dump_json(indent=1) + "\n")
+    (out / UNFINISHED).unlink(missing_ok=True)
+    return complete
+
+
+def rows_of_block(store: Store, block: int) -> slice:
+    """Rows of the index that are in a block, given by its place in the manifest's list."""
+    first = int(np.searchsorted(store.index.block, block))
+    return slice(first, first + store.manifest.blocks[block].num_rows)
+
+
+def _results(
+    jobs: list[BlockJob], worker: type[BlockWorker], arguments: dict[str, Any], use_gpu: bool | None
+) -> Iterable[dict[str, Any]]:
+    """Results of the jobs, as they are done."""
+    resources = ray.cluster_resources()
+    gpus = int(resources.get("GPU", 0))
+    on_gpu = use_gpu if use_gpu is not None else gpus > 0
+    if on_gpu and not gpus:
+        raise ConfigurationError("--gpu: the Ray cluster has no GPU")
+    size = min(len(jobs), gpus if on_gpu else int(resources["CPU"]))
+    # the longest first, so that no network is left alone with one at the end
+    ordered = sorted(jobs, key=lambda job: -job.num_rows * len(job.variants))
+    dataset = ray.data.from_items([asdict(job) for job in ordered], override_num_blocks=len(ordered)).map_batches(
+        worker,
+        batch_size=1,
+        compute=ActorPoolStrategy(size=size),
+        num_cpus=1,
+        num_gpus=1 if on_gpu else 0,
+        fn_constructor_kwargs=arguments,
+    )
+    return dataset.iter_rows()

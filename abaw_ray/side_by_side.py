@@ -1,0 +1,67 @@
+"""Several trainings at a time, as many as the Ray cluster has room for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ray
+from ray.util.queue import Empty, Queue
+
+from abaw_ray.console import ERRORS
+from abaw_ray.errors import UserError
+
+
+def side_by_side(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], at_once: int) -> list[Any]:
+    """`function(*arguments, say)` for each of `arguments`, in tasks that take no CPU themselves.
+
+    Args:
+        function: starts the training; `say` prints a line in this process.
+        arguments: of every call.
+        at_once: most calls that run at a time.
+
+    Returns:
+        Results in the order of `arguments`.
+
+    Raises:
+        UserError: of the first call that ended with one.
+    """
+    queue = Queue(actor_options={"num_cpus": 0})
+    try:
+        waiting = list(range(len(arguments)))
+        running: dict[ray.ObjectRef, int] = {}
+        results: dict[int, Any] = {}
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                number = waiting.pop(0)
+                running[_call.remote(function, arguments[number], queue)] = number
+            done, _ = ray.wait(list(running), timeout=1)
+            _print_all(queue)
+            for reference in done:
+                results[running.pop(reference)] = _result(reference)
+    finally:
+        queue.shutdown()
+    return [results[number] for number in range(len(arguments))]
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def _call(function: Callable[..., Any], arguments: tuple[Any, ...], queue: Queue) -> Any:
+    return function(*arguments, queue.put)
+
+
+def _print_all(queue: Queue) -> None:
+    while True:
+        try:
+            ERRORS.print(queue.get_nowait(), highlight=False)
+        except Empty:
+            return
+
+
+def _result(reference: ray.ObjectRef) -> Any:
+    """A call's result; an error that a user can mend comes out as itself."""
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, UserError):
+            raise error.cause from None
+        raise

@@ -1,0 +1,103 @@
+"""A sweep's files, from which it is continued and reported.
+
+sweep.json                 what is searched, and how; clock.json: seconds so far
+tune/                      Ray Tune's own state
+teacher_outputs/           shared by all trials
+trials/<trial>/            a run (see `training.trainer`)
+trials/<trial>.json        its parameters, its start, and how it ended
+retrained/seed-<n>/        runs of the best configuration
+best.yaml, report.html, hparams/
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from abaw_ray.blocks.files import write_text
+from abaw_ray.monitoring.run_log import METRICS
+from abaw_ray.training.trainer import CRITERION
+from abaw_ray.tuning.results import Status, Trial, Value
+
+SWEEP, CLOCK = "sweep.json", "clock.json"
+TRIALS, RETRAINED = "trials", "retrained"
+BEST, PAGE, HPARAMS, TEACHER_OUTPUTS, TUNE = "best.yaml", "report.html", "hparams", "teacher_outputs", "tune"
+
+
+def trial_folder(out: Path, name: str) -> Path:
+    """Folder of a trial."""
+    return out / TRIALS / name
+
+
+def read_record(out: Path, name: str) -> dict[str, Any]:
+    """A trial's record; empty if there is none."""
+    file = _record(out, name)
+    return json.loads(file.read_text()) if file.is_file() else {}
+
+
+def begin(out: Path, name: str, parameters: dict[str, Value]) -> None:
+    """Notes a trial's parameters and start; a status from before is dropped."""
+    record = read_record(out, name)
+    now = time.time()
+    started = {"parameters": parameters, "first_started": record.get("first_started", now), "started": now}
+    _write(out, name, started)
+
+
+def end(out: Path, name: str, status: Status, error: str | None = None) -> None:
+    """Notes how a trial ended."""
+    record = read_record(out, name)
+    _write(out, name, record | {"status": status, "seconds": time.time() - record["started"], "error": error})
+
+
+def criteria(run: Path) -> list[float]:
+    """The criterion after each epoch that a run has gone through."""
+    file = run / METRICS
+    lines: Iterable[str] = file.read_text().splitlines() if file.is_file() else ()
+    # an epoch can be there twice if the run was cut off after it and before Ray knew
+    by_epoch = {result["epoch"]: result[CRITERION] for result in map(json.loads, lines)}
+    return [by_epoch[epoch] for epoch in sorted(by_epoch)]
+
+
+def read_trials(out: Path) -> tuple[Trial, ...]:
+    """All trials that were started, in that order."""
+    names = [file.stem for file in (out / TRIALS).glob("*.json")]
+    records = {name: read_record(out, name) for name in names}
+    return tuple(
+        Trial(
+            name,
+            records[name]["parameters"],
+            records[name].get("status", "unfinished"),
+            tuple(criteria(trial_folder(out, name))),
+            records[name].get("seconds"),
+        )
+        for name in sorted(names, key=lambda name: records[name]["first_started"])
+    )
+
+
+class Clock:
+    """Wall time of a sweep over all its parts, up to the last `tick`."""
+
+    def __init__(self, out: Path) -> None:
+        self._file = out / CLOCK
+        self._before = self.read(out)
+        self._started = time.time()
+
+    @staticmethod
+    def read(out: Path) -> float:
+        """Seconds so far."""
+        file = out / CLOCK
+        return json.loads(file.read_text())["seconds"] if file.is_file() else 0.0
+
+    def tick(self) -> None:
+        write_text(self._file, json.dumps({"seconds": self._before + time.time() - self._started}))
+
+
+def _record(out: Path, name: str) -> Path:
+    return out / TRIALS / f"{name}.json"
+
+
+def _write(out: Path, name: str, record: dict[str, Any]) -> None:
+    write_text(_record(out, name), json.dumps(record, indent=2))

@@ -1,0 +1,82 @@
+"""Ray Tune's searchers and schedulers as a sweep needs them: as wide as the cluster, and resumable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from optuna.samplers import TPESampler
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
+from ray.tune.search import BasicVariantGenerator, ConcurrencyLimiter, SearchAlgorithm, Searcher
+from ray.tune.search.optuna import OptunaSearch
+
+from abaw_ray.training.trainer import CRITERION, NUM_EPOCHS, Resources, room
+from abaw_ray.tuning.record import criteria, trial_folder
+
+SEARCHES = ("random", "optuna")
+SCHEDULERS = ("asha", "none")
+
+REDUCTION = 3
+"""Of the trials that reach a rung, ASHA lets the best third go on."""
+
+FIRST_RUNG = 0.1
+"""The first rung, as a part of all epochs."""
+
+
+class RandomSearch(BasicVariantGenerator):
+    """Independent draws; as many trials at a time as the cluster has room for, also when it grows."""
+
+    def __init__(self, resources: Resources, seed: int) -> None:
+        super().__init__(random_state=seed)
+        self._resources = resources
+
+    def next_trial(self) -> Any:
+        self.max_concurrent = room(self._resources)
+        return super().next_trial()
+
+
+class OptunaSweep(ConcurrencyLimiter):
+    """Optuna's tree-structured Parzen estimator; as many trials at a time as the cluster has room for."""
+
+    def __init__(self, resources: Resources, seed: int) -> None:
+        super().__init__(OptunaSearch(sampler=TPESampler(seed=seed)), max_concurrent=1)
+        self._resources = resources
+
+    def suggest(self, trial_id: str) -> Any:
+        self.max_concurrent = room(self._resources)
+        return super().suggest(trial_id)
+
+
+class ResumableASHA(ASHAScheduler):
+    """ASHA over epochs. Ray Tune keeps no scheduler's state: a resumed one learns again what trials had reached.
+
+    Args:
+        out: folder of the sweep.
+        epochs: most epochs of a trial.
+    """
+
+    def __init__(self, out: Path, epochs: int) -> None:
+        super().__init__(
+            time_attr=NUM_EPOCHS,
+            max_t=epochs,
+            grace_period=max(1, round(FIRST_RUNG * epochs)),
+            reduction_factor=REDUCTION,
+            # a trial that reaches the last epoch ends by itself, and with its run.json
+            stop_last_trials=False,
+        )
+        self._out = out
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        super().on_trial_add(tune_controller, trial)
+        for epoch, criterion in enumerate(criteria(trial_folder(self._out, trial.trial_id))):
+            self.on_trial_result(tune_controller, trial, {NUM_EPOCHS: epoch + 1, CRITERION: criterion})
+
+
+def searcher(name: str, resources: Resources, seed: int) -> SearchAlgorithm | Searcher:
+    """One of `SEARCHES`."""
+    return RandomSearch(resources, seed) if name == "random" else OptunaSweep(resources, seed)
+
+
+def scheduler(name: str, out: Path, epochs: int) -> TrialScheduler:
+    """One of `SCHEDULERS`."""
+    return ResumableASHA(out, epochs) if name == "asha" else FIFOScheduler()

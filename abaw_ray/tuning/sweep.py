@@ -1,0 +1,277 @@
+"""The sweep: trials by Ray Tune, the best configuration trained again with fresh seeds, and the report."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+from ray.tune import FailureConfig, RunConfig, TuneConfig, Tuner
+
+from abaw_ray.blocks.files import write_text
+from abaw_ray.config import dump_recipe
+from abaw_ray.console import progress_bar
+from abaw_ray.errors import ConfigurationError, UserError
+from abaw_ray.inference.teach import DEFAULT_VIEWS, compute_teacher_outputs, with_views
+from abaw_ray.models.checkpoint import RUN_FILE
+from abaw_ray.ray_session import ray_session
+from abaw_ray.side_by_side import side_by_side
+from abaw_ray.training.stage import Job, Stage
+from abaw_ray.training.trainer import CRITERION, Resources, finished, fit, room
+from abaw_ray.tuning.hparams import write_hparams
+from abaw_ray.tuning.page import write_page
+from abaw_ray.tuning.record import (
+    BEST,
+    HPARAMS,
+    PAGE,
+    RETRAINED,
+    SWEEP,
+    TEACHER_OUTPUTS,
+    TUNE,
+    Clock,
+    read_trials,
+)
+from abaw_ray.tuning.results import Sweep, Trial
+from abaw_ray.tuning.search import SCHEDULERS, SEARCHES, scheduler, searcher
+from abaw_ray.tuning.spaces import Space, check_space, describe, with_parameters
+from abaw_ray.tuning.trial import TrialLog, Trials, trainable
+
+logger = logging.getLogger(__name__)
+
+FRESH_SEEDS = 3
+"""Trainings of the best configuration with other seeds than the trials'."""
+
+MAX_FAILURES = 2
+"""How often a trial is tried again, from its last checkpoint."""
+
+
+DRIVER = {"CPU": 0, "node:__internal_head__": 0.001}
+"""What the driver of a trial takes: a place on the head, which is not a spot instance, and no CPU, which its workers
+could then lack."""
+
+
+class Interrupted(UserError):
+    """The sweep was stopped before its end."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep.
+
+    Args:
+        out: its folder.
+        job: what every trial trains but for its parameters.
+        space: what is searched.
+        space_name: for titles.
+        num_trials: configurations.
+        resources: of each trial.
+        scheduler: `asha` stops trials that lag behind, `none` trains all to their end.
+        search: `random` or `optuna`.
+    """
+
+    out: Path
+    job: Job
+    space: Space = field(repr=False)
+    space_name: str
+    num_trials: int
+    resources: Resources
+    scheduler: str = "asha"
+    search: str = "random"
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("scheduler", self.scheduler, SCHEDULERS), ("search", self.search, SEARCHES)):
+            if value not in known:
+                raise ConfigurationError(f"unknown {name} {value!r}; expected one of {', '.join(known)}")
+
+    @property
+    def shares_outputs(self) -> bool:
+        """Whether one set of teacher's outputs serves all trials: a CNN's students that see the same views."""
+        changes_views = any(key.startswith(("augment.", "sampling.sets", "train.precision")) for key in self.space)
+        return self.job.teacher is not None and self.job.features is None and self.job.cnn is None and not changes_views
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that the trials' results depend on."""
+        job = {k: v for k, v in asdict(self.job).items() if k not in ("recipe", "run", "teacher_outputs")}
+        return {
+            "space": {"name": self.space_name, "domains": describe(self.space)},
+            "trials": self.num_trials,
+            "scheduler": self.scheduler,
+            "search": self.search,
+            **job,
+            "recipe": self.job.recipe.model_dump(mode="json"),
+        }
+
+
+def run_sweep(plan: Plan, resume: bool = False, fresh: bool = False) -> Sweep:
+    """Searches, trains the best configuration again, and writes `best.yaml`, `report.html` and `hparams`.
+
+    Args:
+        plan: what to do.
+        resume: go on with the sweep in the plan's folder.
+        fresh: remove an earlier sweep first.
+
+    Raises:
+        ConfigurationError: the folder holds a sweep and neither is wanted, another sweep or something else; the space
+            or the job cannot be used; every trial failed.
+        Interrupted: it was stopped; what was done is kept and reported.
+    """
+    plan = _with_views(plan)
+    check_space(plan.space, plan.job.recipe, plan.space_name)
+    Stage(_first_job(plan), torch.device("cpu")).check(plan.resources.num_workers)
+    _claim(plan, resume, fresh)
+    # without a dashboard Ray does not free the workers of a trial that was stopped early
+    with ray_session(include_dashboard=True):
+        trials = Trials(plan.out, _with_outputs(plan), plan.resources)
+        _search(plan, trials)
+        sweep = report(plan)
+        done = [t for t in sweep.trials if t.status != "unfinished"]
+        if len(done) < plan.num_trials:
+            raise Interrupted(
+                f"stopped: {len(done)} of {plan.num_trials} trials are done; the same command with --resume goes on"
+            )
+        if sweep.best is None:
+            raise ConfigurationError(f"all {len(done)} trials failed; see {plan.out / TUNE}/*/error.txt")
+        _retrain(plan, trials, sweep.best)
+    return report(plan)
+
+
+def report(plan: Plan) -> Sweep:
+    """Writes what is known so far."""
+    sweep = Sweep(
+        f"{plan.space_name}: {plan.num_trials} trials, {plan.search} search, scheduler {plan.scheduler}",
+        plan.job.recipe.train.epochs,
+        plan.num_trials,
+        Clock.read(plan.out),
+        read_trials(plan.out),
+        {},
+    )
+    best = sweep.best
+    if best is not None:
+        sweep = replace(sweep, retrained=_retrained(plan, best))
+        write_text(plan.out / BEST, dump_recipe(with_parameters(plan.job.recipe, best.parameters, BEST)))
+    write_page(sweep, plan.out / PAGE)
+    write_hparams(sweep, plan.out / HPARAMS)
+    return sweep
+
+
+def _retrained(plan: Plan, best: Trial) -> dict[int, float]:
+    """Criterion of the best configuration by fresh seed, as far as trained."""
+    runs = {seed: _retrained_run(plan.out, best, seed) / RUN_FILE for seed in _fresh_seeds(plan.job.recipe.seed)}
+    return {seed: json.loads(file.read_text())["best_criterion"] for seed, file in runs.items() if file.is_file()}
+
+
+def _with_views(plan: Plan) -> Plan:
+    """The plan with a number of views if its trials share a teacher's outputs."""
+    if not plan.shares_outputs or plan.job.recipe.augment.views is not None:
+        return plan
+    logger.warning(
+        "trials see %d views of each image, chosen by augment.views_seed, instead of all crops and flips, so that the"
+        " teacher is asked once for all of them; scores can differ from those of training without augment.views."
+        " The best recipe keeps the setting.",
+        DEFAULT_VIEWS,
+    )
+    return replace(plan, job=replace(plan.job, recipe=with_views(plan.job.recipe)))
+
+
+def _first_job(plan: Plan) -> Job:
+    """A job like the trials': what cannot run is found out before anything starts."""
+    values = {key: value.sample() if hasattr(value, "sample") else value for key, value in plan.space.items()}
+    return replace(plan.job, recipe=with_parameters(plan.job.recipe, values, plan.space_name))
+
+
+def _claim(plan: Plan, resume: bool, fresh: bool) -> None:
+    """Makes the folder ours, or refuses."""
+    file, settings = plan.out / SWEEP, plan.settings()
+    if plan.out.exists() and any(plan.out.iterdir()) and not file.is_file():
+        raise ConfigurationError(f"{plan.out} is not empty and not a sweep; choose another folder")
+    if fresh and plan.out.exists():
+        shutil.rmtree(plan.out)
+    if file.is_file():
+        if not resume:
+            raise ConfigurationError(f"{plan.out} holds a sweep; --resume to go on with it, --fresh to replace it")
+        before = json.loads(file.read_text())
+        changed = [key for key, value in settings.items() if before.get(key) != value]
+        if changed:
+            raise ConfigurationError(f"{plan.out} holds a sweep that differs in {', '.join(changed)}")
+    elif resume:
+        raise ConfigurationError(f"{plan.out} holds no sweep to go on with")
+    write_text(file, json.dumps(settings, indent=2))
+
+
+def _with_outputs(plan: Plan) -> Job:
+    """The trials' job, with the teacher's outputs computed if they share them."""
+    if not plan.shares_outputs:
+        return plan.job
+    folder = plan.out / TEACHER_OUTPUTS
+    assert plan.job.teacher is not None
+    with progress_bar("asking the teacher") as progress:
+        compute_teacher_outputs(
+            plan.job.teacher, plan.job.store, folder, plan.job.recipe, plan.resources.use_gpu, progress
+        )
+    return replace(plan.job, teacher_outputs=str(folder))
+
+
+def _search(plan: Plan, trials: Trials) -> None:
+    """Runs the trials that are still to be run."""
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    # what a killed sweep forgets of its trials; they take minutes to hours
+    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1")
+    function = tune.with_resources(trainable(trials), DRIVER)
+    state = plan.out / TUNE
+    if Tuner.can_restore(str(state)):
+        tuner = Tuner.restore(str(state), function, resume_errored=True, param_space=plan.space)
+    else:
+        tuner = Tuner(
+            function,
+            param_space=plan.space,
+            tune_config=TuneConfig(
+                metric=CRITERION,
+                mode="max",
+                num_samples=plan.num_trials,
+                search_alg=searcher(plan.search, plan.resources, plan.job.recipe.seed),
+                scheduler=scheduler(plan.scheduler, plan.out, plan.job.recipe.train.epochs),
+                trial_name_creator=_trial_id,
+                trial_dirname_creator=_trial_id,
+            ),
+            run_config=RunConfig(
+                name=TUNE,
+                storage_path=str(plan.out),
+                failure_config=FailureConfig(max_failures=MAX_FAILURES),
+                callbacks=[TrialLog(plan.out)],
+                verbose=0,
+            ),
+        )
+    tuner.fit()
+
+
+def _trial_id(trial: Any) -> str:
+    return trial.trial_id
+
+
+def _retrain(plan: Plan, trials: Trials, best: Trial) -> None:
+    """Trains the best configuration with fresh seeds, side by side if there is room."""
+    arguments = [(trials, best, seed) for seed in _fresh_seeds(plan.job.recipe.seed)]
+    side_by_side(_retrain_one, arguments, room(plan.resources))
+
+
+def _retrain_one(trials: Trials, best: Trial, seed: int, say: Callable[[str], None]) -> None:
+    run = _retrained_run(trials.out, best, seed)
+    job = trials.job_of({**best.parameters, "seed": seed}, run)
+    say(f"best configuration ({best.name}) again, seed {seed}: {run}")
+    result = finished(job) or fit(job, trials.resources)
+    say(f"seed {seed}: criterion {result['best_criterion']:.4f}")
+
+
+def _fresh_seeds(seed: int) -> range:
+    return range(seed + 1, seed + 1 + FRESH_SEEDS)
+
+
+def _retrained_run(out: Path, best: Trial, seed: int) -> Path:
+    return out / RETRAINED / f"{best.name}-seed-{seed}"

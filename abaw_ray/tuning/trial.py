@@ -1,0 +1,107 @@
+"""One trial: a Ray Train run of the recipe with the trial's parameters, reported to Ray Tune epoch by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from abaw_ray.console import ERRORS
+from abaw_ray.models.checkpoint import RUN_FILE
+from abaw_ray.training.stage import Job
+from abaw_ray.training.trainer import CRITERION, NUM_EPOCHS, Resources, finished, fit
+from abaw_ray.tuning.record import Clock, begin, criteria, end, read_record, trial_folder
+from abaw_ray.tuning.results import Value
+from abaw_ray.tuning.spaces import with_parameters
+
+
+@dataclass(frozen=True)
+class Trials:
+    """What all trials have in common.
+
+    Args:
+        out: folder of the sweep.
+        job: whose recipe the parameters change; its run counts for nothing.
+        resources: of each trial.
+    """
+
+    out: Path
+    job: Job
+    resources: Resources
+
+    def job_of(self, parameters: dict[str, Value], run: Path) -> Job:
+        """The training of a configuration into the folder `run`."""
+        return replace(self.job, recipe=with_parameters(self.job.recipe, parameters, run.name), run=str(run))
+
+
+def trainable(trials: Trials) -> Callable[[dict[str, Any]], None]:
+    """What Ray Tune calls with a trial's parameters."""
+
+    def trial(parameters: dict[str, Any]) -> None:
+        _run(trials, parameters, tune.get_context().get_trial_id())
+
+    return trial
+
+
+def _run(trials: Trials, parameters: dict[str, Any], name: str) -> None:
+    run = trial_folder(trials.out, name)
+    job = trials.job_of(parameters, run)
+    if finished(job) or read_record(trials.out, name).get("status") == "stopped":
+        # it had ended, and the sweep was cut off before Ray Tune had noted that
+        for epoch, criterion in enumerate(criteria(run)):
+            tune.report({NUM_EPOCHS: epoch + 1, CRITERION: criterion})
+        return
+    begin(trials.out, name, {key: _plain(value) for key, value in parameters.items()})
+    fit(job, trials.resources, callbacks=[TuneReportCallback()])
+
+
+def _plain(value: Any) -> Value:
+    return value.item() if hasattr(value, "item") else value
+
+
+class TrialLog(tune.Callback):
+    """Notes how trials end, and prints a line for everything that happens.
+
+    Args:
+        out: folder of the sweep.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._clock = Clock(out)
+
+    def setup(self, *arguments: Any, **info: Any) -> None:
+        self._clock = Clock(self._out)
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        parameters = ", ".join(f"{k} {_short(v)}" for k, v in trial.config.items())
+        known = len(criteria(trial_folder(self._out, trial.trial_id)))
+        self._say(trial, f"goes on after epoch {known}" if known else f"starts: {parameters}")
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        self._say(trial, f"epoch {result[NUM_EPOCHS]}, criterion {result[CRITERION]:.4f}")
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        complete = (trial_folder(self._out, trial.trial_id) / RUN_FILE).is_file()
+        end(self._out, trial.trial_id, "finished" if complete else "stopped")
+        self._say(trial, "finished" if complete else "stopped early")
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        error = trial.get_error()
+        text = str(getattr(error, "cause", error))
+        end(self._out, trial.trial_id, "failed", text)
+        self._say(trial, f"failed: {text}")
+
+    def _say(self, trial: Any, text: str) -> None:
+        self._clock.tick()
+        ERRORS.print(f"trial {trial.trial_id}: {text}", highlight=False)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
