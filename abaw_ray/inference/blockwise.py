@@ -71,8 +71,8 @@ def claim(out: Path, name: str, manifest: ManifestT, read: Callable[[Path], Mani
         ConfigurationError: it holds something else.
     """
     if (out / name).is_file():
-        found = read(out)
-        changed = [k for k, v in manifest.model_dump(exclude={"blocks"}).items() if getattr(found, k) != v]
+        found = read(out).model_dump()
+        changed = [k for k, v in manifest.model_dump(exclude={"blocks"}).items() if found[k] != v]
         if changed:
             raise ConfigurationError(f"{out} holds {what} that differ in {', '.join(changed)}; choose another folder")
         return False

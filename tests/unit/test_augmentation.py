@@ -7,7 +7,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from abaw_ray.augmentation import centre_views, random_views, variant_views, window_variants, zoomed_size
+from abaw_ray.augmentation import (
+    NUM_UNIFORMS,
+    centre_views,
+    fixed_uniforms,
+    random_views,
+    variant_views,
+    window_variants,
+    zoomed_size,
+)
 from abaw_ray.config import AugmentConfig
 
 CONFIG = AugmentConfig()
@@ -45,6 +53,22 @@ def test_random_views_are_resize_crop_and_flip(images):
 def test_no_zoom_no_flip_returns_the_pixels(images):
     views = random_views(images, torch.rand(4, 3), AugmentConfig(zoom=1.0, flip=0.0))
     torch.testing.assert_close(views, images.permute(0, 3, 1, 2).float(), atol=1e-2, rtol=0)
+
+
+def test_fixed_views_are_the_images_own_and_uniform():
+    rows, views = np.repeat(np.arange(5000), 4), np.tile(np.arange(4), 5000)
+    uniforms = fixed_uniforms(rows, views, seed=0)
+    assert uniforms.shape == (20000, NUM_UNIFORMS)
+    assert uniforms.dtype == np.float32
+    assert uniforms.min() >= 0
+    assert uniforms.max() < 1
+    assert len(np.unique(uniforms, axis=0)) == len(rows), "every image has other views"
+    counts = [np.histogram(uniforms[:, i], bins=20, range=(0, 1))[0] for i in range(NUM_UNIFORMS)]
+    assert np.abs(np.array(counts) - 1000).max() < 150
+    assert np.abs(np.corrcoef(uniforms.T) - np.eye(NUM_UNIFORMS)).max() < 0.03
+    again = np.array([7 * 4 + 2, 3])
+    np.testing.assert_array_equal(fixed_uniforms(rows[again], views[again], seed=0), uniforms[again])
+    assert (fixed_uniforms(rows, views, seed=1) != uniforms).mean() > 0.99
 
 
 def test_windows_have_the_22_variants_of_the_reference():

@@ -116,6 +116,20 @@ def test_teacher_loss_is_the_mean_over_each_heads_sets():
     assert set(loss.terms) == {(s, t) for s, own in SETS.items() for t in own}
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_weights_of_sets_weigh_a_heads_terms(reduction):
+    sets, z = batch(shared=5), outputs(1)
+    weights = {"mixed_expr": 3.0, "mixed_va": 0.5}
+    config = LossConfig(reduction=reduction, set_weights=weights, task_weights={"expression": 2.0})
+    loss = student_loss(sets, z, outputs(2), config)
+    expected = 0.0
+    for task in NUM_OUTPUTS:
+        terms = {name: float(loss.terms[name, task]) for name in SETS}
+        weighted = 3 * terms["mixed_expr"] + 0.5 * terms["mixed_va"] + terms["expr_va"]
+        expected += (2 if task == "expression" else 1) * weighted / (4.5 if reduction == "mean" else 1)
+    assert float(loss.total) == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize("shared", [0, 1, 5, SIZE])
 @pytest.mark.parametrize(
     "switches",

@@ -1,0 +1,139 @@
+"""What a sweep remembers of its trials, and what a resumed scheduler makes of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from ray.tune.schedulers import TrialScheduler
+
+from abaw_ray.config import Recipe
+from abaw_ray.errors import ConfigurationError
+from abaw_ray.monitoring.run_log import METRICS
+from abaw_ray.training.stage import Job
+from abaw_ray.training.trainer import CRITERION, NUM_EPOCHS, Resources
+from abaw_ray.tuning.record import Clock, begin, criteria, end, read_trials, trial_folder
+from abaw_ray.tuning.results import Sweep, Trial
+from abaw_ray.tuning.search import ResumableASHA, scheduler
+from abaw_ray.tuning.spaces import load_space
+from abaw_ray.tuning.sweep import Plan
+
+
+def epochs(out: Path, name: str, values: list[float], first: int = 0) -> None:
+    """Adds lines to a trial's metrics."""
+    folder = trial_folder(out, name)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / METRICS).open("a") as lines:
+        for epoch, value in enumerate(values, first):
+            lines.write(json.dumps({"epoch": epoch, CRITERION: value}) + "\n")
+
+
+def plan(out: Path, **changes: object) -> Plan:
+    job = Job(Recipe(), "store", "", teacher="teacher")
+    return Plan(**{"out": out, "job": job, "space": load_space("distillation"), "space_name": "distillation",
+                   "num_trials": 4, "resources": Resources(1), **changes})  # fmt: skip
+
+
+def test_trials_come_back_as_they_were(tmp_path):
+    begin(tmp_path, "b", {"loss.temperature": 2.0})
+    epochs(tmp_path, "b", [0.1, 0.3, 0.2])
+    end(tmp_path, "b", "finished")
+    begin(tmp_path, "a", {"loss.temperature": 3.0})
+    epochs(tmp_path, "a", [0.2])
+    begin(tmp_path, "c", {"loss.temperature": 4.0})
+    end(tmp_path, "c", "failed", "no memory")
+    trials = read_trials(tmp_path)
+    assert [(t.name, t.status, t.criteria) for t in trials] == [
+        ("b", "finished", (0.1, 0.3, 0.2)),
+        ("a", "unfinished", (0.2,)),
+        ("c", "failed", ()),
+    ]
+    assert (trials[0].best, trials[0].best_epoch) == (0.3, 1)
+    sweep = Sweep("title", 3, 4, 1.0, trials, {})
+    assert sweep.best == trials[0]
+    assert (sweep.num_epochs, sweep.num_grid_epochs) == (4, 12)
+
+
+def test_a_trial_that_starts_again_keeps_its_place_and_loses_its_end(tmp_path):
+    begin(tmp_path, "first", {"seed": 1})
+    begin(tmp_path, "second", {"seed": 2})
+    end(tmp_path, "first", "failed", "a node was lost")
+    begin(tmp_path, "first", {"seed": 1})
+    assert [(t.name, t.status) for t in read_trials(tmp_path)] == [("first", "unfinished"), ("second", "unfinished")]
+
+
+def test_an_epoch_that_was_repeated_counts_once(tmp_path):
+    epochs(tmp_path, "a", [0.1, 0.2])
+    epochs(tmp_path, "a", [0.25, 0.4], first=1)
+    assert criteria(trial_folder(tmp_path, "a")) == [0.1, 0.25, 0.4]
+
+
+def test_the_clock_goes_on(tmp_path):
+    (tmp_path / "clock.json").write_text('{"seconds": 100.0}')
+    Clock(tmp_path).tick()
+    assert 100 <= Clock.read(tmp_path) < 101
+
+
+def decisions(asha: ResumableASHA, name: str, values: list[float], first: int = 1) -> list[str]:
+    """What the scheduler says to a new trial's epochs."""
+    trial = SimpleNamespace(trial_id=name)
+    asha.on_trial_add(None, trial)
+    results = [{NUM_EPOCHS: epoch, CRITERION: value} for epoch, value in enumerate(values, first)]
+    return [asha.on_trial_result(None, trial, result) for result in results]
+
+
+def asha(out: Path) -> ResumableASHA:
+    made = scheduler("asha", out, epochs=9)
+    assert isinstance(made, ResumableASHA)
+    made.set_search_properties(CRITERION, "max")
+    return made
+
+
+def test_a_resumed_scheduler_judges_as_one_that_was_never_stopped(tmp_path):
+    good, bad, last = [0.5] * 9, [0.1], [0.4]
+    never_stopped = asha(tmp_path)
+    assert decisions(never_stopped, "good", good) == [TrialScheduler.CONTINUE] * 9
+    assert decisions(never_stopped, "bad", bad) == [TrialScheduler.STOP]
+    assert decisions(never_stopped, "last", last) == [TrialScheduler.STOP]
+
+    epochs(tmp_path, "good", good)
+    epochs(tmp_path, "bad", bad)
+    resumed = asha(tmp_path)
+    for name in ("good", "bad"):
+        resumed.on_trial_add(None, SimpleNamespace(trial_id=name))
+    assert decisions(resumed, "last", last) == [TrialScheduler.STOP]
+    forgetful = asha(tmp_path / "elsewhere")
+    assert decisions(forgetful, "last", last) == [TrialScheduler.CONTINUE]
+
+
+def test_trials_end_by_themselves_at_the_last_epoch(tmp_path):
+    assert decisions(asha(tmp_path), "only", [0.1] * 9)[-1] == TrialScheduler.CONTINUE
+
+
+@pytest.mark.parametrize(("changes", "said"), [({"scheduler": "pbt"}, "asha, none"), ({"search": "grid"}, "optuna")])
+def test_unknown_ways_to_search_are_refused(tmp_path, changes, said):
+    with pytest.raises(ConfigurationError, match=said):
+        plan(tmp_path, **changes)
+
+
+def test_outputs_are_shared_by_students_that_see_the_same_views(tmp_path):
+    assert plan(tmp_path).shares_outputs
+    zoom = {**load_space("distillation"), "augment.zoom": load_space("distillation")["loss.temperature"]}
+    assert not plan(tmp_path, space=zoom).shares_outputs
+    assert not plan(tmp_path, job=Job(Recipe(), "store", "")).shares_outputs
+    assert not plan(tmp_path, job=Job(Recipe(), "store", "", teacher="t", features="f")).shares_outputs
+
+
+def test_several_workers_need_whole_gpus():
+    with pytest.raises(ConfigurationError, match="whole GPUs"):
+        Resources(2, gpus_per_worker=0.5)
+    assert Resources(1, gpus_per_worker=0.5).gpus_per_worker == 0.5
+
+
+def test_the_best_of_equals_is_the_earliest():
+    trials = (Trial("a", {}, "failed", ()), Trial("b", {}, "finished", (0.5,)), Trial("c", {}, "stopped", (0.5,)))
+    best = Sweep("title", 1, 3, 0.0, trials, {}).best
+    assert best is not None
+    assert best.name == "b"
