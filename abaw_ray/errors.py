@@ -6,7 +6,15 @@ from pathlib import Path
 
 
 class UserError(Exception):
-    """Wrong use or bad data: the message alone must be enough to mend it."""
+    """Wrong use or bad data: the message alone must be enough to mend it. `status` is the command's exit status."""
+
+    status = 2
+
+
+class Interrupted(UserError):
+    """Work that was stopped before its end and can be continued."""
+
+    status = 130
 
 
 class ConfigurationError(UserError, ValueError):

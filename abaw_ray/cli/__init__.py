@@ -21,9 +21,9 @@ for part in (data, training, evaluation, whole):
 
 
 def main() -> None:
-    """Runs a command: status 0 done, 2 wrong use or bad data (a message), 1 a fault (a traceback)."""
+    """Runs a command: status 0 done, 2 wrong use or bad data (a message), 130 stopped, 1 a fault."""
     try:
         app(prog_name="abaw-ray")
     except UserError as error:
         print(f"abaw-ray: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.status)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import timm
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -24,6 +23,8 @@ def create_backbone(name: str, weights: str | None = None) -> nn.Module:
         ConfigurationError: unknown name, or weights of another architecture.
         MissingInputError: no such weight file.
     """
+    import timm  # takes two seconds, which processes that build no network can do without
+
     if not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name[:6]}*")[:8]) or "none similar"
         raise ConfigurationError(f"model.backbone: {name!r} is not a timm model ({near})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -64,7 +65,13 @@ class Resources:
             )
 
 
-def fit(job: Job, resources: Resources, fresh: bool = False, callbacks: list[Any] | None = None) -> dict[str, Any]:
+def fit(
+    job: Job,
+    resources: Resources,
+    fresh: bool = False,
+    callbacks: list[Any] | None = None,
+    one_of_many: bool = False,
+) -> dict[str, Any]:
     """Trains on Ray and writes `run.json` into the run's folder; a run that was cut off goes on where it stopped.
 
     Args:
@@ -72,6 +79,7 @@ def fit(job: Job, resources: Resources, fresh: bool = False, callbacks: list[Any
         resources: on what.
         fresh: remove an earlier run from the run's folder first.
         callbacks: of Ray Train, called with every epoch's report.
+        one_of_many: no progress bar, and what cannot run is found out by its workers.
 
     Returns:
         The contents of `run.json`: role, best and last checkpoint (folders in the run's folder), criterion, scores,
@@ -81,17 +89,18 @@ def fit(job: Job, resources: Resources, fresh: bool = False, callbacks: list[Any
         ConfigurationError: the folder holds a finished run, another run or something else, the job cannot run, or
             this machine has too few CPUs or GPUs.
     """
-    Stage(job, torch.device("cpu")).check(resources.num_workers)
+    if not one_of_many:
+        Stage(job, torch.device("cpu")).check(resources.num_workers)
     run = Path(job.run)
     _claim(run, job, fresh)
-    with ray_session(), ProgressBar(job.recipe.train.epochs) as bar:
+    with ray_session(), _progress_bar(job, shown=not one_of_many) as bar:
         per_worker = _per_worker(resources)
         trainer = TorchTrainer(
             _worker,  # type: ignore[arg-type]
             train_loop_config={
                 "job": _to_dict(job),
                 "run": job.run,
-                "progress": bar.queue,
+                "progress": bar.queue if bar is not None else None,
                 "num_threads": resources.cpus_per_worker,
             },
             scaling_config=ScalingConfig(
@@ -119,6 +128,10 @@ def finished(job: Job) -> dict[str, Any] | None:
     if not (run / checkpoint.RUN_FILE).is_file() or json.loads((run / JOB_FILE).read_text()) != _to_dict(job):
         return None
     return json.loads((run / checkpoint.RUN_FILE).read_text())
+
+
+def _progress_bar(job: Job, shown: bool) -> contextlib.AbstractContextManager[ProgressBar | None]:
+    return ProgressBar(job.recipe.train.epochs) if shown else contextlib.nullcontext()
 
 
 def room(resources: Resources) -> int:
@@ -166,7 +179,7 @@ def _worker(config: dict[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(config["num_threads"])
     context = ray.train.get_context()
     world = World(context.get_world_rank(), context.get_world_size(), get_device())
-    queue: Queue = config["progress"]
+    queue: Queue | None = config["progress"]
     values = config["job"]
     job = Job(**values | {"recipe": parse_recipe(values["recipe"], "the run's recipe"), "run": config["run"]})
 
@@ -177,11 +190,12 @@ def _worker(config: dict[str, Any]) -> dict[str, Any]:
             checkpoint=ray.train.Checkpoint.from_directory(str(folder)) if folder is not None else None,
             checkpoint_dir_name=_checkpoint_name(result.epoch),
         )
-        if world.rank == 0:
+        if world.rank == 0 and queue is not None:
             queue.put(("line", describe(result)))
 
     def progress(epoch: int, step: int, num_steps: int, loss: float) -> None:
-        queue.put(("step", epoch, step, num_steps, loss))
+        if queue is not None:
+            queue.put(("step", epoch, step, num_steps, loss))
 
     earlier = ray.train.get_checkpoint()
     if earlier is None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from abaw_ray.blocks.files import write_text
+from abaw_ray.models.checkpoint import RUN_FILE
 from abaw_ray.monitoring.run_log import METRICS
 from abaw_ray.training.trainer import CRITERION
 from abaw_ray.tuning.results import Status, Trial, Value
@@ -46,10 +47,17 @@ def begin(out: Path, name: str, parameters: dict[str, Value]) -> None:
     _write(out, name, started)
 
 
-def end(out: Path, name: str, status: Status, error: str | None = None) -> None:
-    """Notes how a trial ended."""
-    record = read_record(out, name)
-    _write(out, name, record | {"status": status, "seconds": time.time() - record["started"], "error": error})
+def end(out: Path, name: str, error: str | None = None) -> Status:
+    """Notes how a trial ended, and says it: by an error, with its last epoch, or before."""
+    record, run = read_record(out, name), trial_folder(out, name) / RUN_FILE
+    if run.is_file():
+        status: Status = "finished"
+        seconds = json.loads(run.read_text())["seconds"]
+    else:
+        status = "failed" if error is not None else "stopped"
+        seconds = time.time() - record["started"]
+    _write(out, name, record | {"status": status, "seconds": seconds, "error": error})
+    return status
 
 
 def criteria(run: Path) -> list[float]:
@@ -78,12 +86,10 @@ def read_trials(out: Path) -> tuple[Trial, ...]:
 
 
 class Clock:
-    """Wall time of a sweep over all its parts, up to the last `tick`."""
+    """Wall time of a sweep over all its parts, up to the last `tick`; one runs at a time."""
 
     def __init__(self, out: Path) -> None:
-        self._file = out / CLOCK
-        self._before = self.read(out)
-        self._started = time.time()
+        self._out, self._last = out, time.time()
 
     @staticmethod
     def read(out: Path) -> float:
@@ -92,7 +98,9 @@ class Clock:
         return json.loads(file.read_text())["seconds"] if file.is_file() else 0.0
 
     def tick(self) -> None:
-        write_text(self._file, json.dumps({"seconds": self._before + time.time() - self._started}))
+        now = time.time()
+        write_text(self._out / CLOCK, json.dumps({"seconds": self.read(self._out) + now - self._last}))
+        self._last = now
 
 
 def _record(out: Path, name: str) -> Path:

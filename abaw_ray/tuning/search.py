@@ -61,7 +61,6 @@ class ResumableASHA(ASHAScheduler):
             max_t=epochs,
             grace_period=max(1, round(FIRST_RUNG * epochs)),
             reduction_factor=REDUCTION,
-            # a trial that reaches the last epoch ends by itself, and with its run.json
             stop_last_trials=False,
         )
         self._out = out
@@ -70,6 +69,11 @@ class ResumableASHA(ASHAScheduler):
         super().on_trial_add(tune_controller, trial)
         for epoch, criterion in enumerate(criteria(trial_folder(self._out, trial.trial_id))):
             self.on_trial_result(tune_controller, trial, {NUM_EPOCHS: epoch + 1, CRITERION: criterion})
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        decision = super().on_trial_result(tune_controller, trial, result)
+        # a trial that reaches the last epoch ends by itself, and finished
+        return TrialScheduler.CONTINUE if result[NUM_EPOCHS] >= self._max_t else decision
 
 
 def searcher(name: str, resources: Resources, seed: int) -> SearchAlgorithm | Searcher:

@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,47 +17,44 @@ from ray.tune import FailureConfig, RunConfig, TuneConfig, Tuner
 from abaw_ray.blocks.files import write_text
 from abaw_ray.config import dump_recipe
 from abaw_ray.console import progress_bar
-from abaw_ray.errors import ConfigurationError, UserError
+from abaw_ray.errors import ConfigurationError, Interrupted
 from abaw_ray.inference.teach import DEFAULT_VIEWS, compute_teacher_outputs, with_views
-from abaw_ray.models.checkpoint import RUN_FILE
 from abaw_ray.ray_session import ray_session
-from abaw_ray.side_by_side import side_by_side
 from abaw_ray.training.stage import Job, Stage
-from abaw_ray.training.trainer import CRITERION, Resources, finished, fit, room
+from abaw_ray.training.trainer import CRITERION, Resources
 from abaw_ray.tuning.hparams import write_hparams
 from abaw_ray.tuning.page import write_page
 from abaw_ray.tuning.record import (
     BEST,
     HPARAMS,
     PAGE,
-    RETRAINED,
     SWEEP,
     TEACHER_OUTPUTS,
     TUNE,
     Clock,
+    read_record,
     read_trials,
 )
-from abaw_ray.tuning.results import Sweep, Trial
+from abaw_ray.tuning.results import Sweep
 from abaw_ray.tuning.search import SCHEDULERS, SEARCHES, scheduler, searcher
 from abaw_ray.tuning.spaces import Space, check_space, describe, with_parameters
 from abaw_ray.tuning.trial import TrialLog, Trials, trainable
+from abaw_ray.tuning.winner import retrain, retrained
 
 logger = logging.getLogger(__name__)
-
-FRESH_SEEDS = 3
-"""Trainings of the best configuration with other seeds than the trials'."""
 
 MAX_FAILURES = 2
 """How often a trial is tried again, from its last checkpoint."""
 
+TUNE_SETTINGS = {
+    "TUNE_GLOBAL_CHECKPOINT_S": "1",  # seconds that a killed sweep can forget of what its trials did
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # TrialLog and the runs' own logs stand for them
+    "RAY_AIR_NEW_OUTPUT": "0",  # prints tables even when it should not
+}
 
 DRIVER = {"CPU": 0, "node:__internal_head__": 0.001}
 """What the driver of a trial takes: a place on the head, which is not a spot instance, and no CPU, which its workers
 could then lack."""
-
-
-class Interrupted(UserError):
-    """The sweep was stopped before its end."""
 
 
 @dataclass(frozen=True)
@@ -128,21 +124,26 @@ def run_sweep(plan: Plan, resume: bool = False, fresh: bool = False) -> Sweep:
     _claim(plan, resume, fresh)
     # without a dashboard Ray does not free the workers of a trial that was stopped early
     with ray_session(include_dashboard=True):
+        clock = Clock(plan.out)
         trials = Trials(plan.out, _with_outputs(plan), plan.resources)
+        clock.tick()
         _search(plan, trials)
-        sweep = report(plan)
+        sweep = report(plan, trials)
         done = [t for t in sweep.trials if t.status != "unfinished"]
         if len(done) < plan.num_trials:
             raise Interrupted(
                 f"stopped: {len(done)} of {plan.num_trials} trials are done; the same command with --resume goes on"
             )
         if sweep.best is None:
-            raise ConfigurationError(f"all {len(done)} trials failed; see {plan.out / TUNE}/*/error.txt")
-        _retrain(plan, trials, sweep.best)
-    return report(plan)
+            error = read_record(plan.out, done[0].name)["error"]
+            raise ConfigurationError(f"no trial of {len(done)} went through an epoch; the first failed: {error}")
+        clock = Clock(plan.out)
+        retrain(trials, sweep.best)
+        clock.tick()
+    return report(plan, trials)
 
 
-def report(plan: Plan) -> Sweep:
+def report(plan: Plan, trials: Trials) -> Sweep:
     """Writes what is known so far."""
     sweep = Sweep(
         f"{plan.space_name}: {plan.num_trials} trials, {plan.search} search, scheduler {plan.scheduler}",
@@ -154,17 +155,11 @@ def report(plan: Plan) -> Sweep:
     )
     best = sweep.best
     if best is not None:
-        sweep = replace(sweep, retrained=_retrained(plan, best))
+        sweep = replace(sweep, retrained=retrained(trials, best))
         write_text(plan.out / BEST, dump_recipe(with_parameters(plan.job.recipe, best.parameters, BEST)))
     write_page(sweep, plan.out / PAGE)
     write_hparams(sweep, plan.out / HPARAMS)
     return sweep
-
-
-def _retrained(plan: Plan, best: Trial) -> dict[int, float]:
-    """Criterion of the best configuration by fresh seed, as far as trained."""
-    runs = {seed: _retrained_run(plan.out, best, seed) / RUN_FILE for seed in _fresh_seeds(plan.job.recipe.seed)}
-    return {seed: json.loads(file.read_text())["best_criterion"] for seed, file in runs.items() if file.is_file()}
 
 
 def _with_views(plan: Plan) -> Plan:
@@ -220,9 +215,10 @@ def _with_outputs(plan: Plan) -> Job:
 
 def _search(plan: Plan, trials: Trials) -> None:
     """Runs the trials that are still to be run."""
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-    # what a killed sweep forgets of its trials; they take minutes to hours
-    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1")
+    for name, value in TUNE_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    # it warns of every trial that it does not find its own kind of log, which is off
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
     function = tune.with_resources(trainable(trials), DRIVER)
     state = plan.out / TUNE
     if Tuner.can_restore(str(state)):
@@ -253,25 +249,3 @@ def _search(plan: Plan, trials: Trials) -> None:
 
 def _trial_id(trial: Any) -> str:
     return trial.trial_id
-
-
-def _retrain(plan: Plan, trials: Trials, best: Trial) -> None:
-    """Trains the best configuration with fresh seeds, side by side if there is room."""
-    arguments = [(trials, best, seed) for seed in _fresh_seeds(plan.job.recipe.seed)]
-    side_by_side(_retrain_one, arguments, room(plan.resources))
-
-
-def _retrain_one(trials: Trials, best: Trial, seed: int, say: Callable[[str], None]) -> None:
-    run = _retrained_run(trials.out, best, seed)
-    job = trials.job_of({**best.parameters, "seed": seed}, run)
-    say(f"best configuration ({best.name}) again, seed {seed}: {run}")
-    result = finished(job) or fit(job, trials.resources)
-    say(f"seed {seed}: criterion {result['best_criterion']:.4f}")
-
-
-def _fresh_seeds(seed: int) -> range:
-    return range(seed + 1, seed + 1 + FRESH_SEEDS)
-
-
-def _retrained_run(out: Path, best: Trial, seed: int) -> Path:
-    return out / RETRAINED / f"{best.name}-seed-{seed}"

@@ -11,7 +11,6 @@ from ray import tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from abaw_ray.console import ERRORS
-from abaw_ray.models.checkpoint import RUN_FILE
 from abaw_ray.training.stage import Job
 from abaw_ray.training.trainer import CRITERION, NUM_EPOCHS, Resources, finished, fit
 from abaw_ray.tuning.record import Clock, begin, criteria, end, read_record, trial_folder
@@ -56,7 +55,7 @@ def _run(trials: Trials, parameters: dict[str, Any], name: str) -> None:
             tune.report({NUM_EPOCHS: epoch + 1, CRITERION: criterion})
         return
     begin(trials.out, name, {key: _plain(value) for key, value in parameters.items()})
-    fit(job, trials.resources, callbacks=[TuneReportCallback()])
+    fit(job, trials.resources, callbacks=[TuneReportCallback()], one_of_many=True)
 
 
 def _plain(value: Any) -> Value:
@@ -88,14 +87,13 @@ class TrialLog(tune.Callback):
         self._say(trial, f"epoch {result[NUM_EPOCHS]}, criterion {result[CRITERION]:.4f}")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        complete = (trial_folder(self._out, trial.trial_id) / RUN_FILE).is_file()
-        end(self._out, trial.trial_id, "finished" if complete else "stopped")
-        self._say(trial, "finished" if complete else "stopped early")
+        status = end(self._out, trial.trial_id)
+        self._say(trial, "stopped early" if status == "stopped" else status)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         error = trial.get_error()
         text = str(getattr(error, "cause", error))
-        end(self._out, trial.trial_id, "failed", text)
+        end(self._out, trial.trial_id, text)
         self._say(trial, f"failed: {text}")
 
     def _say(self, trial: Any, text: str) -> None:

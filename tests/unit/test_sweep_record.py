@@ -11,6 +11,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError
+from abaw_ray.models.checkpoint import RUN_FILE
 from abaw_ray.monitoring.run_log import METRICS
 from abaw_ray.training.stage import Job
 from abaw_ray.training.trainer import CRITERION, NUM_EPOCHS, Resources
@@ -30,6 +31,11 @@ def epochs(out: Path, name: str, values: list[float], first: int = 0) -> None:
             lines.write(json.dumps({"epoch": epoch, CRITERION: value}) + "\n")
 
 
+def finish(out: Path, name: str) -> None:
+    """What a run leaves at its end."""
+    (trial_folder(out, name) / RUN_FILE).write_text(json.dumps({"seconds": 12.5}))
+
+
 def plan(out: Path, **changes: object) -> Plan:
     job = Job(Recipe(), "store", "", teacher="teacher")
     return Plan(**{"out": out, "job": job, "space": load_space("distillation"), "space_name": "distillation",
@@ -39,27 +45,33 @@ def plan(out: Path, **changes: object) -> Plan:
 def test_trials_come_back_as_they_were(tmp_path):
     begin(tmp_path, "b", {"loss.temperature": 2.0})
     epochs(tmp_path, "b", [0.1, 0.3, 0.2])
-    end(tmp_path, "b", "finished")
+    finish(tmp_path, "b")
+    assert end(tmp_path, "b") == "finished"
     begin(tmp_path, "a", {"loss.temperature": 3.0})
     epochs(tmp_path, "a", [0.2])
     begin(tmp_path, "c", {"loss.temperature": 4.0})
-    end(tmp_path, "c", "failed", "no memory")
+    assert end(tmp_path, "c", "no memory") == "failed"
+    begin(tmp_path, "d", {"loss.temperature": 5.0})
+    epochs(tmp_path, "d", [0.1])
+    assert end(tmp_path, "d") == "stopped"
     trials = read_trials(tmp_path)
     assert [(t.name, t.status, t.criteria) for t in trials] == [
         ("b", "finished", (0.1, 0.3, 0.2)),
         ("a", "unfinished", (0.2,)),
         ("c", "failed", ()),
+        ("d", "stopped", (0.1,)),
     ]
+    assert trials[0].seconds == 12.5
     assert (trials[0].best, trials[0].best_epoch) == (0.3, 1)
     sweep = Sweep("title", 3, 4, 1.0, trials, {})
     assert sweep.best == trials[0]
-    assert (sweep.num_epochs, sweep.num_grid_epochs) == (4, 12)
+    assert (sweep.num_epochs, sweep.num_grid_epochs) == (5, 12)
 
 
 def test_a_trial_that_starts_again_keeps_its_place_and_loses_its_end(tmp_path):
     begin(tmp_path, "first", {"seed": 1})
     begin(tmp_path, "second", {"seed": 2})
-    end(tmp_path, "first", "failed", "a node was lost")
+    end(tmp_path, "first", "a node was lost")
     begin(tmp_path, "first", {"seed": 1})
     assert [(t.name, t.status) for t in read_trials(tmp_path)] == [("first", "unfinished"), ("second", "unfinished")]
 
@@ -92,7 +104,7 @@ def asha(out: Path) -> ResumableASHA:
 
 
 def test_a_resumed_scheduler_judges_as_one_that_was_never_stopped(tmp_path):
-    good, bad, last = [0.5] * 9, [0.1], [0.4]
+    good, bad, last = [0.5] * 9, [0.1], [0.3]
     never_stopped = asha(tmp_path)
     assert decisions(never_stopped, "good", good) == [TrialScheduler.CONTINUE] * 9
     assert decisions(never_stopped, "bad", bad) == [TrialScheduler.STOP]

@@ -1,0 +1,130 @@
+"""What distillation costs a step: run `python tests/benchmarks/teacher_cost.py`.
+
+Synthetic databases at 112 x 112 pixels and a teacher with random weights of the students' architecture. Three students
+take the same steps in this process, by turns, each from its own prefetched batches: one without distillation, one
+whose teacher's outputs were computed beforehand, one that asks its teacher in every step. Printed as JSON: the median
+seconds of a step (waiting for its batch included), the medians of the ratios within a turn to the step without
+distillation, and the largest difference between the losses of the two that distil.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from abaw_ray.config import Recipe, load_recipe
+from abaw_ray.inference.teach import compute_teacher_outputs
+from abaw_ray.models import checkpoint
+from abaw_ray.pipeline import STUDENT_SEED, generate_and_prepare
+from abaw_ray.training.stage import Job, Stage
+from abaw_ray.training.step import Learner
+from abaw_ray.world import World
+
+
+def make_teacher(folder: Path, recipe: Recipe, store: Path) -> Path:
+    """A checkpoint of a CNN that was never trained."""
+    stage = Stage(Job(recipe, str(store), ""), torch.device("cpu"))
+    torch.manual_seed(STUDENT_SEED)
+    network = stage.network()
+    described = checkpoint.Description(
+        role="teacher",
+        epoch=0,
+        tasks=tuple(stage.data.tasks),
+        image_size=stage.store.image_size,
+        store_hash=stage.store.manifest.content_hash,
+        stopping={},
+        scores={},
+        decisions={},
+    )
+    folder.mkdir()
+    checkpoint.save(folder, network, torch.optim.Adam(network.parameters()), recipe, described)
+    return folder
+
+
+class Run:
+    """A student in training.
+
+    Attributes:
+        losses, seconds: of every step so far.
+    """
+
+    def __init__(self, job: Job) -> None:
+        world = World()
+        stage = Stage(job, world.device)
+        torch.manual_seed(job.recipe.seed)
+        network, tasks = stage.network(), stage.data.tasks
+        teacher = stage.teacher(world.device)
+        self._learner = Learner(network, teacher, tasks, stage.data.set_tasks, job.recipe, world)
+        self._learner.network.train()
+        self._batches = stage.batches(0, world)
+        self.losses: list[float] = []
+        self.seconds: list[float] = []
+
+    def step(self) -> None:
+        started = time.perf_counter()
+        loss = self._learner.step(next(self._batches), True, 1)
+        self.losses.append(loss.total.item())
+        self.seconds.append(time.perf_counter() - started)
+
+
+def compare(recipe: Recipe, store: Path, teacher: Path, outputs: Path, num_steps: int) -> dict[str, Any]:
+    """Takes the steps of all three, turn by turn; the first turn does not count."""
+    plain, taught = (str(store), ""), {"teacher": str(teacher)}
+    runs = {
+        "without": Run(Job(recipe, *plain)),
+        "cached": Run(Job(recipe, *plain, **taught, teacher_outputs=str(outputs))),
+        "asked": Run(Job(recipe, *plain, **taught)),
+    }
+    for _ in range(num_steps + 1):
+        for run in runs.values():
+            run.step()
+    seconds = {name: run.seconds[1:] for name, run in runs.items()}
+    pairs = zip(runs["cached"].losses, runs["asked"].losses, strict=True)
+    return {
+        "num_steps": num_steps,
+        "seconds_per_step": {name: statistics.median(values) for name, values in seconds.items()},
+        "ratio_to_without": {
+            name: statistics.median(a / b for a, b in zip(seconds[name], seconds["without"], strict=True))
+            for name in ("cached", "asked")
+        },
+        "largest_loss_difference": max(abs(a - b) for a, b in pairs),
+        "largest_loss": max(runs["asked"].losses),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backbone", default="resnet18")
+    parser.add_argument("--batch", type=int, default=16, help="images of each of the three sets")
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--views", type=int, default=4)
+    arguments = parser.parse_args()
+    # the other core is the prefetching thread's
+    torch.set_num_threads(1)
+    changes = [
+        f"model.backbone={arguments.backbone}",
+        "model.head_dropout=0",  # its random numbers would be other ones in each of the runs
+        f"sampling.batch_size={arguments.batch}",
+        f"sampling.steps_per_epoch={arguments.steps + 1}",
+        f"augment.views={arguments.views}",
+        "sampling.sets=[mixed_expr, mixed_va, expr_va]",
+    ]
+    recipe = load_recipe(None, changes)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        store = generate_and_prepare(folder, "tiny", recipe)
+        teacher = make_teacher(folder / "teacher", recipe, store)
+        compute_teacher_outputs(teacher, store, folder / "outputs", recipe)
+        result = compare(recipe, store, teacher, folder / "outputs", arguments.steps)
+    print(json.dumps({"backbone": arguments.backbone, "images_per_step": 3 * arguments.batch} | result, indent=2))
+
+
+if __name__ == "__main__":
+    main()
