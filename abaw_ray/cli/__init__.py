@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from abaw_ray.cli import data, evaluation, training, whole
+from abaw_ray.cli import data, evaluation, submit, training, whole
 from abaw_ray.errors import UserError
 
 app = typer.Typer(
@@ -16,7 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for part in (data, training, evaluation, whole):
+for part in (data, training, evaluation, whole, submit):
     app.add_typer(part.app)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import ray
 import ray.train
 import torch
-from ray.train import CheckpointConfig, RunConfig, ScalingConfig
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer, get_device
 from ray.util.queue import Queue
 
@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 JOB_FILE = "job.json"
 CRITERION, NUM_EPOCHS = "criterion", "num_epochs"
 """Reported numbers that a sweep goes by."""
+
+MAX_FAILURES = 3
+"""How often a run that lost a worker, as with its node, goes on from its last epoch before it gives up."""
 
 SELECTION = "selection"
 """The reported number by which Ray keeps the best checkpoint: it grows with every improvement and never ties."""
@@ -114,6 +117,7 @@ def fit(
                 checkpoint_config=CheckpointConfig(
                     num_to_keep=1, checkpoint_score_attribute=SELECTION, checkpoint_score_order="max"
                 ),
+                failure_config=FailureConfig(max_failures=MAX_FAILURES),
                 callbacks=callbacks,
             ),
         )
@@ -192,6 +196,11 @@ def _worker(config: dict[str, Any]) -> dict[str, Any]:
         )
         if world.rank == 0 and queue is not None:
             queue.put(("line", describe(result)))
+
+    if queue is not None:
+        place = ray.get_runtime_context().get_node_id()[:8]
+        where = f"node {place}, {ray.util.get_node_ip_address()}, {world.device}"
+        queue.put(("line", f"worker {world.rank + 1} of {world.size}: {where}"))
 
     def progress(epoch: int, step: int, num_steps: int, loss: float) -> None:
         if queue is not None:

@@ -1,0 +1,1 @@
+"""Any sub-command as a job on a Ray cluster."""

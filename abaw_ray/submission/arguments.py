@@ -1,0 +1,99 @@
+"""A sub-command that is to run elsewhere: its arguments checked here, and the paths among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from abaw_ray.config import Recipe, load_recipe, recipe_names
+from abaw_ray.errors import ConfigurationError
+from tune_spaces import space_names
+
+SUBMIT = "submit"
+
+
+@dataclass(frozen=True)
+class PathArgument:
+    """A path that a sub-command was given.
+
+    Args:
+        option: where it stands, as `--store`.
+        path: as it was given.
+        travels: whether it may lie in the working directory, which is sent with the job: configuration, not data.
+    """
+
+    option: str
+    path: Path
+    travels: bool = False
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A sub-command with its arguments.
+
+    Args:
+        arguments: as typed, the name first.
+        paths: that it was given.
+        title: its name and the last part of what it writes or works on.
+    """
+
+    arguments: tuple[str, ...]
+    paths: tuple[PathArgument, ...]
+    title: str
+
+
+def parse(application: typer.Typer, arguments: Sequence[str]) -> Verb:
+    """Checks a sub-command as it would be before it runs.
+
+    Args:
+        application: with all sub-commands.
+        arguments: name and arguments.
+
+    Raises:
+        ConfigurationError: no such sub-command, or one that cannot be submitted.
+        typer.BadParameter and others: wrong use.
+        UserError: a recipe that cannot be used.
+    """
+    commands = typer.main.get_command(application).commands  # type: ignore[attr-defined]
+    if not arguments or arguments[0] not in commands or arguments[0] == SUBMIT:
+        found = arguments[0] if arguments else "nothing"
+        known = ", ".join(name for name in commands if name != SUBMIT)
+        raise ConfigurationError(f"submit: found {found}, expected one of {known} after --")
+    command = commands[arguments[0]]
+    context = command.make_context(arguments[0], list(arguments[1:]))
+    options = {parameter.name: _name(parameter) for parameter in command.params}
+    paths = tuple(_paths(context.params, options))
+    named = context.params.get("out") or next((p.path for p in paths if not p.travels), None)
+    title = "-".join([arguments[0], *([Path(named).name] if named else [])])
+    return Verb(tuple(arguments), paths, title)
+
+
+def _name(parameter: Any) -> str:
+    """How a user writes it: `--store`, or STORE where it has no name."""
+    return next((o for o in parameter.opts if o.startswith("--")), parameter.name.upper())
+
+
+def _paths(values: dict[str, Any], options: dict[str, str]) -> Iterator[PathArgument]:
+    for name, value in values.items():
+        if isinstance(value, Path):
+            yield PathArgument(options[name], value)
+    for database in values.get("database") or () if isinstance(values.get("database"), list | tuple) else ():
+        yield PathArgument(options["database"], Path(database.partition("=")[2]))
+    for name, installed in (("recipe", recipe_names()), ("space", space_names())):
+        source = values.get(name)
+        if source is not None and source not in installed:
+            yield PathArgument(options[name], Path(source), travels=True)
+    if "recipe" in values:
+        yield from _paths_of(load_recipe(values["recipe"], list(values.get("overrides") or ())))
+
+
+def _paths_of(recipe: Recipe) -> Iterator[PathArgument]:
+    if recipe.model.weights is not None:
+        yield PathArgument("model.weights", Path(recipe.model.weights))
+    for name, settings in recipe.prepare.databases.items():
+        if "root" in settings:
+            yield PathArgument(f"prepare.databases.{name}.root", Path(settings["root"]))
