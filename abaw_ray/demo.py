@@ -19,8 +19,8 @@ from abaw_ray.evaluation.evaluator import HEADLINE
 from abaw_ray.evaluation.predictions import POOLED
 from abaw_ray.pipeline import STUDENT_SEED, generate_and_prepare, mean_and_spread, train_and_evaluate
 from abaw_ray.ray_session import ray_session
+from abaw_ray.training.resources import Resources
 from abaw_ray.training.stage import Job
-from abaw_ray.training.trainer import Resources
 
 COLUMNS = {
     "EXPR": ("expression", "criterion"),

@@ -13,8 +13,9 @@ from abaw_ray.console import progress_bar
 from abaw_ray.evaluation.evaluate import evaluate
 from abaw_ray.generation import generate
 from abaw_ray.preprocess.prepare import prepare
+from abaw_ray.training.resources import Resources
 from abaw_ray.training.stage import Job
-from abaw_ray.training.trainer import Resources, finished, fit
+from abaw_ray.training.trainer import finished, fit
 
 DATABASES = ("affwild2", "expw", "afew_va", "affectnet")
 """The paper's, as the generated data have them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,15 +29,45 @@ def ray_session(num_cpus: int | None = None, include_dashboard: bool = False) ->
     # "local", not None: None would join whatever cluster a killed head left on record
     address = os.environ.get("RAY_ADDRESS") or "local"
     options: dict[str, Any] = {}
+    environment: dict[str, str] = {}
     if address == "local":
         options = {"num_cpus": num_cpus, "include_dashboard": include_dashboard}
+        environment = _own_address()
     elif num_cpus is not None:
         logger.warning("RAY_ADDRESS is %s: its cluster keeps its own number of CPUs, not %d", address, num_cpus)
-    ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, **options)
+    with _environment(environment):
+        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, **options)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _own_address() -> dict[str, str]:
+    """Variables with which the processes of a local cluster know its address.
+
+    Ray's own actors look for the cluster on this machine, and those that free the workers of a stopped trial give up if
+    there are two.
+    """
+    with socket.socket() as free:
+        free.bind(("", 0))
+        port = free.getsockname()[1]
+    return {"RAY_GCS_SERVER_PORT": str(port), "RAY_ADDRESS": f"{ray.util.get_node_ip_address()}:{port}"}
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Environment variables for the time of the block; processes that are started in it keep them."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextmanager

@@ -27,8 +27,8 @@ from abaw_ray.pipeline import (
 )
 from abaw_ray.ray_session import ray_session
 from abaw_ray.side_by_side import side_by_side
+from abaw_ray.training.resources import Resources, check_room, room
 from abaw_ray.training.stage import Job, adopt
-from abaw_ray.training.trainer import Resources, room
 
 COLUMNS = {
     "EXPR": ("expression", "criterion"),
@@ -196,6 +196,7 @@ def reproduce(plan: Plan, data: Path | None, seeds: int) -> Reproduction:
     """
     started = time.perf_counter()
     with ray_session():
+        check_room(plan.resources)
         if data is None:
             assert plan.size is not None, "generated data have a size"
             generate_and_prepare(plan.out, plan.size, plan.recipe)

@@ -173,7 +173,7 @@ def tune(
     All trials have the recipe's seed. The best configuration is trained again with fresh seeds, because the best of
     many trials is also the luckiest. Ctrl-C leaves a sweep that --resume goes on with.
     """
-    from abaw_ray.training.trainer import Resources
+    from abaw_ray.training.resources import Resources
     from abaw_ray.tuning.spaces import load_space
     from abaw_ray.tuning.summary import render_sweep, sweep_values
     from abaw_ray.tuning.sweep import Plan, run_sweep
@@ -210,7 +210,8 @@ def _job(
 
 
 def _train(job: Job, resources: tuple[int, bool | None, int], fresh: bool, as_json: bool) -> None:
-    from abaw_ray.training.trainer import Resources, fit
+    from abaw_ray.training.resources import Resources
+    from abaw_ray.training.trainer import fit
 
     output = Output()
     show_recipe(job.recipe)

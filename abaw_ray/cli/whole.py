@@ -58,7 +58,7 @@ def reproduce(
     """
     from abaw_ray.reproduce import TABLES, Plan
     from abaw_ray.reproduce import reproduce as reproduce_table
-    from abaw_ray.training.trainer import Resources
+    from abaw_ray.training.resources import Resources
 
     output = Output()
     if name not in TABLES:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from abaw_ray.monitoring.run_log import flatten
 from abaw_ray.ray_session import ray_session
 from abaw_ray.training.loop import EpochResult, train
 from abaw_ray.training.progress import ProgressBar
+from abaw_ray.training.resources import Resources, check_room
 from abaw_ray.training.stage import Job, Stage
 from abaw_ray.world import World
 
@@ -40,32 +39,6 @@ MAX_FAILURES = 3
 
 SELECTION = "selection"
 """The reported number by which Ray keeps the best checkpoint: it grows with every improvement and never ties."""
-
-
-@dataclass(frozen=True)
-class Resources:
-    """Workers of a run.
-
-    Args:
-        num_workers: DDP workers.
-        use_gpu: one GPU a worker; None: if the cluster has any.
-        cpus_per_worker: CPUs reserved for each worker, and its number of threads.
-        gpus_per_worker: GPUs of each worker, if it uses them: less than one for several runs that share a GPU.
-
-    Raises:
-        ConfigurationError: several workers with less than a GPU each: NCCL refuses two on one.
-    """
-
-    num_workers: int = 1
-    use_gpu: bool | None = None
-    cpus_per_worker: int = 1
-    gpus_per_worker: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.num_workers > 1 and self.gpus_per_worker < 1:
-            raise ConfigurationError(
-                f"{self.num_workers} workers with {self.gpus_per_worker:g} GPUs each; expected whole GPUs"
-            )
 
 
 def fit(
@@ -97,7 +70,8 @@ def fit(
     run = Path(job.run)
     _claim(run, job, fresh)
     with ray_session(), _progress_bar(job, shown=not one_of_many) as bar:
-        per_worker = _per_worker(resources)
+        check_room(resources)
+        per_worker = resources.per_worker(ray.cluster_resources())
         trainer = TorchTrainer(
             _worker,  # type: ignore[arg-type]
             train_loop_config={
@@ -136,33 +110,6 @@ def finished(job: Job) -> dict[str, Any] | None:
 
 def _progress_bar(job: Job, shown: bool) -> contextlib.AbstractContextManager[ProgressBar | None]:
     return ProgressBar(job.recipe.train.epochs) if shown else contextlib.nullcontext()
-
-
-def room(resources: Resources) -> int:
-    """How many runs of this kind the cluster can hold now; at least one."""
-    available = ray.cluster_resources()
-    each = _kinds(resources, available)
-    return max(1, min(int(available.get(kind, 0) / number / resources.num_workers) for kind, number in each.items()))
-
-
-def _per_worker(resources: Resources) -> dict[str, float]:
-    """The same, checked. Ray waits for ever for what a cluster does not have, so that is said first."""
-    available = ray.cluster_resources()
-    per_worker = _kinds(resources, available)
-    for kind, number in per_worker.items():
-        wanted, found = number * resources.num_workers, available.get(kind, 0)
-        message = f"{resources.num_workers} workers need {wanted:g} {kind}s, Ray has {found:g}"
-        if wanted > found and os.environ.get("RAY_ADDRESS"):
-            logger.warning("%s: waiting for the cluster to grow", message)
-        elif wanted > found:
-            raise ConfigurationError(message)
-    return per_worker
-
-
-def _kinds(resources: Resources, available: dict[str, float]) -> dict[str, float]:
-    """CPUs and GPUs of a worker."""
-    use_gpu = resources.use_gpu if resources.use_gpu is not None else available.get("GPU", 0) > 0
-    return {"CPU": resources.cpus_per_worker} | ({"GPU": resources.gpus_per_worker} if use_gpu else {})
 
 
 def _run(trainer: TorchTrainer) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import BasicVariantGenerator, ConcurrencyLimiter, SearchAlgorithm, Searcher
 from ray.tune.search.optuna import OptunaSearch
 
-from abaw_ray.training.trainer import CRITERION, NUM_EPOCHS, Resources, room
+from abaw_ray.training.resources import Resources, room
+from abaw_ray.training.trainer import CRITERION, NUM_EPOCHS
 from abaw_ray.tuning.record import criteria, trial_folder
 
 SEARCHES = ("random", "optuna")

@@ -20,8 +20,9 @@ from abaw_ray.console import progress_bar
 from abaw_ray.errors import ConfigurationError, Interrupted
 from abaw_ray.inference.teach import DEFAULT_VIEWS, compute_teacher_outputs, with_views
 from abaw_ray.ray_session import ray_session
+from abaw_ray.training.resources import Resources, check_room
 from abaw_ray.training.stage import Job, Stage
-from abaw_ray.training.trainer import CRITERION, Resources
+from abaw_ray.training.trainer import CRITERION
 from abaw_ray.tuning.hparams import write_hparams
 from abaw_ray.tuning.page import write_page
 from abaw_ray.tuning.record import (
@@ -124,6 +125,7 @@ def run_sweep(plan: Plan, resume: bool = False, fresh: bool = False) -> Sweep:
     _claim(plan, resume, fresh)
     # without a dashboard Ray does not free the workers of a trial that was stopped early
     with ray_session(include_dashboard=True):
+        check_room(plan.resources)
         clock = Clock(plan.out)
         trials = Trials(plan.out, _with_outputs(plan), plan.resources)
         clock.tick()

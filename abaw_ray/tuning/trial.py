@@ -11,8 +11,9 @@ from ray import tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from abaw_ray.console import ERRORS
+from abaw_ray.training.resources import Resources
 from abaw_ray.training.stage import Job
-from abaw_ray.training.trainer import CRITERION, NUM_EPOCHS, Resources, finished, fit
+from abaw_ray.training.trainer import CRITERION, NUM_EPOCHS, finished, fit
 from abaw_ray.tuning.record import Clock, begin, criteria, end, read_record, trial_folder
 from abaw_ray.tuning.results import Value
 from abaw_ray.tuning.spaces import with_parameters

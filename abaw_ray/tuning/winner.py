@@ -8,7 +8,8 @@ from pathlib import Path
 
 from abaw_ray.models.checkpoint import RUN_FILE
 from abaw_ray.side_by_side import side_by_side
-from abaw_ray.training.trainer import finished, fit, room
+from abaw_ray.training.resources import room
+from abaw_ray.training.trainer import finished, fit
 from abaw_ray.tuning.record import RETRAINED
 from abaw_ray.tuning.results import Trial
 from abaw_ray.tuning.trial import Trials

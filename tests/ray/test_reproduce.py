@@ -11,7 +11,8 @@ from test_loop import with_changes
 from abaw_ray.config import load_recipe
 from abaw_ray.errors import MissingInputError
 from abaw_ray.reproduce import MODELS, TABLES, Plan, reproduce
-from abaw_ray.training.trainer import Resources, finished
+from abaw_ray.training.resources import Resources
+from abaw_ray.training.trainer import finished
 
 
 def plan(name: str, out: Path, recipe) -> Plan:

@@ -13,8 +13,9 @@ from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.models.checkpoint import RUN_FILE
 from abaw_ray.monitoring.run_log import METRICS
+from abaw_ray.training.resources import Resources
 from abaw_ray.training.stage import Job
-from abaw_ray.training.trainer import CRITERION, NUM_EPOCHS, Resources
+from abaw_ray.training.trainer import CRITERION, NUM_EPOCHS
 from abaw_ray.tuning.record import Clock, begin, criteria, end, read_trials, trial_folder
 from abaw_ray.tuning.results import Sweep, Trial
 from abaw_ray.tuning.search import ResumableASHA, scheduler
