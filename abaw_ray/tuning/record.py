@@ -40,8 +40,10 @@ def read_record(out: Path, name: str) -> dict[str, Any]:
 
 
 def begin(out: Path, name: str, parameters: dict[str, Value]) -> None:
-    """Notes a trial's parameters and start; a status from before is dropped."""
+    """Notes a trial's parameters and start, unless it had ended by itself; a failure from before is dropped."""
     record = read_record(out, name)
+    if record.get("status") in ("finished", "stopped"):
+        return
     now = time.time()
     started = {"parameters": parameters, "first_started": record.get("first_started", now), "started": now}
     _write(out, name, started)

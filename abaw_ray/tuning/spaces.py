@@ -67,7 +67,7 @@ def with_parameters(recipe: Recipe, parameters: dict[str, Value], source: str) -
     Raises:
         ConfigurationError: it cannot be used; the message names `source` and the key.
     """
-    return change_recipe(recipe, {key: _plain(value) for key, value in parameters.items()}, source)
+    return change_recipe(recipe, {key: plain(value) for key, value in parameters.items()}, source)
 
 
 def describe(space: Space) -> dict[str, str]:
@@ -102,6 +102,6 @@ def _draw(value: Any, random: np.random.RandomState) -> Any:
     return value.sample(random_state=random) if isinstance(value, Domain) else value
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Value:
     """NumPy's numbers as Python's: recipes and JSON want those."""
     return value.item() if isinstance(value, np.generic) else value

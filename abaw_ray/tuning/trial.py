@@ -16,7 +16,7 @@ from abaw_ray.training.stage import Job
 from abaw_ray.training.trainer import CRITERION, NUM_EPOCHS, finished, fit
 from abaw_ray.tuning.record import Clock, begin, criteria, end, read_record, trial_folder
 from abaw_ray.tuning.results import Value
-from abaw_ray.tuning.spaces import with_parameters
+from abaw_ray.tuning.spaces import plain, with_parameters
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,7 @@ def _run(trials: Trials, parameters: dict[str, Any], name: str) -> None:
         for epoch, criterion in enumerate(criteria(run)):
             tune.report({NUM_EPOCHS: epoch + 1, CRITERION: criterion})
         return
-    begin(trials.out, name, {key: _plain(value) for key, value in parameters.items()})
     fit(job, trials.resources, callbacks=[TuneReportCallback()], one_of_many=True)
-
-
-def _plain(value: Any) -> Value:
-    return value.item() if hasattr(value, "item") else value
 
 
 class TrialLog(tune.Callback):
@@ -78,6 +73,7 @@ class TrialLog(tune.Callback):
         self._clock = Clock(self._out)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._begin(trial)
         parameters = ", ".join(f"{k} {_short(v)}" for k, v in trial.config.items())
         known = len(criteria(trial_folder(self._out, trial.trial_id)))
         self._say(trial, f"goes on after epoch {known}" if known else f"starts: {parameters}")
@@ -92,10 +88,15 @@ class TrialLog(tune.Callback):
         self._say(trial, "stopped early" if status == "stopped" else status)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        if not read_record(self._out, trial.trial_id):
+            self._begin(trial)  # it failed before it could start
         error = trial.get_error()
         text = str(getattr(error, "cause", error))
         end(self._out, trial.trial_id, text)
         self._say(trial, f"failed: {text}")
+
+    def _begin(self, trial: Any) -> None:
+        begin(self._out, trial.trial_id, {key: plain(value) for key, value in trial.config.items()})
 
     def _say(self, trial: Any, text: str) -> None:
         self._clock.tick()

@@ -77,6 +77,17 @@ def test_a_trial_that_starts_again_keeps_its_place_and_loses_its_end(tmp_path):
     assert [(t.name, t.status) for t in read_trials(tmp_path)] == [("first", "unfinished"), ("second", "unfinished")]
 
 
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_trial_that_had_ended_is_not_begun_again(tmp_path, finished):
+    begin(tmp_path, "a", {"seed": 1})
+    epochs(tmp_path, "a", [0.1])
+    if finished:
+        finish(tmp_path, "a")
+    status = end(tmp_path, "a")
+    begin(tmp_path, "a", {"seed": 1})
+    assert [t.status for t in read_trials(tmp_path)] == [status] == ["finished" if finished else "stopped"]
+
+
 def test_an_epoch_that_was_repeated_counts_once(tmp_path):
     epochs(tmp_path, "a", [0.1, 0.2])
     epochs(tmp_path, "a", [0.25, 0.4], first=1)
