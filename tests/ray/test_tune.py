@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ray import tune
 from test_command import TIMEOUT, results
-from test_loop import with_changes
+from test_loop import run, with_changes
 
 from abaw_ray.config import Recipe, dump_recipe, load_recipe
 from abaw_ray.errors import ConfigurationError
@@ -49,8 +49,8 @@ def options(store: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactor
     (folder / "space.py").write_text(SPACE)
     (folder / "small.yaml").write_text(dump_recipe(recipe))
     common = ["--store", str(store), "--recipe", str(folder / "small.yaml")]
-    results("train", *common, "--out", folder / "teacher", "--set", "train.epochs=1")
-    sweep = ["--space", str(folder / "space.py"), "--teacher", str(folder / "teacher"), "--trials", "3"]
+    run(Job(with_changes(recipe, train={"epochs": 1}), str(store), str(folder / "run")), folder)
+    sweep = ["--space", str(folder / "space.py"), "--teacher", str(folder / "0"), "--trials", "3"]
     return [*common, *sweep, "--set", f"train.epochs={EPOCHS}", "--set", "augment.views=2", "--set", "seed=11"]
 
 
