@@ -159,7 +159,7 @@ def tune(
     ] = 1.0,
     scheduler: Annotated[str, typer.Option(help="asha stops trials that lag behind, none does not.")] = "asha",
     search: Annotated[str, typer.Option(help="random or optuna.")] = "random",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a sweep that was stopped.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the sweep in --out, if there is one.")] = False,
     temporal: TemporalOption = False,
     features: FeaturesOption = None,
     cnn: CnnOption = None,

@@ -111,7 +111,7 @@ def run_sweep(plan: Plan, resume: bool = False, fresh: bool = False) -> Sweep:
 
     Args:
         plan: what to do.
-        resume: go on with the sweep in the plan's folder.
+        resume: go on with the sweep in the plan's folder, if there is one.
         fresh: remove an earlier sweep first.
 
     Raises:
@@ -198,7 +198,7 @@ def _claim(plan: Plan, resume: bool, fresh: bool) -> None:
         if changed:
             raise ConfigurationError(f"{plan.out} holds a sweep that differs in {', '.join(changed)}")
     elif resume:
-        raise ConfigurationError(f"{plan.out} holds no sweep to go on with")
+        logger.warning("%s holds no sweep to go on with: beginning one", plan.out)
     write_text(file, json.dumps(settings, indent=2))
 
 
