@@ -11,6 +11,7 @@ from typing import Any
 
 import ray
 from ray.data import DataContext
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +42,12 @@ def ray_session(num_cpus: int | None = None, include_dashboard: bool = False) ->
         yield
     finally:
         ray.shutdown()
+
+
+def beside_us() -> dict[str, Any]:
+    """Options of an actor or task that takes no CPU, on this process's node: it is not lost with another."""
+    node = ray.get_runtime_context().get_node_id()
+    return {"num_cpus": 0, "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
 
 
 def _own_address() -> dict[str, str]:

@@ -10,6 +10,7 @@ from ray.util.queue import Empty, Queue
 
 from abaw_ray.console import ERRORS
 from abaw_ray.errors import UserError
+from abaw_ray.ray_session import beside_us
 
 
 def side_by_side(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], at_once: int) -> list[Any]:
@@ -26,7 +27,7 @@ def side_by_side(function: Callable[..., Any], arguments: Sequence[tuple[Any, ..
     Raises:
         UserError: of the first call that ended with one.
     """
-    queue = Queue(actor_options={"num_cpus": 0})
+    queue = Queue(actor_options=beside_us())
     try:
         waiting = list(range(len(arguments)))
         running: dict[ray.ObjectRef, int] = {}
@@ -34,7 +35,7 @@ def side_by_side(function: Callable[..., Any], arguments: Sequence[tuple[Any, ..
         while waiting or running:
             while waiting and len(running) < at_once:
                 number = waiting.pop(0)
-                running[_call.remote(function, arguments[number], queue)] = number
+                running[_call.options(**beside_us()).remote(function, arguments[number], queue)] = number
             done, _ = ray.wait(list(running), timeout=1)
             _print_all(queue)
             for reference in done:
@@ -44,7 +45,7 @@ def side_by_side(function: Callable[..., Any], arguments: Sequence[tuple[Any, ..
     return [results[number] for number in range(len(arguments))]
 
 
-@ray.remote(num_cpus=0, max_retries=0)
+@ray.remote(max_retries=0)
 def _call(function: Callable[..., Any], arguments: tuple[Any, ...], queue: Queue) -> Any:
     return function(*arguments, queue.put)
 

@@ -23,7 +23,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +71,14 @@ class LocalCluster:
         options = ["--head", "--port", port, "--dashboard-port", dashboard, "--include-dashboard", "true"]
         options += ["--ray-client-server-port", str(client), "--temp-dir", str(self._folder / "ray")]
         self._start(options, cpus)
-        self._wait_for(1)
+        self._wait(lambda: self.num_alive() == 1)
 
     def add_worker(self, cpus: int) -> None:
         """Adds a node with a resource `node-<number>`."""
         number = len(self._nodes)
-        alive = self.num_alive()
         self._start(["--address", self.address, "--resources", json.dumps({f"node-{number}": 1})], cpus)
-        self._wait_for(alive + 1)
+        # the number of nodes alive would not tell: one that was killed counts for half a minute
+        self._wait(lambda: "Ray runtime started" in self._log(number).read_text())
 
     def kill_worker(self, number: int) -> None:
         """Ends a worker as a power failure would; `number` as in its resource."""
@@ -109,25 +109,28 @@ class LocalCluster:
         line = ["ray", "start", "--block", "--disable-usage-stats", "--node-ip-address", "127.0.0.1", *options, *ports]
         line += ["--num-cpus", str(cpus), "--object-store-memory", str(OBJECT_STORE)]
         line += ["--min-worker-port", "0", "--max-worker-port", "0"]
-        log = self._folder / f"node-{len(self._nodes)}.log"
-        with log.open("w") as output:
+        with self._log(len(self._nodes)).open("w") as output:
             self._nodes.append(
                 psutil.Popen(
                     line, env=self._node_environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
                 )
             )
 
-    def _wait_for(self, num_nodes: int) -> None:
+    def _log(self, number: int) -> Path:
+        return self._folder / f"node-{number}.log"
+
+    def _wait(self, ready: Callable[[], bool]) -> None:
+        """Until the last node is ready."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if self._nodes[-1].poll() is not None:
                 break
             with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
-                if self.num_alive() >= num_nodes:
+                if ready():
                     return
             time.sleep(0.3)
-        log = (self._folder / f"node-{len(self._nodes) - 1}.log").read_text()
-        raise RuntimeError(f"node {len(self._nodes) - 1} did not start in {START_SECONDS} s:\n{log}")
+        number = len(self._nodes) - 1
+        raise RuntimeError(f"node {number} did not start in {START_SECONDS} s:\n{self._log(number).read_text()}")
 
 
 @contextlib.contextmanager

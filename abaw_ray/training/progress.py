@@ -9,13 +9,14 @@ from ray.util.queue import Empty, Queue
 from rich.progress import Progress
 
 from abaw_ray.console import ERRORS, progress_columns
+from abaw_ray.ray_session import beside_us
 
 
 class ProgressBar:
     """Shows what workers put into `queue`: ("step", epoch, step, steps in an epoch, loss) or ("line", text)."""
 
     def __init__(self, num_epochs: int) -> None:
-        self.queue = Queue(actor_options={"num_cpus": 0})
+        self.queue = Queue(actor_options=beside_us())
         self._num_epochs = num_epochs
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._show, name="progress", daemon=True)
