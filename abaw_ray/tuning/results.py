@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -32,13 +33,13 @@ class Trial:
 
     @property
     def best(self) -> float | None:
-        """The highest criterion; None before the first epoch."""
-        return max(self.criteria, default=None)
+        """The highest criterion that is a number; None before the first."""
+        return max(filter(math.isfinite, self.criteria), default=None)
 
     @property
     def best_epoch(self) -> int | None:
         """The 0-based epoch of `best`."""
-        return self.criteria.index(max(self.criteria)) if self.criteria else None
+        return None if self.best is None else self.criteria.index(self.best)
 
 
 @dataclass(frozen=True)
