@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from abaw_ray.errors import ConfigurationError
 from tune_spaces import space_names
 
 SUBMIT = "submit"
+WRITTEN = {"--out", "OUT", "STORE"}
+"""How sub-commands call the folder that they write."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +27,13 @@ class PathArgument:
         option: where it stands, as `--store`.
         path: as it was given.
         travels: whether it may lie in the working directory, which is sent with the job: configuration, not data.
+        is_written: by the job.
     """
 
     option: str
     path: Path
     travels: bool = False
+    is_written: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Verb:
     """A sub-command with its arguments.
 
     Args:
-        arguments: as typed, the name first.
+        arguments: as typed, the name first, without ~.
         paths: that it was given.
         title: its name and the last part of what it writes or works on.
     """
@@ -64,12 +69,18 @@ def parse(application: typer.Typer, arguments: Sequence[str]) -> Verb:
         known = ", ".join(name for name in commands if name != SUBMIT)
         raise ConfigurationError(f"submit: found {found}, expected one of {known} after --")
     command = commands[arguments[0]]
-    context = command.make_context(arguments[0], list(arguments[1:]))
+    arguments = [_without_tilde(text) for text in arguments]
+    context = command.make_context(arguments[0], arguments[1:])
     options = {parameter.name: _name(parameter) for parameter in command.params}
     paths = tuple(_paths(context.params, options))
     named = context.params.get("out") or next((p.path for p in paths if not p.travels), None)
     title = "-".join([arguments[0], *([Path(named).name] if named else [])])
     return Verb(tuple(arguments), paths, title)
+
+
+def _without_tilde(text: str) -> str:
+    """~ as a shell expands it, also after = as in NAME=~/data: the nodes have homes of their own."""
+    return re.sub(r"(^|=)~(?=/|$)", lambda match: f"{match[1]}{Path.home()}", text)
 
 
 def _name(parameter: Any) -> str:
@@ -80,9 +91,12 @@ def _name(parameter: Any) -> str:
 def _paths(values: dict[str, Any], options: dict[str, str]) -> Iterator[PathArgument]:
     for name, value in values.items():
         if isinstance(value, Path):
-            yield PathArgument(options[name], value)
+            yield PathArgument(options[name], value, is_written=options[name] in WRITTEN)
     for database in values.get("database") or () if isinstance(values.get("database"), list | tuple) else ():
-        yield PathArgument(options["database"], Path(database.partition("=")[2]))
+        root = database.partition("=")[2]
+        if not root:
+            raise ConfigurationError(f"--database {database}: expected NAME=ROOT, as expw=/data/ExpW")
+        yield PathArgument(options["database"], Path(root))
     for name, installed in (("recipe", recipe_names()), ("space", space_names())):
         source = values.get(name)
         if source is not None and source not in installed:

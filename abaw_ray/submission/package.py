@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from ray._private.ray_constants import get_runtime_env_default_excludes
+from ray._private import ray_constants
 from ray._private.runtime_env import packaging
 
 from abaw_ray.errors import ConfigurationError
@@ -33,7 +34,8 @@ class Package:
         Raises:
             ConfigurationError: it is too large; the message names the largest files.
         """
-        limit = packaging.GCS_STORAGE_MAX_SIZE
+        # what Ray stores, and what its job server lets in
+        limit = min(packaging.GCS_STORAGE_MAX_SIZE, ray_constants.DASHBOARD_CLIENT_MAX_SIZE)
         if self.size < limit:
             return
         largest = sorted(self.sizes.items(), key=lambda item: -item[1])[:NUM_NAMED]
@@ -49,15 +51,23 @@ class Package:
 
 
 def measure(folder: Path) -> Package:
-    """What Ray would send of a folder: all but its default exclusions and what .gitignore and .rayignore name."""
+    """What Ray would send of a folder: all but its default exclusions and what .gitignore and .rayignore name.
+
+    Raises:
+        ConfigurationError: a folder in it cannot be read.
+    """
     sizes: dict[str, int] = {}
 
     def add(path: Path) -> None:
         if path.is_file():
             sizes[path.relative_to(folder).as_posix()] = path.stat().st_size
 
-    excludes = [packaging._get_excludes(folder, get_runtime_env_default_excludes())]
-    packaging._dir_travel(folder, excludes, add, include_gitignore=True)
+    excludes = [packaging._get_excludes(folder, ray_constants.get_runtime_env_default_excludes())]
+    include_gitignore = os.environ.get(ray_constants.RAY_RUNTIME_ENV_IGNORE_GITIGNORE, "0") != "1"
+    try:
+        packaging._dir_travel(folder, excludes, add, include_gitignore=include_gitignore)
+    except OSError as error:
+        raise ConfigurationError(f"{folder} cannot be sent: {error}") from None
     return Package(folder, sizes)
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import shlex
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from abaw_ray.errors import ConfigurationError, Interrupted, MissingInputError
 from abaw_ray.submission.arguments import Verb
+from abaw_ray.submission.following import Following, LostJob
 from abaw_ray.submission.paths import check_paths
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 AUTH_MODE = "RAY_AUTH_MODE"
-POLL_SECONDS = 1.0
+ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 
 
 class Cluster:
@@ -33,7 +34,7 @@ class Cluster:
 
     Raises:
         MissingInputError: nothing answers there.
-        ConfigurationError: it wants a token, and there is none or another.
+        ConfigurationError: it wants a token, and there is none or another; or it is no dashboard.
     """
 
     def __init__(self, address: str) -> None:
@@ -43,17 +44,21 @@ class Cluster:
 
         self.address = address
         try:
-            self.client: JobSubmissionClient = JobSubmissionClient(address)
+            with _ray_takes(address):
+                self.client: JobSubmissionClient = JobSubmissionClient(address)
         except ConnectionError:
             raise MissingInputError(
                 f"no Ray dashboard answers at {address}; give --address, or forward its port with `ray dashboard` or"
                 " `kubectl port-forward`"
             ) from None
         except AuthenticationError:
+            mode = os.environ.get(AUTH_MODE, "token")
             raise ConfigurationError(
                 f"{address} wants a token: copy the cluster's to ~/.ray/auth_token, or name its file in"
-                " RAY_AUTH_TOKEN_PATH"
+                f" RAY_AUTH_TOKEN_PATH{'' if mode == 'token' else f', and unset {AUTH_MODE}, which is {mode}'}"
             ) from None
+        except (RuntimeError, OSError) as error:
+            raise ConfigurationError(f"{address}: expected a Ray dashboard; {error}") from None
 
     def is_here(self) -> bool:
         """Whether all its nodes are this machine."""
@@ -68,41 +73,47 @@ class Cluster:
             Its exit status.
 
         Raises:
+            ConfigurationError: the cluster does not take it.
+            LostJob: the cluster does not answer any more.
             Interrupted: by Ctrl-C; the job goes on.
         """
-        self.client.submit_job(
-            entrypoint=entrypoint(verb), submission_id=submission_id, runtime_env={"working_dir": str(folder)}
-        )
-        commands = f"ray job {{}} --address {self.address} {submission_id}"
-        print(f"job {submission_id}; to stop it: {commands.format('stop')}", file=sys.stderr)
         try:
-            asyncio.run(self._show_output(submission_id))
-            return self._status(submission_id)
+            self.client.submit_job(
+                entrypoint=entrypoint(verb), submission_id=submission_id, runtime_env={"working_dir": str(folder)}
+            )
+        except (RuntimeError, OSError) as error:
+            raise ConfigurationError(f"{self.address} does not take the job: {error}") from None
+        stop = f"to stop it: {ray_job('stop', self.address, submission_id)}"
+        follow = f"to follow it: {ray_job('logs', self.address, '--follow', submission_id)}"
+        print(f"job {submission_id}; {stop}", file=sys.stderr)
+        try:
+            details = Following(self.client, submission_id).to_the_end()
         except KeyboardInterrupt:
-            raise Interrupted(
-                f"the job goes on; to follow it: {commands.format('logs --follow')}, to stop it:"
-                f" {commands.format('stop')}"
-            ) from None
-
-    async def _show_output(self, submission_id: str) -> None:
-        try:
-            async for text in self.client.tail_job_logs(submission_id):
-                sys.stdout.write(text)
-                sys.stdout.flush()
-        except RuntimeError as error:
-            print(f"its output is cut off ({error}); waiting for its end", file=sys.stderr)
-
-    def _status(self, submission_id: str) -> int:
-        while not (status := self.client.get_job_status(submission_id)).is_terminal():
-            time.sleep(POLL_SECONDS)
-        details: Any = self.client.get_job_info(submission_id)
-        print(f"job {submission_id}: {status}", file=sys.stderr)
-        if status == "SUCCEEDED":
+            raise Interrupted(f"the job goes on\n  {follow}\n  {stop}") from None
+        except LostJob as error:
+            raise LostJob(f"{self.address}: {error}; job {submission_id} may go on\n  {follow}\n  {stop}") from None
+        print(f"job {submission_id}: {details.status}", file=sys.stderr)
+        if details.status == "SUCCEEDED":
             return 0
         if details.driver_exit_code is None:
             print(details.message, file=sys.stderr)
         # a job that was stopped has a negative status, or none
         return max(details.driver_exit_code or 1, 1)
+
+
+@contextmanager
+def _ray_takes(address: str) -> Iterator[None]:
+    """Ray's client prefers the address in the environment to the one that it is given."""
+    name = ADDRESS_VARIABLES[0]
+    before = os.environ.get(name)
+    os.environ[name] = address
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def use_token() -> None:
@@ -114,12 +125,14 @@ def use_token() -> None:
 
 def find_address(given: str | None) -> str:
     """Address of the dashboard: the option's, the environment's, or this machine's."""
-    for address in (given, os.environ.get("RAY_API_SERVER_ADDRESS"), os.environ.get("RAY_ADDRESS")):
-        if address is not None and address.startswith("http"):
+    api_server, ray_address = ADDRESS_VARIABLES
+    for source, address in (("--address", given), (api_server, os.environ.get(api_server))):
+        if address and not address.startswith(("http://", "https://")):
+            raise ConfigurationError(f"{source} {address}: expected that of a dashboard, as {DEFAULT_ADDRESS}")
+        if address:
             return address.rstrip("/")
-    if given is not None:
-        raise ConfigurationError(f"--address {given}: expected that of a dashboard, as {DEFAULT_ADDRESS}")
-    return DEFAULT_ADDRESS
+    of_ray = os.environ.get(ray_address) or ""
+    return of_ray.rstrip("/") if of_ray.startswith("http") else DEFAULT_ADDRESS
 
 
 def make_id(verb: Verb, now: float) -> str:
@@ -133,10 +146,19 @@ def entrypoint(verb: Verb) -> str:
     return shlex.join(["python", "-m", "abaw_ray", *verb.arguments])
 
 
+def ray_job(action: str, address: str, *arguments: str) -> str:
+    """A line of `ray job` for this shell: with the token, and to this address whatever the environment says."""
+    variables = {AUTH_MODE: os.environ.get(AUTH_MODE)}
+    if any(os.environ.get(name) for name in ADDRESS_VARIABLES):
+        variables[ADDRESS_VARIABLES[0]] = address
+    words = [f"{name}={shlex.quote(value)}" for name, value in variables.items() if value]
+    return " ".join([*words, shlex.join(["ray", "job", action, "--address", address, *arguments])])
+
+
 def plain_command(verb: Verb, address: str, submission_id: str, folder: Path) -> str:
     """The same by `ray job submit`."""
-    options = ["--address", address, "--working-dir", str(folder), "--submission-id", submission_id]
-    return f"{AUTH_MODE}=token {shlex.join(['ray', 'job', 'submit', *options])} -- {entrypoint(verb)}"
+    options = ["--working-dir", str(folder), "--submission-id", submission_id]
+    return f"{ray_job('submit', address, *options)} -- {entrypoint(verb)}"
 
 
 def submit(verb: Verb, address: str, shared: Sequence[Path], folder: Path, only_print: bool) -> int:
@@ -155,6 +177,7 @@ def submit(verb: Verb, address: str, shared: Sequence[Path], folder: Path, only_
     Raises:
         ConfigurationError: paths that the job could not use, too large a folder, a wrong token.
         MissingInputError: nothing answers at the address.
+        LostJob: the cluster does not answer any more.
         Interrupted: by Ctrl-C; the job goes on.
     """
     use_token()

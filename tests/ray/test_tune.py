@@ -90,7 +90,7 @@ def test_a_sweep_is_interrupted_resumed_and_reported(options, tmp_path):
     for seed, criterion in sweep["retrained"].items():
         run = json.loads((out / "retrained" / f"{sweep['best']}-seed-{seed}" / "run.json").read_text())
         assert run["best_criterion"] == criterion
-    assert f"{max(sweep['retrained'].values()):.3f}" in (out / "report.html").read_text()
+    assert f"{max(sweep['retrained'].values()):.4f}" in (out / "report.html").read_text()
     assert list((out / "hparams").rglob("events*"))
 
 
