@@ -26,6 +26,15 @@ from abaw_ray.config import Recipe, dump_recipe
 from abaw_ray.pipeline import DATABASES
 
 ROOT = Path(__file__).parents[2]
+WAIT_SECONDS = 90
+
+INTERRUPTIBLE = """
+import signal
+from abaw_ray.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+"""The command; a shell that runs the tests in the background has its children ignore Ctrl-C."""
 
 
 def harness() -> Any:
@@ -79,7 +88,7 @@ class Submitted:
     """`abaw-ray submit` in the background."""
 
     def __init__(self, address: str, folder: Path, environment: dict[str, str], *arguments: str) -> None:
-        line = [sys.executable, "-m", "abaw_ray", "submit", "--address", address, "--", *arguments]
+        line = [sys.executable, "-c", INTERRUPTIBLE, "submit", "--address", address, "--", *arguments]
         self._out, self._err = folder / "out", folder / "err"
         with self._out.open("w") as out, self._err.open("w") as err:
             self.process = subprocess.Popen(line, cwd=folder, env=environment, stdout=out, stderr=err)
@@ -94,7 +103,7 @@ class Submitted:
 
     def wait_for(self, pattern: str) -> str:
         """Waits for a line on either stream."""
-        deadline = time.monotonic() + TIMEOUT
+        deadline = time.monotonic() + WAIT_SECONDS
         while not (found := re.search(pattern, self.out + self.err)):
             assert self.process.poll() is None, self.err
             assert time.monotonic() < deadline, self.err
@@ -102,7 +111,7 @@ class Submitted:
         return found[0]
 
     def end(self) -> int:
-        return self.process.wait(TIMEOUT)
+        return self.process.wait(WAIT_SECONDS)
 
 
 @pytest.fixture(scope="module")
