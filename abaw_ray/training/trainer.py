@@ -75,7 +75,7 @@ def fit(
         trainer = TorchTrainer(
             _worker,  # type: ignore[arg-type]
             train_loop_config={
-                "job": _to_dict(job),
+                "job": to_dict(job),
                 "run": job.run,
                 "progress": bar.queue if bar is not None else None,
                 "num_threads": resources.cpus_per_worker,
@@ -103,7 +103,7 @@ def fit(
 def finished(job: Job) -> dict[str, Any] | None:
     """The contents of `run.json` if the run's folder holds this very job, finished."""
     run = Path(job.run)
-    if not (run / checkpoint.RUN_FILE).is_file() or json.loads((run / JOB_FILE).read_text()) != _to_dict(job):
+    if not (run / checkpoint.RUN_FILE).is_file() or json.loads((run / JOB_FILE).read_text()) != to_dict(job):
         return None
     return json.loads((run / checkpoint.RUN_FILE).read_text())
 
@@ -174,7 +174,7 @@ def _checkpoint_name(epoch: int) -> str:
     return f"epoch-{epoch:04d}"
 
 
-def _to_dict(job: Job) -> dict[str, Any]:
+def to_dict(job: Job) -> dict[str, Any]:
     """Everything that a job depends on but its folder."""
     inputs = {name: getattr(job, name) for name in ("store", "teacher", "features", "cnn", "teacher_outputs")}
     return {"recipe": job.recipe.model_dump(mode="json"), **inputs}
@@ -190,7 +190,7 @@ def _claim(run: Path, job: Job, fresh: bool) -> None:
     if (run / checkpoint.RUN_FILE).is_file():
         raise ConfigurationError(f"{run} holds a finished run; choose another folder, or --fresh to replace it")
     if described.is_file():
-        before, now = json.loads(described.read_text()), _to_dict(job)
+        before, now = json.loads(described.read_text()), to_dict(job)
         if before != now:
             changed = [k for k, v in _leaves(now).items() if _leaves(before).get(k) != v]
             raise ConfigurationError(
@@ -201,7 +201,7 @@ def _claim(run: Path, job: Job, fresh: bool) -> None:
         return
     run.mkdir(parents=True, exist_ok=True)
     (run / "recipe.yaml").write_text(dump_recipe(job.recipe))
-    described.write_text(json.dumps(_to_dict(job), indent=2))
+    described.write_text(json.dumps(to_dict(job), indent=2))
 
 
 def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -217,7 +217,7 @@ def _finish(run: Path, job: Job, summary: dict[str, Any]) -> dict[str, Any]:
         **summary,
         "best": best,
         "last": _checkpoint_name(summary["num_epochs"] - 1),
-        **{name: value for name, value in _to_dict(job).items() if name != "recipe"},
+        **{name: value for name, value in to_dict(job).items() if name != "recipe"},
         "scores": checkpoint.load(run / best).description.scores,
     }
     (run / checkpoint.RUN_FILE).write_text(json.dumps(values, indent=2))

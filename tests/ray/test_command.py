@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -84,29 +83,6 @@ def test_from_a_cnn_to_a_checked_submission(store, databases, recipe_file, teach
     file = min((entry / "EXPR_Set").iterdir())
     file.write_text(file.read_text() + "\n3")
     assert f"{file}: found" in command("check-submission", entry, "--videos", videos, status=2).stdout
-
-
-def test_a_run_that_was_cut_off_goes_on_where_it_stopped(store, recipe_file, tmp_path):
-    run, lines = tmp_path / "run", tmp_path / "run" / "metrics.jsonl"
-    recorded = run / "checkpoint_manager_snapshot.json"  # Ray's, some time after an epoch's end
-    options = ["--store", store, "--recipe", recipe_file, "--out", run]
-    options += ["--set", "train.epochs=8", "--set", "sampling.steps_per_epoch=20"]
-    line = [sys.executable, "-m", "abaw_ray", "train", *map(str, options)]
-    with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + TIMEOUT
-        while not recorded.is_file() or "epoch-" not in recorded.read_text():
-            assert process.poll() is None, "it ended before it could be cut off"
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        process.terminate()
-        process.wait(timeout=TIMEOUT)
-    assert not (run / "run.json").exists()
-    other = command("train", *options, "--set", "train.learning_rate=0.5", status=2)
-    assert "train.learning_rate" in other.stderr
-    assert results("train", *options)["num_epochs"] == 8
-    epochs = [json.loads(text)["epoch"] for text in lines.read_text().splitlines()]
-    assert epochs.count(0) == 1, "it did not begin anew"
-    assert set(epochs) == set(range(8))
 
 
 def test_more_workers_than_cpus_are_refused(store, recipe_file, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError, MissingInputError
 from abaw_ray.models import checkpoint
 from abaw_ray.training.loop import EpochResult, train
+from abaw_ray.training.resources import Resources
 from abaw_ray.training.stage import Job, Stage
+from abaw_ray.training.trainer import JOB_FILE, fit, to_dict
 from abaw_ray.world import World
 
 
@@ -172,6 +175,14 @@ def test_jobs_that_cannot_run_are_refused(store, recipe, teacher, tmp_path):
     unknown = with_changes(recipe, sampling={"sets": ["mixed_expr", "mixed_hands"]})
     with pytest.raises(ConfigurationError, match="mixed_hands not among the sets"):
         check(recipe=unknown)
+
+
+def test_an_unfinished_run_is_not_gone_on_with_under_other_settings(store, recipe, tmp_path):
+    job = Job(recipe, str(store), str(tmp_path))
+    (tmp_path / JOB_FILE).write_text(json.dumps(to_dict(job)))
+    other = with_changes(recipe, train={"learning_rate": 0.5})
+    with pytest.raises(ConfigurationError, match=r"differs in recipe\.train\.learning_rate"):
+        fit(replace(job, recipe=other), Resources(1))
 
 
 def test_the_sets_that_are_chosen_make_the_tasks(store, recipe, tmp_path):
