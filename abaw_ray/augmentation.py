@@ -1,7 +1,8 @@
 """Zoom, random crop and flip on whole batches, on the device (the default of the paper's reference code).
 
-The reference resizes a face to int(zoom * size) and crops size x size from it. Both are one bilinear sampling here,
-with the numbers of a resize followed by a crop.
+The reference resizes a face to int(zoom * size), which gives whole numbers again, and crops size x size from it. On a
+GPU both are one bilinear sampling; on a CPU the resize is fixed-point arithmetic, five times as fast. They differ by at
+most 1 of 255.
 
 A window over time has one random number v for all its frames: the crop lies on the diagonal at int(v * margin), and is
 flipped if v is small. So there are few variants of a window (22 at 112 pixels), whose features can all be kept.
@@ -9,8 +10,11 @@ flipped if v is small. So there are few variants of a window (22 at 112 pixels),
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -20,6 +24,9 @@ from abaw_ray.config import AugmentConfig
 
 NUM_UNIFORMS = 3
 """Random numbers a sample needs: crop x, crop y, flip."""
+
+PART = 32
+"""Images that a thread resizes at a time: they stay in its cache."""
 
 
 def zoomed_size(size: int, config: AugmentConfig) -> int:
@@ -36,7 +43,7 @@ def random_views(images: Tensor, uniforms: Tensor, config: AugmentConfig) -> Ten
         config: zoom, and probability of a flip.
 
     Returns:
-        (batch, 3, size, size) float32, 0-255.
+        (batch, 3, size, size) float32, whole numbers 0-255.
     """
     size = images.shape[1]
     num_offsets = zoomed_size(size, config) - size + 1
@@ -125,8 +132,14 @@ def _scrambled(bits: np.ndarray) -> np.ndarray:
 
 
 def _views(images: Tensor, offsets: Tensor, flip: Tensor, config: AugmentConfig) -> Tensor:
+    zoomed = zoomed_size(images.shape[1], config)
+    if images.device.type == "cpu":
+        return _resized_crops(images, offsets.long(), flip, zoomed)
+    return _sampled(images, offsets, flip, zoomed)
+
+
+def _sampled(images: Tensor, offsets: Tensor, flip: Tensor, zoomed: int) -> Tensor:
     size = images.shape[1]
-    zoomed = zoomed_size(size, config)
     steps = torch.arange(size, device=images.device, dtype=torch.float32).expand(len(images), size)
     columns = torch.where(flip[:, None], size - 1 - steps, steps)
     # pixel i of a crop at offset o lies at i + o of the zoomed face: (-1, 1) spans the face's edges
@@ -134,4 +147,33 @@ def _views(images: Tensor, offsets: Tensor, flip: Tensor, config: AugmentConfig)
     y = (steps + offsets[:, 1:] + 0.5) * (2.0 / zoomed) - 1.0
     grid = torch.stack([x[:, None, :].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)], dim=-1)
     pixels = images.permute(0, 3, 1, 2).float()
-    return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False).round_()
+
+
+def _resized_crops(images: Tensor, offsets: Tensor, flip: Tensor, zoomed: int) -> Tensor:
+    """On the CPU, in parts by as many threads as torch has; the result is channels-last."""
+    size = images.shape[1]
+    views = np.empty((len(images), size, size, 3), np.float32)
+    corners, flips = offsets.tolist(), flip.tolist()
+
+    def part(start: int) -> None:
+        faces = images[start : start + PART].permute(0, 3, 1, 2)
+        large = F.interpolate(faces, size=(zoomed, zoomed), mode="bilinear").permute(0, 2, 3, 1).numpy()
+        for i, face in enumerate(large, start):
+            x, y = corners[i]
+            crop = face[y : y + size, x : x + size]
+            views[i] = cv2.flip(crop, 1) if flips[i] else crop
+
+    starts = range(0, len(images), PART)
+    num_threads = min(torch.get_num_threads(), len(starts))
+    if num_threads > 1:
+        list(_threads(num_threads).map(part, starts))
+    else:
+        for start in starts:
+            part(start)
+    return torch.from_numpy(views).permute(0, 3, 1, 2)
+
+
+@lru_cache(1)
+def _threads(number: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(number, thread_name_prefix="augmentation")

@@ -75,7 +75,12 @@ class MultiTaskCNN(nn.Module):
         return {name: {t: parts[i] for t, parts in outputs.items()} for i, name in enumerate(images)}
 
     def _backbone_features(self, images: Tensor) -> Tensor:
-        return self.backbone((images - self.mean) / self.std)
+        return self.backbone(normalised(images, self.mean, self.std))
+
+
+def normalised(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """(images - mean) / std in one pass over the images."""
+    return torch.addcmul(-mean / std, images, 1 / std)
 
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)

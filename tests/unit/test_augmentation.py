@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
+from PIL import Image
 
 from abaw_ray.augmentation import (
     NUM_UNIFORMS,
+    _resized_crops,
+    _sampled,
     centre_views,
     fixed_uniforms,
     random_views,
@@ -22,8 +24,9 @@ CONFIG = AugmentConfig()
 
 
 def zoomed(images: torch.Tensor, size: int) -> torch.Tensor:
-    pixels = images.permute(0, 3, 1, 2).float()
-    return F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False)
+    """As the reference: PIL resizes, to whole numbers."""
+    large = [np.asarray(Image.fromarray(i).resize((size, size), Image.Resampling.BILINEAR)) for i in images.numpy()]
+    return torch.from_numpy(np.stack(large)).permute(0, 3, 1, 2).float()
 
 
 @pytest.fixture
@@ -37,7 +40,7 @@ def test_sizes_of_the_reference():
 
 def test_centre_view_is_resize_and_centre_crop_at_offset_11(images):
     expected = zoomed(images, 134)[:, :, 11:123, 11:123]
-    torch.testing.assert_close(centre_views(images, CONFIG), expected, atol=2e-2, rtol=0)
+    torch.testing.assert_close(centre_views(images, CONFIG), expected, atol=1, rtol=0)
 
 
 def test_random_views_are_resize_crop_and_flip(images):
@@ -47,7 +50,20 @@ def test_random_views_are_resize_crop_and_flip(images):
     views = random_views(images, uniforms, CONFIG)
     for view, large, (x, y, flip) in zip(views, zoomed(images, 134), offsets, strict=True):
         crop = large[:, y : y + 112, x : x + 112]
-        torch.testing.assert_close(view, crop.flip(-1) if flip else crop, atol=2e-2, rtol=0)
+        torch.testing.assert_close(view, crop.flip(-1) if flip else crop, atol=1, rtol=0)
+
+
+def test_a_gpu_samples_what_a_cpu_resizes_and_crops(images):
+    offsets, flip = torch.tensor([[0.0, 0], [22, 0], [11, 22], [3, 7]]), torch.tensor([False, True, False, True])
+    sampled, resized = _sampled(images, offsets, flip, 134), _resized_crops(images, offsets.long(), flip, 134)
+    torch.testing.assert_close(sampled, resized, atol=1, rtol=0)
+    assert (sampled - resized).abs().mean() < 0.25, "but for roundings the same"
+
+
+def test_many_images_are_resized_by_several_threads_in_their_order(images):
+    many, uniforms = images.repeat(40, 1, 1, 1), torch.rand(160, NUM_UNIFORMS)
+    one_by_one = [random_views(many[i : i + 1], uniforms[i : i + 1], CONFIG) for i in range(160)]
+    torch.testing.assert_close(random_views(many, uniforms, CONFIG), torch.cat(one_by_one), atol=0, rtol=0)
 
 
 def test_no_zoom_no_flip_returns_the_pixels(images):
