@@ -29,6 +29,10 @@ class StoreError(UserError, ValueError):
     """A store that is incomplete, damaged or does not hold what is asked of it."""
 
 
+class StorageError(UserError, OSError):
+    """A bucket or another remote folder that refuses, or cannot be reached."""
+
+
 class DatabaseFormatError(UserError, ValueError):
     """A database file that does not have the format of its database.
 

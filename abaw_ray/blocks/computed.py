@@ -10,9 +10,11 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from abaw_ray.blocks.files import map_batch, sha256_of, write_table
-from abaw_ray.blocks.reader import Store
+from abaw_ray.blocks.cache import local_file
+from abaw_ray.blocks.files import describe_file, map_batch, sha256_of, write_table
+from abaw_ray.blocks.reader import Store, check_files
 from abaw_ray.errors import StoreError
+from abaw_ray.storage import AnyPath
 
 BLOCKS = "blocks"
 MAX_OPEN_FILES = 256
@@ -29,7 +31,7 @@ class ComputedBlock(BaseModel):
     sha256: str
 
 
-def write_columns(file: Path, columns: dict[str, np.ndarray], key: str) -> str:
+def write_columns(file: AnyPath, columns: dict[str, np.ndarray], key: str) -> str:
     """Writes one block.
 
     Args:
@@ -44,17 +46,15 @@ def write_columns(file: Path, columns: dict[str, np.ndarray], key: str) -> str:
         name: pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
         for name, values in columns.items()
     }
-    write_table(file, pa.table(arrays).replace_schema_metadata({_KEY: key}))
-    return sha256_of(file)
+    return write_table(file, pa.table(arrays).replace_schema_metadata({_KEY: key}))
 
 
-def is_finished(file: Path, key: str) -> bool:
+def is_finished(file: AnyPath, key: str) -> bool:
     """Whether `file` is a whole block that was made from what `key` is the hash of."""
     try:
-        metadata = map_batch(file).schema.metadata or {}
+        return describe_file(file)[0].get(_KEY) == key.encode()
     except StoreError:
         return False
-    return metadata.get(_KEY) == key.encode()
 
 
 class ComputedBlocks:
@@ -69,13 +69,11 @@ class ComputedBlocks:
         StoreError: a file is missing.
     """
 
-    def __init__(self, folder: Path, store: Store, entries: Sequence[ComputedBlock]) -> None:
+    def __init__(self, folder: AnyPath, store: Store, entries: Sequence[ComputedBlock]) -> None:
         self._folder, self._entries, self._index = folder, entries, store.index
         by_path = {entry.path: entry for entry in entries}
         self._by_block = [by_path.get(block.path) for block in store.manifest.blocks]
-        missing = [self._file(entry) for entry in entries if not self._file(entry).is_file()]
-        if missing:
-            raise StoreError(f"{missing[0]}: missing ({len(missing)} files of {folder} are)")
+        check_files(folder / BLOCKS, [entry.path for entry in entries], "compute them again")
         self._mapped = lru_cache(MAX_OPEN_FILES)(self._map)
 
     def groups(self, rows: np.ndarray, kind: np.ndarray | int = 0, num_kinds: int = 1) -> Iterator[tuple]:
@@ -104,7 +102,7 @@ class ComputedBlocks:
             if sha256_of(self._file(entry)) != entry.sha256:
                 raise StoreError(f"{self._file(entry)}: damaged, its hash is not the manifest's")
 
-    def _file(self, entry: ComputedBlock) -> Path:
+    def _file(self, entry: ComputedBlock) -> AnyPath:
         return self._folder / BLOCKS / entry.path
 
     def _map(self, block: int) -> pa.RecordBatch:
@@ -112,7 +110,7 @@ class ComputedBlocks:
         if entry is None:
             databases = ", ".join(sorted({Path(e.path).parts[0] for e in self._entries}))
             raise StoreError(f"{self._folder}: nothing computed for that database or split; it has {databases}")
-        batch = map_batch(self._file(entry))
+        batch = map_batch(local_file(self._file(entry), entry.sha256))
         if batch.num_rows != entry.num_rows:
             raise StoreError(f"{self._file(entry)}: found {batch.num_rows} rows, expected {entry.num_rows}")
         return batch

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -22,6 +21,7 @@ from abaw_ray.augmentation import Variants
 from abaw_ray.blocks.computed import ComputedBlock, ComputedBlocks, column
 from abaw_ray.blocks.reader import Store
 from abaw_ray.errors import MissingInputError, StoreError
+from abaw_ray.storage import AnyPath, as_path
 
 MANIFEST = "features.json"
 CNN = "cnn"
@@ -73,8 +73,8 @@ class FeatureStore:
         StoreError: of another store or version, or not whole.
     """
 
-    def __init__(self, path: Path | str, store: Store) -> None:
-        self.path = Path(path)
+    def __init__(self, path: AnyPath | str, store: Store) -> None:
+        self.path = as_path(path)
         self.manifest = read_manifest(self.path)
         self.variants = self.manifest.variants
         if self.manifest.store_hash != store.manifest.content_hash:
@@ -85,7 +85,7 @@ class FeatureStore:
         self._blocks = ComputedBlocks(self.path, store, self.manifest.blocks)
 
     @property
-    def cnn(self) -> Path:
+    def cnn(self) -> AnyPath:
         """Folder of the CNN's checkpoint."""
         return self.path / CNN
 
@@ -123,7 +123,7 @@ class FeatureStore:
         self._blocks.verify()
 
 
-def read_manifest(path: Path) -> FeatureManifest:
+def read_manifest(path: AnyPath) -> FeatureManifest:
     """The manifest of a complete feature store.
 
     Raises:

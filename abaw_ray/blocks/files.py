@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from abaw_ray.errors import StoreError
+from abaw_ray.storage import AnyPath
 
 TEMPORARY = ".unfinished-"
 """How the names of files begin that are being written."""
@@ -21,8 +23,13 @@ HASH_CHUNK = 1 << 20
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that becomes `path` when the block ends without an error."""
+def atomic_path(path: AnyPath) -> Iterator[Path]:
+    """A temporary file, of this machine, that becomes `path` when the block ends without an error."""
+    if not isinstance(path, Path):
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder) / path.name
+            path.upload(Path(folder) / path.name)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
     try:
@@ -34,18 +41,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: AnyPath, text: str) -> None:
     """Writes a text file atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_table(path: Path, table: pa.Table) -> None:
-    """Writes a table atomically as an Arrow IPC file of one record batch."""
+def write_table(path: AnyPath, table: pa.Table) -> str:
+    """Writes a table atomically as an Arrow IPC file of one record batch; returns the file's hash."""
     batches = compact(table).to_batches()
     assert len(batches) <= 1, "a table of combined chunks is one batch"
-    with atomic_path(path) as temporary, pa.ipc.new_file(str(temporary), table.schema) as writer:
-        writer.write_batch(batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema))
+    with atomic_path(path) as temporary:
+        with pa.ipc.new_file(str(temporary), table.schema) as writer:
+            writer.write_batch(batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema))
+        return sha256_of(temporary)
 
 
 def compact(table: pa.Table) -> pa.Table:
@@ -65,6 +74,21 @@ def map_batch(path: Path) -> pa.RecordBatch:
     return map_file(path)[0]
 
 
+def describe_file(path: AnyPath) -> tuple[dict[bytes, bytes], int]:
+    """Schema metadata and number of rows of a file, of which little more than that is read.
+
+    Raises:
+        StoreError: as `map_batch`.
+    """
+    if isinstance(path, Path):
+        batch = map_batch(path)
+    else:
+        with damage_named(path), path.open_file() as file:
+            first_column = pa.ipc.IpcReadOptions(included_fields=[0])
+            batch = pa.ipc.open_file(file, options=first_column).get_batch(0)
+    return batch.schema.metadata or {}, batch.num_rows
+
+
 def map_file(path: Path) -> tuple[pa.RecordBatch, int]:
     """As `map_batch`, and the address that the file's first byte is mapped at."""
     with damage_named(path):
@@ -78,7 +102,7 @@ def map_file(path: Path) -> tuple[pa.RecordBatch, int]:
 
 
 @contextmanager
-def damage_named(path: Path) -> Iterator[None]:
+def damage_named(path: AnyPath) -> Iterator[None]:
     """Makes a StoreError that names the file of what goes wrong when a damaged one is read."""
     try:
         yield
@@ -104,7 +128,7 @@ def mapped_array(batch: pa.RecordBatch, name: str) -> np.ndarray:
     return batch.column(name).to_numpy(zero_copy_only=True)
 
 
-def sha256_of(path: Path) -> str:
+def sha256_of(path: AnyPath) -> str:
     """Hash of a file's bytes.
 
     Raises:
@@ -112,9 +136,14 @@ def sha256_of(path: Path) -> str:
     """
     digest = hashlib.sha256()
     try:
-        with path.open("rb") as stream:
-            while chunk := stream.read(HASH_CHUNK):
-                digest.update(chunk)
+        for chunk in _chunks(path) if isinstance(path, Path) else path.chunks():
+            digest.update(chunk)
     except OSError as error:
-        raise StoreError(f"{path}: cannot be read ({error.strerror})") from None
+        raise StoreError(f"{path}: cannot be read ({error.strerror or error})") from None
     return digest.hexdigest()
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as stream:
+        while chunk := stream.read(HASH_CHUNK):
+            yield chunk

@@ -10,7 +10,7 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,15 +68,15 @@ class ImageReader(ABC):
     """Reads images; safe to use from several threads.
 
     Args:
-        paths: block files.
-        num_rows: images in each.
+        locate: the file of a block, given by its place; asked for whenever one is opened.
+        num_rows: images in each block.
         size: side of an image in pixels.
     """
 
     encoding: Encoding
 
-    def __init__(self, paths: Sequence[Path], num_rows: Sequence[int], size: int) -> None:
-        self._paths, self._num_rows, self._size = paths, num_rows, size
+    def __init__(self, locate: Callable[[int], Path], num_rows: Sequence[int], size: int) -> None:
+        self._locate, self._num_rows, self._size = locate, num_rows, size
         self._layouts: dict[int, Layout] = {}
         self._open: OrderedDict[int, OpenFile] = OrderedDict()
         self._lock = threading.Lock()
@@ -116,15 +116,20 @@ class ImageReader(ABC):
             if block in self._open:
                 self._open.move_to_end(block)
             else:
-                self._open[block] = OpenFile(self._paths[block])
+                self._open[block] = self._opened(block)
                 if len(self._open) > MAX_OPEN_FILES:
                     self._open.popitem(last=False)
             if block not in self._layouts:
                 self._layouts[block] = self._layout(block)
             return self._open[block], self._layouts[block]
 
+    def _opened(self, block: int) -> OpenFile:
+        path = self._locate(block)
+        # a cache may make room for another file in between
+        return OpenFile(path if path.exists() else self._locate(block))
+
     def _layout(self, block: int) -> Layout:
-        path = self._paths[block]
+        path = self._locate(block)
         batch, base = map_file(path)
         expected = image_field(self._size, self.encoding)
         if batch.num_rows != self._num_rows[block] or not batch.schema.field("image").equals(expected):
@@ -170,5 +175,5 @@ class JpegImages(ImageReader):
         for place, start, stop in zip(places, bounds[:-1] - bounds[0], bounds[1:] - bounds[0], strict=True):
             image = cv2.imdecode(encoded[start:stop], cv2.IMREAD_COLOR)
             if image is None or image.shape != images.shape[1:]:
-                raise StoreError(f"{self._paths[block]}: an image of row {row} or after is not a JPEG of this store")
+                raise StoreError(f"{self._locate(block)}: an image of row {row} or after is not a JPEG of this store")
             cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=images[place])

@@ -14,6 +14,7 @@ from abaw_ray.blocks.files import damage_named, map_columns, mapped_array, write
 from abaw_ray.blocks.schema import index_schema, set_schema
 from abaw_ray.databases.base import split_column
 from abaw_ray.labels import TASKS
+from abaw_ray.storage import AnyPath
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ class IndexPart:
     row: np.ndarray
 
 
-def write_index(path: Path, parts: Sequence[IndexPart]) -> None:
-    """Writes the index of databases 0, 1, ... from their parts."""
+def write_index(path: AnyPath, parts: Sequence[IndexPart]) -> str:
+    """Writes the index of databases 0, 1, ... from their parts; returns the file's hash."""
     schema = index_schema()
     tables = []
     for database, part in enumerate(parts):
@@ -76,7 +77,7 @@ def write_index(path: Path, parts: Sequence[IndexPart]) -> None:
     table = pa.concat_tables(tables)
     videos = pc.dictionary_encode(table["video"]).unify_dictionaries()
     place = schema.get_field_index("video")
-    write_table(path, table.set_column(place, "video", videos).cast(schema))
+    return write_table(path, table.set_column(place, "video", videos).cast(schema))
 
 
 def read_index(path: Path) -> Index:
@@ -108,9 +109,9 @@ def mapped_splits(batch: pa.RecordBatch) -> dict[str, np.ndarray]:
     return {task: mapped_array(batch, split_column(task)) for task in TASKS}
 
 
-def write_rows(path: Path, rows: np.ndarray) -> None:
-    """Writes a training set: rows (n,) of the index."""
-    write_table(path, pa.table([pa.array(rows, pa.int64())], schema=set_schema()))
+def write_rows(path: AnyPath, rows: np.ndarray) -> str:
+    """Writes a training set: rows (n,) of the index; returns the file's hash."""
+    return write_table(path, pa.table([pa.array(rows, pa.int64())], schema=set_schema()))
 
 
 def read_rows(path: Path) -> np.ndarray:

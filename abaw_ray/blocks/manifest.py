@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,6 +14,7 @@ from abaw_ray.blocks.files import write_text
 from abaw_ray.blocks.schema import MANIFEST, UNFINISHED, VERSION, Encoding
 from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError
 from abaw_ray.labels import EXPRESSIONS, TASKS
+from abaw_ray.storage import AnyPath
 
 MACHINE_KEYS = {"content_hash", "sources"}
 """Left out of the content hash."""
@@ -108,13 +108,13 @@ class Manifest(Entry):
             database["problems"] = {reason: p["count"] for reason, p in database["problems"].items()}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
-    def save(self, store: Path) -> None:
+    def save(self, store: AnyPath) -> None:
         """Writes it into the folder of a store, which is complete from then on."""
         write_text(store / MANIFEST, json.dumps(self.model_dump(mode="json"), indent=1) + "\n")
         (store / UNFINISHED).unlink(missing_ok=True)
 
     @classmethod
-    def load(cls, store: Path) -> Manifest:
+    def load(cls, store: AnyPath) -> Manifest:
         """The manifest of a complete store.
 
         Raises:
@@ -130,7 +130,7 @@ class Manifest(Entry):
         return cls._parse(store / MANIFEST)
 
     @classmethod
-    def _parse(cls, path: Path) -> Manifest:
+    def _parse(cls, path: AnyPath) -> Manifest:
         try:
             manifest = cls.model_validate_json(path.read_bytes())
         except ValidationError as error:
@@ -188,7 +188,7 @@ class Manifest(Entry):
         return lines
 
 
-def claim_store(store: Path) -> dict[str, BlockEntry]:
+def claim_store(store: AnyPath) -> dict[str, BlockEntry]:
     """Checks that a store may be written to `store`.
 
     Returns:
@@ -210,10 +210,10 @@ def claim_store(store: Path) -> dict[str, BlockEntry]:
     return {block.path: block for block in Manifest._parse(found).blocks}
 
 
-def begin_store(store: Path) -> None:
+def begin_store(store: AnyPath) -> None:
     """Marks the store as unfinished until a manifest is saved; the hashes of an earlier manifest are kept."""
     store.mkdir(parents=True, exist_ok=True)
     if (store / MANIFEST).exists():
-        (store / MANIFEST).replace(store / UNFINISHED)
+        (store / MANIFEST).replace(store / UNFINISHED)  # type: ignore[arg-type]
     elif not (store / UNFINISHED).exists():
         write_text(store / UNFINISHED, NO_EARLIER_MANIFEST)

@@ -2,21 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from abaw_ray.blocks.cache import local_file
 from abaw_ray.blocks.files import sha256_of
 from abaw_ray.blocks.images import ImageReader, JpegImages, RawImages
 from abaw_ray.blocks.index import Index, read_index, read_rows
-from abaw_ray.blocks.manifest import Manifest, SetEntry
+from abaw_ray.blocks.manifest import BlockEntry, Manifest, SetEntry
 from abaw_ray.blocks.schema import BLOCKS, INDEX, SETS, UNSEEN, VIDEOS
 from abaw_ray.blocks.videos import Unseen, Videos, read_unseen, read_videos
 from abaw_ray.errors import StoreError
 from abaw_ray.labels import TASKS, Split
+from abaw_ray.storage import AnyPath, RemotePath, as_path, files_below
+
+NUM_FETCHERS = 8
+"""Blocks of a remote store on their way at the same time."""
 
 READERS: dict[str, type[ImageReader]] = {reader.encoding: reader for reader in (RawImages, JpegImages)}
+
+
+class BlockFiles:
+    """Where the files of a store's blocks are on this node; blocks are given by their places in the manifest.
+
+    Args:
+        folder: of blocks.
+        entries: the blocks.
+    """
+
+    def __init__(self, folder: AnyPath, entries: Sequence[BlockEntry]) -> None:
+        self._folder, self._entries = folder, entries
+        self._fetched: set[int] = set()
+
+    def locate(self, block: int) -> Path:
+        """The file of a block, fetched if need be.
+
+        Raises:
+            StoreError: it is damaged.
+        """
+        entry = self._entries[block]
+        return local_file(self._folder / entry.path, entry.sha256)
+
+    def fetch(self, blocks: np.ndarray) -> None:
+        """Brings blocks (n,) of a remote store to this node, several at a time.
+
+        Raises:
+            StoreError: one is damaged.
+        """
+        if isinstance(self._folder, Path):
+            return
+        missing = [block for block in np.unique(blocks).tolist() if block not in self._fetched]
+        if missing:
+            with ThreadPoolExecutor(NUM_FETCHERS) as threads:
+                list(threads.map(self.locate, missing))
+            self._fetched.update(missing)
 
 
 @dataclass(frozen=True)
@@ -29,7 +72,7 @@ class SourceSet:
 
 
 class Store:
-    """A complete store, opened for reading.
+    """A complete store, opened for reading. Of a remote one, files come to the node's cache when they are needed.
 
     Attributes:
         path: its folder.
@@ -45,22 +88,25 @@ class Store:
         StoreError: not a complete store of this version.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        self.manifest = Manifest.load(self.path)
-        self._blocks = [self.path / BLOCKS / block.path for block in self.manifest.blocks]
+    def __init__(self, path: AnyPath | str) -> None:
+        self.path = as_path(path)
+        self.manifest = manifest = Manifest.load(self.path)
         self._check_complete()
-        num_rows = [block.num_rows for block in self.manifest.blocks]
-        self._images = READERS[self.manifest.encoding](self._blocks, num_rows, self.image_size)
-        self.index: Index = read_index(self.path / INDEX)
-        if len(self.index) != self.manifest.num_images:
-            raise StoreError(f"{self.path / INDEX}: {len(self.index)} rows, expected {self.manifest.num_images}")
-        self.sequential = np.array([database.sequential for database in self.manifest.databases], bool)
-        self.videos: Videos = read_videos(self.path / VIDEOS, self.index, self.sequential)
-        self.unseen: Unseen = read_unseen(self.path / UNSEEN)
+        num_rows = [block.num_rows for block in manifest.blocks]
+        self._files = BlockFiles(self.path / BLOCKS, manifest.blocks)
+        self._images = READERS[manifest.encoding](self._files.locate, num_rows, self.image_size)
+        self.index: Index = read_index(local_file(self.path / INDEX, manifest.index_sha256))
+        if len(self.index) != manifest.num_images:
+            raise StoreError(f"{self.path / INDEX}: {len(self.index)} rows, expected {manifest.num_images}")
+        self.sequential = np.array([database.sequential for database in manifest.databases], bool)
+        videos = local_file(self.path / VIDEOS, manifest.videos_sha256)
+        self.videos: Videos = read_videos(videos, self.index, self.sequential)
+        self.unseen: Unseen = read_unseen(local_file(self.path / UNSEEN, manifest.unseen_sha256))
         self.sets = {
-            entry.name: SourceSet(entry.name, entry.tasks, read_rows(set_path(self.path, entry.name)))
-            for entry in sorted(self.manifest.sets, key=_set_order)
+            entry.name: SourceSet(
+                entry.name, entry.tasks, read_rows(local_file(set_path(self.path, entry.name), entry.sha256))
+            )
+            for entry in sorted(manifest.sets, key=_set_order)
         }
 
     @property
@@ -87,7 +133,9 @@ class Store:
         Raises:
             StoreError: a block file is missing or not whole.
         """
-        return self._images.read(self.index.block[rows], self.index.row[rows])
+        blocks = self.index.block[rows]
+        self._files.fetch(blocks)
+        return self._images.read(blocks, self.index.row[rows])
 
     def verify(self) -> None:
         """Recomputes the hash of every file.
@@ -97,24 +145,37 @@ class Store:
         """
         if self.manifest.hash() != self.manifest.content_hash:
             raise StoreError(f"{self.path}: the manifest does not have the content hash it states")
-        expected = [(self.path / INDEX, self.manifest.index_sha256)]
+        expected: list[tuple[AnyPath, str]] = [(self.path / INDEX, self.manifest.index_sha256)]
         expected += [(self.path / VIDEOS, self.manifest.videos_sha256)]
         expected += [(self.path / UNSEEN, self.manifest.unseen_sha256)]
         expected += [(set_path(self.path, entry.name), entry.sha256) for entry in self.manifest.sets]
-        expected += [(path, b.sha256) for path, b in zip(self._blocks, self.manifest.blocks, strict=True)]
+        expected += [(self.path / BLOCKS / block.path, block.sha256) for block in self.manifest.blocks]
         for path, sha256 in expected:
             if sha256_of(path) != sha256:
                 raise StoreError(f"{path}: damaged, its hash is not the manifest's; delete it and prepare again")
 
     def _check_complete(self) -> None:
-        files = [self.path / name for name in (INDEX, VIDEOS, UNSEEN)]
-        files += [*(set_path(self.path, s.name) for s in self.manifest.sets), *self._blocks]
-        missing = [file for file in files if not file.is_file()]
-        if missing:
-            raise StoreError(f"{missing[0]}: missing ({len(missing)} files of the store are); prepare the store again")
+        check_files(self.path, [INDEX, VIDEOS, UNSEEN], "prepare the store again")
+        check_files(self.path / SETS, [f"{s.name}.arrow" for s in self.manifest.sets], "prepare the store again")
+        check_files(self.path / BLOCKS, [block.path for block in self.manifest.blocks], "prepare the store again")
 
 
-def set_path(store: Path, name: str) -> Path:
+def check_files(folder: AnyPath, names: Sequence[str], remedy: str) -> None:
+    """That files are there; of a remote folder by one listing.
+
+    Raises:
+        StoreError: some are not.
+    """
+    if isinstance(folder, RemotePath):
+        there = files_below(folder)
+        missing = [name for name in names if name not in there]
+    else:
+        missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise StoreError(f"{folder / missing[0]}: missing ({len(missing)} files there are); {remedy}")
+
+
+def set_path(store: AnyPath, name: str) -> AnyPath:
     """File of a training set."""
     return store / SETS / f"{name}.arrow"
 

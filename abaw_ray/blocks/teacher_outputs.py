@@ -10,7 +10,6 @@ sets have NaN.
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -20,6 +19,7 @@ from abaw_ray.blocks.computed import ComputedBlock, ComputedBlocks, column
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import AugmentConfig
 from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError
+from abaw_ray.storage import AnyPath, as_path
 
 MANIFEST = "teacher_outputs.json"
 
@@ -63,8 +63,8 @@ class TeacherOutputs:
         StoreError: of another store or version, or not whole.
     """
 
-    def __init__(self, path: Path | str, store: Store) -> None:
-        self.path = Path(path)
+    def __init__(self, path: AnyPath | str, store: Store) -> None:
+        self.path = as_path(path)
         self.manifest = read_manifest(self.path)
         if self.manifest.store_hash != store.manifest.content_hash:
             raise StoreError(
@@ -110,7 +110,7 @@ class TeacherOutputs:
         self._blocks.verify()
 
 
-def read_manifest(path: Path) -> TeacherManifest:
+def read_manifest(path: AnyPath) -> TeacherManifest:
     """The manifest of complete outputs.
 
     Raises:

@@ -15,6 +15,7 @@ from abaw_ray.blocks.index import Index, mapped_labels, mapped_splits
 from abaw_ray.blocks.schema import unseen_schema, videos_schema
 from abaw_ray.databases.base import label_fields
 from abaw_ray.errors import StoreError
+from abaw_ray.storage import AnyPath
 
 
 @dataclass(frozen=True)
@@ -59,18 +60,25 @@ class Unseen:
         return len(self.frame)
 
 
-def write_videos(path: Path, databases: Sequence[pa.Table]) -> None:
-    """Writes the videos of the databases 0, 1, ...: their tables with the columns video and num_frames, sorted."""
-    write_table(path, pa.concat_tables([_with_database(code, videos) for code, videos in enumerate(databases)]))
+def write_videos(path: AnyPath, databases: Sequence[pa.Table]) -> str:
+    """Writes the videos of the databases 0, 1, ...: their tables with the columns video and num_frames, sorted.
+
+    Returns:
+        The hash of the file.
+    """
+    return write_table(path, pa.concat_tables([_with_database(code, videos) for code, videos in enumerate(databases)]))
 
 
-def write_unseen(path: Path, unseen: Sequence[pa.Table], videos: Sequence[pa.Table]) -> None:
+def write_unseen(path: AnyPath, unseen: Sequence[pa.Table], videos: Sequence[pa.Table]) -> str:
     """Writes the unseen frames of the databases 0, 1, ....
 
     Args:
         path: of the file.
         unseen: a database's table with the columns video (a name), frame, labels and splits, in any order.
         videos: as given to `write_videos`; they hold every video of `unseen`.
+
+    Returns:
+        The hash of the file.
     """
     tables, before = [], 0
     for frames, own in zip(unseen, videos, strict=True):
@@ -80,7 +88,7 @@ def write_unseen(path: Path, unseen: Sequence[pa.Table], videos: Sequence[pa.Tab
         video = pc.add(places, pa.scalar(before, pa.int32()))
         tables.append(pa.table([video, frames["frame"], *labels], schema=unseen_schema()))
         before += own.num_rows
-    write_table(path, pa.concat_tables(tables).sort_by([("video", "ascending"), ("frame", "ascending")]))
+    return write_table(path, pa.concat_tables(tables).sort_by([("video", "ascending"), ("frame", "ascending")]))
 
 
 def read_videos(path: Path, index: Index, sequential: np.ndarray) -> Videos:

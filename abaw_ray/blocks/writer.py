@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from abaw_ray.blocks.files import map_batch, sha256_of, write_table
+from abaw_ray.blocks.files import describe_file, sha256_of, write_table
 from abaw_ray.blocks.manifest import BlockEntry
 from abaw_ray.blocks.schema import METADATA_KEY, Encoding, block_schema
 from abaw_ray.databases.base import Problems
 from abaw_ray.errors import StoreError
+from abaw_ray.storage import AnyPath
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class BlockResult:
 
 
 def write_block(
-    folder: Path, path: str, faces: pa.Table, metadata: BlockMetadata, size: int, encoding: Encoding
+    folder: AnyPath, path: str, faces: pa.Table, metadata: BlockMetadata, size: int, encoding: Encoding
 ) -> BlockResult:
     """Writes `folder`/`path`.
 
@@ -74,23 +74,22 @@ def write_block(
     if metadata.dropped:
         kept = pa.array(sorted(set(range(rows.num_rows)).difference(metadata.dropped)), pa.int64())
         rows = rows.take(kept)
-    write_table(folder / path, rows.cast(schema))
-    return BlockResult(path, rows.num_rows, metadata, sha256_of(folder / path))
+    return BlockResult(path, rows.num_rows, metadata, write_table(folder / path, rows.cast(schema)))
 
 
-def read_block(folder: Path, path: str) -> BlockResult | None:
+def read_block(folder: AnyPath, path: str) -> BlockResult | None:
     """The block file at `folder`/`path`, its hash left empty; None if there is none, or one that is not ours."""
     try:
-        batch = map_batch(folder / path)
+        metadata, num_rows = describe_file(folder / path)
     except StoreError:
         return None
-    stored = (batch.schema.metadata or {}).get(METADATA_KEY)
+    stored = metadata.get(METADATA_KEY)
     if stored is None:
         return None
-    return BlockResult(path, batch.num_rows, BlockMetadata(**json.loads(stored)), "")
+    return BlockResult(path, num_rows, BlockMetadata(**json.loads(stored)), "")
 
 
-def with_sha256(folder: Path, block: BlockResult, recorded: BlockEntry | None) -> BlockResult:
+def with_sha256(folder: AnyPath, block: BlockResult, recorded: BlockEntry | None) -> BlockResult:
     """`block` with its hash: as an earlier run recorded it, so that later damage stays visible, or computed now."""
     if recorded is not None and recorded.plan_hash == block.metadata.plan_hash:
         return replace(block, sha256=recorded.sha256)

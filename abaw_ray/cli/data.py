@@ -13,6 +13,7 @@ from abaw_ray.config import Recipe, load_recipe
 from abaw_ray.console import Output, progress_bar, table
 from abaw_ray.databases import databases
 from abaw_ray.errors import ConfigurationError
+from abaw_ray.storage import as_path
 
 app = typer.Typer()
 
@@ -61,7 +62,7 @@ def inspect(
     " --set prepare.encoding=jpeg"
 )
 def prepare(
-    store: Annotated[Path, typer.Argument(help="Folder to write.")],
+    store: Annotated[Any, typer.Argument(parser=as_path, metavar="STORE", help="Folder or URI to write to.")],
     database: Annotated[
         list[str] | None, typer.Option("--database", metavar="NAME=ROOT", help="A database; may be repeated.")
     ] = None,

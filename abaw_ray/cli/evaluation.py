@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from abaw_ray.cli.options import (
+    PLACE,
     FeaturesOption,
     JsonOption,
     OutOption,
@@ -20,13 +21,14 @@ from abaw_ray.cli.recipes import change_of
 from abaw_ray.console import Output, progress_bar, table
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.labels import Split
+from abaw_ray.storage import as_path
 
 app = typer.Typer()
 
 
 @app.command(epilog="Example: abaw-ray evaluate runs/student --store store --out results --smooth tune")
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A finished run, or a checkpoint.")],
+    run: Annotated[Any, typer.Argument(parser=as_path, metavar="RUN", help="A finished run, or a checkpoint.")],
     store: StoreOption,
     out: OutOption,
     split: SplitOption = "validation",
@@ -58,7 +60,7 @@ def evaluate(
 
 @app.command("predict-set", epilog="Example: abaw-ray predict-set --run runs/gru-student --store store --out entry")
 def predict_set(
-    run: Annotated[Path, typer.Option("--run", help="A finished run, or a checkpoint.")],
+    run: Annotated[Any, typer.Option("--run", parser=as_path, metavar=PLACE, help="A finished run, or a checkpoint.")],
     store: StoreOption,
     out: OutOption,
     split: SplitOption = "test",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from abaw_ray.config import recipe_names
+from abaw_ray.storage import as_path
+
+PLACE = "PATH|URI"
 
 RecipeOption = Annotated[
     str | None,
@@ -17,8 +19,9 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override one value; may be repeated.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object of results on stdout.")]
-StoreOption = Annotated[Path, typer.Option("--store", help="Folder written by prepare.")]
-OutOption = Annotated[Path, typer.Option("--out", help="Folder to write.")]
+# Any: a path or what stands for a URI, and typer takes no unions
+StoreOption = Annotated[Any, typer.Option("--store", parser=as_path, metavar=PLACE, help="Folder written by prepare.")]
+OutOption = Annotated[Any, typer.Option("--out", parser=as_path, metavar=PLACE, help="Folder to write.")]
 WorkersOption = Annotated[int, typer.Option("--workers", min=1, help="DDP workers.")]
 CpusOption = Annotated[int, typer.Option("--cpus-per-worker", min=1, help="CPUs and threads of each worker.")]
 GpuOption = Annotated[
@@ -27,10 +30,20 @@ GpuOption = Annotated[
 TemporalOption = Annotated[
     bool, typer.Option("--temporal", help="Train GRUs over a CNN's features; needs --features or --cnn.")
 ]
-FeaturesOption = Annotated[Path | None, typer.Option("--features", help="Folder written by features.")]
-CnnOption = Annotated[
-    Path | None, typer.Option("--cnn", help="A CNN's run: compute its features in every step instead of reading them.")
+FeaturesOption = Annotated[
+    Any, typer.Option("--features", parser=as_path, metavar=PLACE, help="Folder written by features.")
 ]
-TeacherOption = Annotated[Path, typer.Option("--teacher", help="A finished run, or a checkpoint.")]
+CnnOption = Annotated[
+    Any,
+    typer.Option(
+        "--cnn",
+        parser=as_path,
+        metavar=PLACE,
+        help="A CNN's run: compute its features in every step instead of reading them.",
+    ),
+]
+TeacherOption = Annotated[
+    Any, typer.Option("--teacher", parser=as_path, metavar=PLACE, help="A finished run, or a checkpoint.")
+]
 SplitOption = Annotated[str, typer.Option(help="train, validation or test.")]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Remove an earlier run in the folder first.")]

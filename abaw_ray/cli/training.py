@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from abaw_ray.cli.options import (
+    PLACE,
     CnnOption,
     CpusOption,
     FeaturesOption,
@@ -26,10 +27,16 @@ from abaw_ray.cli.recipes import change_of, with_weights
 from abaw_ray.config import Recipe, load_recipe
 from abaw_ray.console import Output, progress_bar, show_recipe
 from abaw_ray.errors import ConfigurationError
+from abaw_ray.storage import AnyPath, as_path
 from tune_spaces import space_names
 
 if TYPE_CHECKING:
     from abaw_ray.training.stage import Job
+
+CnnRunOption = Annotated[
+    Any,
+    typer.Option("--run", parser=as_path, metavar=PLACE, help="A finished run of a CNN, or its checkpoint."),
+]
 
 app = typer.Typer()
 
@@ -60,8 +67,13 @@ def distill(
     teacher: TeacherOption,
     out: OutOption,
     teacher_outputs: Annotated[
-        Path | None,
-        typer.Option("--teacher-outputs", help="Folder written by teacher-outputs: the teacher is not asked again."),
+        Any,
+        typer.Option(
+            "--teacher-outputs",
+            parser=as_path,
+            metavar=PLACE,
+            help="Folder written by teacher-outputs: the teacher is not asked again.",
+        ),
     ] = None,
     temporal: TemporalOption = False,
     features: FeaturesOption = None,
@@ -84,7 +96,7 @@ def distill(
     epilog="Example: abaw-ray teacher-outputs --run runs/teacher --store store --out outputs --set augment.views=8",
 )
 def teacher_outputs(
-    run: Annotated[Path, typer.Option("--run", help="A finished run of a CNN, or its checkpoint.")],
+    run: CnnRunOption,
     store: StoreOption,
     out: OutOption,
     recipe: RecipeOption = None,
@@ -112,7 +124,7 @@ def teacher_outputs(
 
 @app.command(epilog="Example: abaw-ray features --run runs/student --store store --out features --variants 22")
 def features(
-    run: Annotated[Path, typer.Option("--run", help="A finished run of a CNN, or its checkpoint.")],
+    run: CnnRunOption,
     store: StoreOption,
     out: OutOption,
     variants: Annotated[
@@ -148,7 +160,10 @@ def tune(
     store: StoreOption,
     out: OutOption,
     teacher: Annotated[
-        Path | None, typer.Option("--teacher", help="Trials are students of this run; without, teachers.")
+        Any,
+        typer.Option(
+            "--teacher", parser=as_path, metavar=PLACE, help="Trials are students of this run; without, teachers."
+        ),
     ] = None,
     trials: Annotated[int, typer.Option("--trials", min=1, help="Configurations to try.")] = 16,
     workers: Annotated[int, typer.Option("--workers-per-trial", min=1, help="DDP workers of each trial.")] = 1,
@@ -189,12 +204,12 @@ def tune(
 
 
 def _job(
-    store: Path,
-    out: Path,
-    teacher: Path | None,
-    temporal: tuple[bool, Path | None, Path | None],
+    store: AnyPath,
+    out: AnyPath,
+    teacher: AnyPath | None,
+    temporal: tuple[bool, AnyPath | None, AnyPath | None],
     recipe: Recipe,
-    teacher_outputs: Path | None = None,
+    teacher_outputs: AnyPath | None = None,
 ) -> Job:
     """The job that the options describe, all paths absolute: workers run in other folders."""
     from abaw_ray.training.stage import Job, adopt

@@ -26,6 +26,7 @@ from abaw_ray.models.checkpoint import Checkpoint
 from abaw_ray.models.features import ComputedFeatures, FeatureSource, RememberedFeatures
 from abaw_ray.models.sets import Network
 from abaw_ray.models.temporal import TemporalNetwork
+from abaw_ray.storage import AnyPath, local_folder
 from abaw_ray.tasks import build_tasks
 from abaw_ray.tasks.base import Task
 from abaw_ray.world import World, local_device
@@ -35,12 +36,12 @@ TUNE = "tune"
 
 
 def evaluate(
-    run: Path | str,
-    store_path: Path | str,
-    out: Path,
+    run: AnyPath | str,
+    store_path: AnyPath | str,
+    out: AnyPath,
     split: Split = Split.VALIDATION,
     smooth: str | None = None,
-    features: Path | None = None,
+    features: AnyPath | None = None,
     change: Callable[[Recipe], Recipe] = lambda recipe: recipe,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -95,14 +96,14 @@ def evaluate(
         "scores": evaluation.scores,
         "chance": _chance(evaluation, tasks),
     }
-    out.mkdir(parents=True, exist_ok=True)
-    _write(out, evaluation, tasks, store)
-    (out / "scores.json").write_text(json.dumps(result, indent=2))
+    with local_folder(out) as folder:
+        _write(folder, evaluation, tasks, store)
+        (folder / "scores.json").write_text(json.dumps(result, indent=2))
     return result
 
 
 def open_network(
-    trained: Checkpoint, store: Store, recipe: Recipe, features: Path | None
+    trained: Checkpoint, store: Store, recipe: Recipe, features: AnyPath | None
 ) -> tuple[Network, FeatureSource | None]:
     """A checkpoint's network, and for a temporal one where its features come from.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,6 +19,7 @@ from abaw_ray.blocks.files import sha256_of, write_text
 from abaw_ray.blocks.reader import Store
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.ray_session import data_context, ray_session
+from abaw_ray.storage import AnyPath
 
 UNFINISHED = "unfinished.json"
 
@@ -45,7 +45,7 @@ class BlockWorker(ABC):
         out: folder to write to.
     """
 
-    def __init__(self, store: str, out: Path) -> None:
+    def __init__(self, store: str, out: AnyPath) -> None:
         torch.set_num_threads(1)
         self.store, self._out = Store(store), out
 
@@ -61,7 +61,7 @@ class BlockWorker(ABC):
         """Name -> (n, width) float32 of rows (n,) of the store's index as `variants`."""
 
 
-def claim(out: Path, name: str, manifest: ManifestT, read: Callable[[Path], ManifestT], what: str) -> bool:
+def claim(out: AnyPath, name: str, manifest: ManifestT, read: Callable[[AnyPath], ManifestT], what: str) -> bool:
     """Makes the folder ours for `manifest`, whose blocks do not count.
 
     Returns:
@@ -85,7 +85,7 @@ def claim(out: Path, name: str, manifest: ManifestT, read: Callable[[Path], Mani
 
 def compute_blocks(
     jobs: Sequence[BlockJob],
-    out: Path,
+    out: AnyPath,
     worker: type[BlockWorker],
     arguments: dict[str, Any],
     use_gpu: bool | None,
@@ -126,7 +126,7 @@ def compute_blocks(
     ]
 
 
-def finish(out: Path, name: str, manifest: ManifestT, blocks: list[ComputedBlock]) -> ManifestT:
+def finish(out: AnyPath, name: str, manifest: ManifestT, blocks: list[ComputedBlock]) -> ManifestT:
     """Writes the manifest with its blocks, which makes the folder complete."""
     complete = manifest.model_copy(update={"blocks": blocks})
     write_text(out / name, complete.model_dump_json(indent=1) + "\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,13 +16,14 @@ from abaw_ray.inference.blockwise import BlockJob, BlockWorker, claim, compute_b
 from abaw_ray.labels import TASKS, Split
 from abaw_ray.models import checkpoint
 from abaw_ray.models.features import view_features
+from abaw_ray.storage import AnyPath
 from abaw_ray.world import local_device
 
 
 def extract_features(
-    run: Path | str,
-    store_path: Path | str,
-    out: Path,
+    run: AnyPath | str,
+    store_path: AnyPath | str,
+    out: AnyPath,
     num_variants: int | None = None,
     change: Callable[[Recipe], Recipe] = lambda recipe: recipe,
     use_gpu: bool | None = None,
@@ -110,7 +110,7 @@ def _job(store: Store, manifest: FeatureManifest, block: int) -> BlockJob:
 class Extractor(BlockWorker):
     """A CNN that computes the features of frames."""
 
-    def __init__(self, store: str, out: Path, recipe: Recipe) -> None:
+    def __init__(self, store: str, out: AnyPath, recipe: Recipe) -> None:
         super().__init__(store, out)
         self._recipe = recipe
         self._cnn = checkpoint.load(out / CNN).cnn(local_device())

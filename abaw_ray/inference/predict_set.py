@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,17 +17,18 @@ from abaw_ray.evaluation.predict import Progress
 from abaw_ray.evaluation.smoothing import parse_smoothing
 from abaw_ray.labels import Split
 from abaw_ray.models import checkpoint
+from abaw_ray.storage import AnyPath, local_folder
 from abaw_ray.world import World, local_device
 
 
 def predict_set(
-    run: Path | str,
-    store_path: Path | str,
-    out: Path,
+    run: AnyPath | str,
+    store_path: AnyPath | str,
+    out: AnyPath,
     split: Split = Split.TEST,
     database: str = "affwild2",
     smooth: str | None = None,
-    features: Path | None = None,
+    features: AnyPath | None = None,
     change: Callable[[Recipe], Recipe] = lambda recipe: recipe,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -76,10 +76,9 @@ def predict_set(
         if smoothing is not None:
             predictions = smoothing.apply(predictions, frames.starts)
         answers = task.answers(predictions, trained.description.decisions.get(name, {}))
-        folder = out / TRACK_FORMATS[name].folder
-        folder.mkdir(parents=True)
-        for track, part in zip(frames.names, np.split(answers, frames.starts[1:]), strict=True):
-            TRACK_FORMATS[name].write(folder / f"{track}.txt", part)
+        with local_folder(out / TRACK_FORMATS[name].folder) as folder:
+            for track, part in zip(frames.names, np.split(answers, frames.starts[1:]), strict=True):
+                TRACK_FORMATS[name].write(folder / f"{track}.txt", part)
         written[name] = {"num_files": len(frames.names), "num_frames": len(frames)}
         faceless[name] = frames.faceless
     if not written:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.inference.blockwise import BlockJob, BlockWorker, claim, compute_blocks, finish, rows_of_block
 from abaw_ray.models import checkpoint
+from abaw_ray.storage import AnyPath
 from abaw_ray.world import autocast_dtype, local_device
 
 DEFAULT_VIEWS = 8
@@ -28,9 +28,9 @@ def with_views(recipe: Recipe) -> Recipe:
 
 
 def compute_teacher_outputs(
-    run: Path | str,
-    store_path: Path | str,
-    out: Path,
+    run: AnyPath | str,
+    store_path: AnyPath | str,
+    out: AnyPath,
     recipe: Recipe,
     use_gpu: bool | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -90,7 +90,7 @@ def _job(store: Store, manifest: TeacherManifest, block: int) -> BlockJob:
 class Teacher(BlockWorker):
     """A CNN that computes logits, under the precision of its students."""
 
-    def __init__(self, store: str, out: Path, teacher: str, sets: tuple[str, ...], recipe: Recipe) -> None:
+    def __init__(self, store: str, out: AnyPath, teacher: str, sets: tuple[str, ...], recipe: Recipe) -> None:
         super().__init__(store, out)
         self._network = checkpoint.load(teacher).cnn(local_device())
         self._rows, self._recipe = _rows(self.store, sets), recipe

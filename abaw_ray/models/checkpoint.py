@@ -9,7 +9,6 @@ checkpoint.json     kind, role, epoch, scores, early stopping, tasks, label spac
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Container
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from abaw_ray.blocks.cache import local_file
 from abaw_ray.blocks.files import sha256_of
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe, dump_recipe, parse_recipe
@@ -29,6 +29,7 @@ from abaw_ray.labels import EXPRESSIONS, TASKS
 from abaw_ray.models.cnn import MultiTaskCNN, on_device
 from abaw_ray.models.sets import Network
 from abaw_ray.models.temporal import TemporalNetwork
+from abaw_ray.storage import AnyPath, as_path
 from abaw_ray.tasks import build_tasks
 from abaw_ray.tasks.base import Task
 
@@ -69,7 +70,7 @@ class Description:
 class Checkpoint:
     """A checkpoint read back."""
 
-    path: Path
+    path: AnyPath
     recipe: Recipe
     description: Description
 
@@ -82,7 +83,7 @@ class Checkpoint:
             network = TemporalNetwork(config, self.recipe.temporal, outputs)
         else:
             network = MultiTaskCNN(config, outputs)
-        network.load_state_dict(load_file(self.path / WEIGHTS))
+        network.load_state_dict(load_file(local_file(self.path / WEIGHTS)))
         return on_device(network, device).eval()
 
     def cnn(self, device: torch.device) -> MultiTaskCNN:
@@ -100,7 +101,7 @@ class Checkpoint:
 
     def tensors(self, tasks: Container[str]) -> dict[str, Tensor]:
         """A CNN's weights, without the heads of other tasks than `tasks`."""
-        state = load_file(self.path / WEIGHTS)
+        state = load_file(local_file(self.path / WEIGHTS))
         return {k: v for k, v in state.items() if not k.startswith("heads.") or k.split(".")[1] in tasks}
 
     def require(self, store: Store) -> None:
@@ -125,13 +126,13 @@ class Checkpoint:
 
     def weights_sha256(self) -> str:
         """Hash of the file of its weights."""
-        return sha256_of(self.path / WEIGHTS)
+        return sha256_of(local_file(self.path / WEIGHTS))
 
-    def copy(self, folder: Path) -> None:
+    def copy(self, folder: AnyPath) -> None:
         """Copies it, without the optimiser, to `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
         for name in (WEIGHTS, RECIPE, DESCRIPTION):
-            shutil.copyfile(self.path / name, folder / name)
+            (folder / name).write_bytes((self.path / name).read_bytes())
 
 
 def save(folder: Path, network: nn.Module, optimizer: Optimizer, recipe: Recipe, description: Description) -> None:
@@ -149,14 +150,14 @@ def restore(folder: Path, network: nn.Module, optimizer: Optimizer, device: torc
     return load(folder).description
 
 
-def load(path: Path | str) -> Checkpoint:
+def load(path: AnyPath | str) -> Checkpoint:
     """A checkpoint folder, or the best checkpoint of a run's folder.
 
     Raises:
         MissingInputError: neither a checkpoint nor a finished run.
         ConfigurationError: written for other label spaces than this version's.
     """
-    folder = Path(path)
+    folder = as_path(path)
     if (folder / RUN_FILE).is_file():
         folder = folder / json.loads((folder / RUN_FILE).read_text())["best"]
     if not (folder / DESCRIPTION).is_file():

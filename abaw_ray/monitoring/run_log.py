@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from abaw_ray.evaluation.evaluator import Evaluation
 from abaw_ray.evaluation.figures import samples_figure, task_figures
 from abaw_ray.evaluation.predictions import PREDICTED, Decisions
 from abaw_ray.objectives.terms import StepLoss
+from abaw_ray.storage import AnyPath, files_below
 from abaw_ray.tasks.base import Task
 
 METRICS = "metrics.jsonl"
@@ -65,13 +67,16 @@ class RunLog:
     """Writes `tensorboard/` and `metrics.jsonl` under the run's folder.
 
     Args:
-        run: the run's folder.
+        run: the run's folder; of a remote one, a copy on this machine is sent there after every epoch.
         enabled: False on all workers but the first: nothing is written then.
     """
 
-    def __init__(self, run: Path, enabled: bool) -> None:
-        self._writer = SummaryWriter(str(run / "tensorboard")) if enabled else None
-        self._lines = run / METRICS
+    def __init__(self, run: AnyPath, enabled: bool) -> None:
+        self._run, self._folder = run, run if isinstance(run, Path) else Path(tempfile.mkdtemp())
+        self._lines = self._folder / METRICS
+        if enabled and not isinstance(run, Path) and (run / METRICS).is_file():
+            self._lines.write_bytes((run / METRICS).read_bytes())
+        self._writer = SummaryWriter(str(self._folder / "tensorboard")) if enabled else None
         self._sums: dict[str, Tensor] = {}
         self._num_added = 0
 
@@ -121,10 +126,17 @@ class RunLog:
             for name, figure in figures.items():
                 self._writer.add_figure(f"validation/{name}", figure, result["epoch"])
         self._writer.flush()
+        self._send()
 
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
+            self._send()
+
+    def _send(self) -> None:
+        if not isinstance(self._run, Path):
+            for file in files_below(self._folder):
+                (self._run / file).upload(self._folder / file)
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from abaw_ray.blocks.files import sha256_of
 from abaw_ray.blocks.index import Index, IndexPart, write_rows
 from abaw_ray.blocks.manifest import DatabaseEntry, Problem, SetEntry
 from abaw_ray.blocks.reader import set_path
@@ -20,6 +19,7 @@ from abaw_ray.databases.base import Problems, is_published, unseen_schema
 from abaw_ray.labels import EXPRESSIONS, TASKS, Split
 from abaw_ray.preprocess.plan import DatabasePlan, Source
 from abaw_ray.preprocess.sets import TrainingSet
+from abaw_ray.storage import AnyPath
 
 
 @dataclass(frozen=True)
@@ -71,14 +71,14 @@ def _dropped(made: MadeDatabase) -> np.ndarray:
     return dropped
 
 
-def write_sets(store: Path, sets: Sequence[TrainingSet]) -> list[SetEntry]:
+def write_sets(store: AnyPath, sets: Sequence[TrainingSet]) -> list[SetEntry]:
     """Writes the files of the training sets, and removes those of others."""
     entries = []
     for part in sets:
         path = set_path(store, part.name)
-        write_rows(path, np.concatenate(list(part.rows.values())))
+        sha256 = write_rows(path, np.concatenate(list(part.rows.values())))
         num_rows = {database: len(rows) for database, rows in part.rows.items()}
-        entries.append(SetEntry(name=part.name, tasks=part.tasks, num_rows=num_rows, sha256=sha256_of(path)))
+        entries.append(SetEntry(name=part.name, tasks=part.tasks, num_rows=num_rows, sha256=sha256))
     wanted = {set_path(store, part.name) for part in sets}
     for path in (store / SETS).glob("*.arrow"):
         if path not in wanted:

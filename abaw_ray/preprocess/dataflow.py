@@ -21,6 +21,7 @@ from abaw_ray.blocks.writer import BlockMetadata, BlockResult, write_block
 from abaw_ray.databases.base import Problems
 from abaw_ray.preprocess.faces import REASON, WHERE, FaceSettings, add_faces
 from abaw_ray.ray_session import data_context
+from abaw_ray.storage import AnyPath
 
 BLOCK = "block"
 """Column with the place of a row's block in the list of tasks: rows of a task stay one batch through Ray Data."""
@@ -46,7 +47,7 @@ class BlockTask:
 
 
 def write_blocks(
-    folder: Path,
+    folder: AnyPath,
     tasks: Sequence[BlockTask],
     tables: Iterable[pa.Table],
     settings: FaceSettings,
@@ -105,7 +106,7 @@ class BlockSink(Datasink[list[BlockResult]]):
     """
 
     def __init__(
-        self, folder: Path, tasks: Sequence[BlockTask], settings: FaceSettings, queue: Queue | None = None
+        self, folder: AnyPath, tasks: Sequence[BlockTask], settings: FaceSettings, queue: Queue | None = None
     ) -> None:
         self._folder, self._tasks, self._settings, self._queue = folder, tasks, settings, queue
         self.results: list[BlockResult] = []

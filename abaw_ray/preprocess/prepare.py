@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from abaw_ray.blocks.files import TEMPORARY, sha256_of
+from abaw_ray.blocks.cache import local_file
+from abaw_ray.blocks.files import TEMPORARY
 from abaw_ray.blocks.index import read_index, write_index
 from abaw_ray.blocks.manifest import BlockEntry, Manifest, begin_store, claim_store
 from abaw_ray.blocks.schema import BLOCKS, INDEX, UNSEEN, VIDEOS
@@ -30,6 +31,7 @@ from abaw_ray.preprocess.faces import FaceSettings
 from abaw_ray.preprocess.plan import DatabasePlan, Source, plan_database
 from abaw_ray.preprocess.sets import training_sets
 from abaw_ray.ray_session import ray_session
+from abaw_ray.storage import AnyPath, files_below
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ Progress = Callable[[int, int], None]
 
 def prepare(
     recipe: Recipe,
-    store: Path,
+    store: AnyPath,
     databases: Mapping[str, Mapping[str, Any]],
     num_cpus: int | None = None,
     progress: Progress | None = None,
@@ -79,7 +81,7 @@ def prepare(
 def prepare_sources(
     config: PrepareConfig,
     seed: int,
-    store: Path,
+    store: AnyPath,
     sources: Sequence[Source],
     num_cpus: int | None = None,
     progress: Progress | None = None,
@@ -95,10 +97,10 @@ def prepare_sources(
         raise MissingInputError(f"no image could be read; {_summary(made)}")
     _remove_others(store, {block.path for block in blocks})
     videos = [plan.source.table.videos for plan in plans]
-    write_index(store / INDEX, [index_part(part) for part in made])
-    write_videos(store / VIDEOS, videos)
-    write_unseen(store / UNSEEN, [unseen_frames(part) for part in made], videos)
-    index = read_index(store / INDEX)
+    index_sha256 = write_index(store / INDEX, [index_part(part) for part in made])
+    videos_sha256 = write_videos(store / VIDEOS, videos)
+    unseen_sha256 = write_unseen(store / UNSEEN, [unseen_frames(part) for part in made], videos)
+    index = read_index(local_file(store / INDEX, index_sha256))
     members = [(plan.source.database.name, plan.source.database.sets(plan.source.options)) for plan in plans]
     manifest = Manifest(
         seed=seed,
@@ -108,9 +110,9 @@ def prepare_sources(
         num_images=len(index),
         databases=[database_entry(part, code, index) for code, part in enumerate(made)],
         sets=write_sets(store, training_sets(index, members)),
-        index_sha256=sha256_of(store / INDEX),
-        videos_sha256=sha256_of(store / VIDEOS),
-        unseen_sha256=sha256_of(store / UNSEEN),
+        index_sha256=index_sha256,
+        videos_sha256=videos_sha256,
+        unseen_sha256=unseen_sha256,
         blocks=[block.entry() for block in blocks],
         sources={plan.source.database.name: source_paths(plan.source) for plan in plans},
         num_blocks_written=num_written,
@@ -122,7 +124,7 @@ def prepare_sources(
 
 
 def _make_blocks(
-    store: Path,
+    store: AnyPath,
     plans: Sequence[DatabasePlan],
     config: PrepareConfig,
     recorded: Mapping[str, BlockEntry],
@@ -164,20 +166,21 @@ def _make_blocks(
     return databases, num_written
 
 
-def _remove_others(store: Path, wanted: set[str]) -> None:
+def _remove_others(store: AnyPath, wanted: set[str]) -> None:
     """Removes block files that are not planned, and what an interrupted run left; nothing but our own."""
     folder = store / BLOCKS
-    for path in sorted(folder.rglob("*"), reverse=True):  # files before the folders that they are in
-        name = path.relative_to(folder).as_posix()
-        if path.is_symlink() or name in wanted:
+    for name in sorted(files_below(folder) - wanted):
+        path = folder / name
+        if path.is_symlink():
             continue
-        if path.is_dir():
-            if not any(path.iterdir()):
-                path.rmdir()
-        elif path.name.startswith(TEMPORARY) or read_block(folder, name) is not None:
+        if path.name.startswith(TEMPORARY) or read_block(folder, name) is not None:
             path.unlink()
         else:
             logger.warning("%s is not a block of this store; left where it is", path)
+    if isinstance(folder, Path):
+        for path in sorted(folder.rglob("*"), reverse=True):  # folders before the one that they are in
+            if path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
+                path.rmdir()
 
 
 def _summary(made: Sequence[MadeDatabase]) -> str:

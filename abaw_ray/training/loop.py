@@ -17,6 +17,7 @@ from abaw_ray.evaluation.evaluator import Evaluation, Evaluator
 from abaw_ray.models import checkpoint
 from abaw_ray.models.sets import Network
 from abaw_ray.monitoring.run_log import RunLog
+from abaw_ray.storage import as_path
 from abaw_ray.training.early_stopping import EarlyStopping
 from abaw_ray.training.stage import Job, Stage
 from abaw_ray.training.step import Learner
@@ -72,7 +73,7 @@ def train(
         description = checkpoint.restore(resume, learner.network, learner.optimizer, world.device)
         stopping = EarlyStopping(**description.stopping)
         epoch = description.epoch + 1
-    log = RunLog(Path(job.run), enabled=world.rank == 0)
+    log = RunLog(as_path(job.run), enabled=world.rank == 0)
     while epoch < recipe.train.epochs and not stopping.stop:
         started = time.perf_counter()
         losses = _train_epoch(epoch, learner, stage, recipe, world, log, progress)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 
@@ -23,6 +22,7 @@ from abaw_ray.models.cnn import MultiTaskCNN
 from abaw_ray.models.features import ComputedFeatures, FeatureSource
 from abaw_ray.models.sets import Network
 from abaw_ray.models.temporal import TemporalNetwork
+from abaw_ray.storage import as_path
 from abaw_ray.training.data import SetBatch, TrainingData
 from abaw_ray.training.prefetch import prefetch
 from abaw_ray.training.windows import WindowBatch, WindowData
@@ -67,11 +67,11 @@ def adopt(job: Job) -> Job:
         MissingInputError: no such features, CNN or outputs.
     """
     if job.teacher_outputs is not None:
-        augment = read_teacher_manifest(Path(job.teacher_outputs)).augment
+        augment = read_teacher_manifest(as_path(job.teacher_outputs)).augment
         return replace(job, recipe=job.recipe.model_copy(update={"augment": augment}))
     if job.features is None and job.cnn is None:
         return job
-    cnn = checkpoint.load(Path(job.features) / CNN if job.features is not None else str(job.cnn))
+    cnn = checkpoint.load(as_path(job.features) / CNN if job.features is not None else str(job.cnn))
     return replace(job, recipe=cnn.adopted_by(job.recipe))
 
 

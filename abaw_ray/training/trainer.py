@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from abaw_ray.errors import ConfigurationError, UserError
 from abaw_ray.models import checkpoint
 from abaw_ray.monitoring.run_log import flatten
 from abaw_ray.ray_session import ray_session
+from abaw_ray.storage import AnyPath, as_path, remove_tree
 from abaw_ray.training.loop import EpochResult, train
 from abaw_ray.training.progress import ProgressBar
 from abaw_ray.training.resources import Resources, check_room
@@ -67,7 +67,7 @@ def fit(
     """
     if not one_of_many:
         Stage(job, torch.device("cpu")).check(resources.num_workers)
-    run = Path(job.run)
+    run = as_path(job.run)
     _claim(run, job, fresh)
     with ray_session(), _progress_bar(job, shown=not one_of_many) as bar:
         check_room(resources)
@@ -102,7 +102,7 @@ def fit(
 
 def finished(job: Job) -> dict[str, Any] | None:
     """The contents of `run.json` if the run's folder holds this very job, finished."""
-    run = Path(job.run)
+    run = as_path(job.run)
     if not (run / checkpoint.RUN_FILE).is_file() or json.loads((run / JOB_FILE).read_text()) != to_dict(job):
         return None
     return json.loads((run / checkpoint.RUN_FILE).read_text())
@@ -129,7 +129,8 @@ def _worker(config: dict[str, Any]) -> dict[str, Any]:
     """What every worker runs."""
     torch.set_num_threads(config["num_threads"])
     context = ray.train.get_context()
-    world = World(context.get_world_rank(), context.get_world_size(), get_device())
+    node = ray.get_runtime_context().get_node_id()
+    world = World(context.get_world_rank(), context.get_world_size(), get_device()).on(node)
     queue: Queue | None = config["progress"]
     values = config["job"]
     job = Job(**values | {"recipe": parse_recipe(values["recipe"], "the run's recipe"), "run": config["run"]})
@@ -145,8 +146,7 @@ def _worker(config: dict[str, Any]) -> dict[str, Any]:
             queue.put(("line", describe(result)))
 
     if queue is not None:
-        place = ray.get_runtime_context().get_node_id()[:8]
-        where = f"node {place}, {ray.util.get_node_ip_address()}, {world.device}"
+        where = f"node {node[:8]}, {ray.util.get_node_ip_address()}, {world.device}"
         queue.put(("line", f"worker {world.rank + 1} of {world.size}: {where}"))
 
     def progress(epoch: int, step: int, num_steps: int, loss: float) -> None:
@@ -180,13 +180,13 @@ def to_dict(job: Job) -> dict[str, Any]:
     return {"recipe": job.recipe.model_dump(mode="json"), **inputs}
 
 
-def _claim(run: Path, job: Job, fresh: bool) -> None:
+def _claim(run: AnyPath, job: Job, fresh: bool) -> None:
     """Makes the run's folder ours, or refuses."""
     described = run / JOB_FILE
     if run.exists() and any(run.iterdir()) and not described.is_file():
         raise ConfigurationError(f"{run} is not empty and not a run; choose another folder")
-    if fresh and run.exists():
-        shutil.rmtree(run)
+    if fresh:
+        remove_tree(run)
     if (run / checkpoint.RUN_FILE).is_file():
         raise ConfigurationError(f"{run} holds a finished run; choose another folder, or --fresh to replace it")
     if described.is_file():
@@ -211,7 +211,7 @@ def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
-def _finish(run: Path, job: Job, summary: dict[str, Any]) -> dict[str, Any]:
+def _finish(run: AnyPath, job: Job, summary: dict[str, Any]) -> dict[str, Any]:
     best = _checkpoint_name(summary["best_epoch"])
     values = {
         **summary,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -13,6 +12,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import (
 )
 from torch.utils.tensorboard import SummaryWriter
 
+from abaw_ray.storage import AnyPath, local_folder, remove_tree
 from abaw_ray.tuning.results import Status, Sweep, Value
 
 BEST, NUM_EPOCHS = "sweep/best_criterion", "sweep/num_epochs"
@@ -25,12 +25,17 @@ ENDS: dict[Status, int] = {
 }
 
 
-def write_hparams(sweep: Sweep, folder: Path) -> None:
+def write_hparams(sweep: Sweep, folder: AnyPath) -> None:
     """Writes the columns, and a folder for each trial: parameters, end, best criterion, epochs and learning curve.
 
     `folder` is this function's own: what an earlier call wrote is replaced.
     """
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_tree(folder)
+    with local_folder(folder) as local:
+        _write(sweep, local)
+
+
+def _write(sweep: Sweep, folder: Path) -> None:
     types = {name: _type([trial.parameters.get(name) for trial in sweep.trials]) for name in sweep.names}
     with SummaryWriter(str(folder)) as writer:
         writer.file_writer.add_summary(_columns(types))

@@ -15,6 +15,7 @@ from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
 from abaw_ray.blocks.files import write_text
+from abaw_ray.storage import AnyPath
 from abaw_ray.tuning.figures import figures
 from abaw_ray.tuning.importance import GOOD, MIN_TRIALS
 from abaw_ray.tuning.results import Sweep, Trial, Value
@@ -24,7 +25,7 @@ CONFIG = {"displayModeBar": False, "responsive": True}
 TEMPLATE = Path(__file__).with_name("page.html")
 
 
-def write_page(sweep: Sweep, file: Path) -> None:
+def write_page(sweep: Sweep, file: AnyPath) -> None:
     """Writes the page: summary, best configuration, figures and a table of all trials."""
     parts = []
     for number, (title, figure) in enumerate(figures(sweep).items()):

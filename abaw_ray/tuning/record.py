@@ -14,12 +14,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from abaw_ray.blocks.files import write_text
 from abaw_ray.models.checkpoint import RUN_FILE
 from abaw_ray.monitoring.run_log import METRICS
+from abaw_ray.storage import AnyPath
 from abaw_ray.training.trainer import CRITERION
 from abaw_ray.tuning.results import Status, Trial, Value
 
@@ -28,18 +28,18 @@ TRIALS, RETRAINED = "trials", "retrained"
 BEST, PAGE, HPARAMS, TEACHER_OUTPUTS, TUNE = "best.yaml", "report.html", "hparams", "teacher_outputs", "tune"
 
 
-def trial_folder(out: Path, name: str) -> Path:
+def trial_folder(out: AnyPath, name: str) -> AnyPath:
     """Folder of a trial."""
     return out / TRIALS / name
 
 
-def read_record(out: Path, name: str) -> dict[str, Any]:
+def read_record(out: AnyPath, name: str) -> dict[str, Any]:
     """A trial's record; empty if there is none."""
     file = _record(out, name)
     return json.loads(file.read_text()) if file.is_file() else {}
 
 
-def begin(out: Path, name: str, parameters: dict[str, Value]) -> None:
+def begin(out: AnyPath, name: str, parameters: dict[str, Value]) -> None:
     """Notes a trial's parameters and start, unless it had ended by itself; a failure from before is dropped."""
     record = read_record(out, name)
     if record.get("status") in ("finished", "stopped"):
@@ -49,7 +49,7 @@ def begin(out: Path, name: str, parameters: dict[str, Value]) -> None:
     _write(out, name, started)
 
 
-def end(out: Path, name: str, error: str | None = None) -> Status:
+def end(out: AnyPath, name: str, error: str | None = None) -> Status:
     """Notes how a trial ended, and says it: by an error, with its last epoch, or before."""
     record, run = read_record(out, name), trial_folder(out, name) / RUN_FILE
     if run.is_file():
@@ -62,7 +62,7 @@ def end(out: Path, name: str, error: str | None = None) -> Status:
     return status
 
 
-def criteria(run: Path) -> list[float]:
+def criteria(run: AnyPath) -> list[float]:
     """The criterion after each epoch that a run has gone through."""
     file = run / METRICS
     lines: Iterable[str] = file.read_text().splitlines() if file.is_file() else ()
@@ -71,7 +71,7 @@ def criteria(run: Path) -> list[float]:
     return [by_epoch[epoch] for epoch in sorted(by_epoch)]
 
 
-def read_trials(out: Path) -> tuple[Trial, ...]:
+def read_trials(out: AnyPath) -> tuple[Trial, ...]:
     """All trials that were started, in that order."""
     names = [file.stem for file in (out / TRIALS).glob("*.json")]
     records = {name: read_record(out, name) for name in names}
@@ -90,11 +90,11 @@ def read_trials(out: Path) -> tuple[Trial, ...]:
 class Clock:
     """Wall time of a sweep over all its parts, up to the last `tick`; one runs at a time."""
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: AnyPath) -> None:
         self._out, self._last = out, time.time()
 
     @staticmethod
-    def read(out: Path) -> float:
+    def read(out: AnyPath) -> float:
         """Seconds so far."""
         file = out / CLOCK
         return json.loads(file.read_text())["seconds"] if file.is_file() else 0.0
@@ -105,9 +105,9 @@ class Clock:
         self._last = now
 
 
-def _record(out: Path, name: str) -> Path:
+def _record(out: AnyPath, name: str) -> AnyPath:
     return out / TRIALS / f"{name}.json"
 
 
-def _write(out: Path, name: str, record: dict[str, Any]) -> None:
+def _write(out: AnyPath, name: str, record: dict[str, Any]) -> None:
     write_text(_record(out, name), json.dumps(record, indent=2))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from optuna.samplers import TPESampler
@@ -10,6 +9,7 @@ from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import BasicVariantGenerator, ConcurrencyLimiter, SearchAlgorithm, Searcher
 from ray.tune.search.optuna import OptunaSearch
 
+from abaw_ray.storage import AnyPath
 from abaw_ray.training.resources import Resources, room
 from abaw_ray.training.trainer import CRITERION, NUM_EPOCHS
 from abaw_ray.tuning.record import criteria, trial_folder
@@ -56,7 +56,7 @@ class ResumableASHA(ASHAScheduler):
         epochs: most epochs of a trial.
     """
 
-    def __init__(self, out: Path, epochs: int) -> None:
+    def __init__(self, out: AnyPath, epochs: int) -> None:
         super().__init__(
             time_attr=NUM_EPOCHS,
             max_t=epochs,
@@ -82,6 +82,6 @@ def searcher(name: str, resources: Resources, seed: int) -> SearchAlgorithm | Se
     return RandomSearch(resources, seed) if name == "random" else OptunaSweep(resources, seed)
 
 
-def scheduler(name: str, out: Path, epochs: int) -> TrialScheduler:
+def scheduler(name: str, out: AnyPath, epochs: int) -> TrialScheduler:
     """One of `SCHEDULERS`."""
     return ResumableASHA(out, epochs) if name == "asha" else FIFOScheduler()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from rich.console import Group
@@ -11,6 +10,7 @@ from rich.text import Text
 
 from abaw_ray.console import table
 from abaw_ray.pipeline import mean_and_spread
+from abaw_ray.storage import AnyPath
 from abaw_ray.tuning.record import BEST, PAGE
 from abaw_ray.tuning.results import Sweep, Value
 
@@ -24,7 +24,7 @@ def sweep_values(sweep: Sweep) -> dict[str, Any]:
     }
 
 
-def render_sweep(sweep: Sweep, out: Path) -> Group:
+def render_sweep(sweep: Sweep, out: AnyPath) -> Group:
     """A table of trials, the best first, what the winner is worth, and where the rest lies."""
     trials = sorted(sweep.trials, key=lambda t: -(t.best if t.best is not None else float("-inf")))
     rows = [

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +18,7 @@ from abaw_ray.console import progress_bar
 from abaw_ray.errors import ConfigurationError, Interrupted
 from abaw_ray.inference.teach import DEFAULT_VIEWS, compute_teacher_outputs, with_views
 from abaw_ray.ray_session import ray_session
+from abaw_ray.storage import AnyPath, remove_tree
 from abaw_ray.training.resources import Resources, check_room
 from abaw_ray.training.stage import Job, Stage
 from abaw_ray.training.trainer import CRITERION
@@ -73,7 +72,7 @@ class Plan:
         search: `random` or `optuna`.
     """
 
-    out: Path
+    out: AnyPath
     job: Job
     space: Space = field(repr=False)
     space_name: str
@@ -188,8 +187,8 @@ def _claim(plan: Plan, resume: bool, fresh: bool) -> None:
     file, settings = plan.out / SWEEP, plan.settings()
     if plan.out.exists() and any(plan.out.iterdir()) and not file.is_file():
         raise ConfigurationError(f"{plan.out} is not empty and not a sweep; choose another folder")
-    if fresh and plan.out.exists():
-        shutil.rmtree(plan.out)
+    if fresh:
+        remove_tree(plan.out)
     if file.is_file():
         if not resume:
             raise ConfigurationError(f"{plan.out} holds a sweep; --resume to go on with it, --fresh to replace it")

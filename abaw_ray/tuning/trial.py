@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from ray import tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from abaw_ray.console import ERRORS
+from abaw_ray.storage import AnyPath
 from abaw_ray.training.resources import Resources
 from abaw_ray.training.stage import Job
 from abaw_ray.training.trainer import CRITERION, NUM_EPOCHS, finished, fit
@@ -29,11 +29,11 @@ class Trials:
         resources: of each trial.
     """
 
-    out: Path
+    out: AnyPath
     job: Job
     resources: Resources
 
-    def job_of(self, parameters: dict[str, Value], run: Path) -> Job:
+    def job_of(self, parameters: dict[str, Value], run: AnyPath) -> Job:
         """The training of a configuration into the folder `run`."""
         return replace(self.job, recipe=with_parameters(self.job.recipe, parameters, run.name), run=str(run))
 
@@ -65,7 +65,7 @@ class TrialLog(tune.Callback):
         out: folder of the sweep.
     """
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: AnyPath) -> None:
         self._out = out
         self._clock = Clock(out)
 

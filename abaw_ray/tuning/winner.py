@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 from abaw_ray.models.checkpoint import RUN_FILE
 from abaw_ray.side_by_side import side_by_side
+from abaw_ray.storage import AnyPath
 from abaw_ray.training.resources import room
 from abaw_ray.training.trainer import finished, fit
 from abaw_ray.tuning.record import RETRAINED
@@ -43,5 +43,5 @@ def _fresh_seeds(trials: Trials) -> range:
     return range(first, first + NUM_SEEDS)
 
 
-def _run(out: Path, best: Trial, seed: int) -> Path:
+def _run(out: AnyPath, best: Trial, seed: int) -> AnyPath:
     return out / RETRAINED / f"{best.name}-seed-{seed}"

@@ -1,0 +1,233 @@
+"""Stores behind s3://: paths, the node's cache, what is fetched and how often."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from object_store import ObjectStore
+from test_blocks import BLOCK_ROWS, Made, make_store
+
+from abaw_ray.blocks.cache import NodeCache, local_file, node_cache
+from abaw_ray.blocks.files import sha256_of, write_table, write_text
+from abaw_ray.blocks.manifest import Manifest
+from abaw_ray.blocks.reader import Store
+from abaw_ray.blocks.schema import BLOCKS
+from abaw_ray.errors import ConfigurationError, MissingInputError, StorageError, StoreError
+from abaw_ray.storage import RemotePath, as_path, files_below, local_folder, remove_tree
+
+READ_ALL = """
+import sys, numpy as np
+from abaw_ray.blocks.reader import Store
+store = Store(sys.argv[1])
+print(int(store.images(np.arange(len(store.index))).astype(np.int64).sum()))
+"""
+
+
+@pytest.fixture
+def remote(object_store: ObjectStore, tmp_path: Path) -> tuple[Made, str]:
+    """A store on this machine and the URI of its copy."""
+    made = make_store(tmp_path / "store")
+    place = as_path(object_store.uri(f"{tmp_path.name}/store"))
+    for name in files_below(made.path):
+        (place / name).upload(made.path / name)
+    return made, str(place)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NodeCache]:
+    """A cache of this test's own."""
+    monkeypatch.setenv("ABAW_RAY_CACHE", str(tmp_path / "cache"))
+    node_cache.cache_clear()
+    yield node_cache()
+    node_cache.cache_clear()
+
+
+def key_of(uri: str, name: str) -> str:
+    return uri.partition("?")[0].removeprefix("s3://bucket/") + "/" + name
+
+
+def block_keys(uri: str) -> list[str]:
+    return [key_of(uri, f"{BLOCKS}/{b.path}") for b in Manifest.load(as_path(uri)).blocks]
+
+
+def test_a_path_behind_a_uri_is_used_like_one_of_this_machine(object_store, tmp_path):
+    folder = as_path(object_store.uri(tmp_path.name)) / "a folder"
+    assert not folder.exists()
+    assert list(folder.iterdir()) == []
+    folder.mkdir()
+    (folder / "b.json").write_text("é")
+    (folder / "c/d.json").write_bytes(b"1")
+    assert (folder / "b.json").read_text() == "é"
+    assert folder.is_dir()
+    assert (folder / "b.json").is_file()
+    assert [path.name for path in folder.iterdir()] == ["b.json", "c"]
+    assert [path.name for path in folder.glob("*.json")] == ["b.json"]
+    assert files_below(folder) == {"b.json", "c/d.json"}
+    assert (folder / "c/d.json").relative_to(folder).as_posix() == "c/d.json"
+    assert (folder / "c").parent == folder
+    assert pickle.loads(pickle.dumps(folder / "b.json")).read_text() == "é"
+    (folder / "b.json").replace(folder / "e.json")
+    (folder / "e.json").unlink()
+    (folder / "e.json").unlink(missing_ok=True)
+    assert files_below(folder) == {"c/d.json"}
+    remove_tree(folder)
+    assert files_below(folder) == set()
+
+
+def test_typed_places(tmp_path):
+    assert as_path("a/b") == Path("a/b")
+    assert as_path(f"file://{tmp_path}") == tmp_path
+    with pytest.raises(ConfigurationError, match="nosuch://x"):
+        as_path("nosuch://x/y")
+
+
+def test_a_folder_is_sent_when_it_is_complete(object_store, tmp_path):
+    folder = as_path(object_store.uri(tmp_path.name)) / "results"
+
+    def interrupted() -> None:
+        with local_folder(folder) as local:
+            (local / "a.txt").write_text("a")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert files_below(folder) == set()
+    with local_folder(folder) as local:
+        (local / "b").mkdir()
+        (local / "b" / "c.txt").write_text("c")
+    assert (folder / "b/c.txt").read_text() == "c"
+
+
+def test_a_bucket_that_is_not_there_is_named(object_store):
+    place = as_path(object_store.uri("x").replace("bucket/", "nosuchbucket/", 1).replace("true", "false"))
+    with pytest.raises(StorageError, match="nosuchbucket"):
+        (place / "a").write_text("a")
+    with pytest.raises(MissingInputError, match="no store s3://nosuchbucket"):
+        Store(str(place))
+
+
+def test_a_remote_store_gives_what_the_local_one_gives(remote, cache):
+    made, uri = remote
+    store, local = Store(uri), Store(made.path)
+    rows = np.random.default_rng(0).integers(0, len(local.index), 100)
+    np.testing.assert_array_equal(store.images(rows), local.images(rows))
+    np.testing.assert_array_equal(store.index.labels["expression"], local.index.labels["expression"])
+    assert store.videos.names == local.videos.names
+    assert {name: s.rows.tolist() for name, s in store.sets.items()} == {
+        name: s.rows.tolist() for name, s in local.sets.items()
+    }
+    store.verify()
+
+
+def test_tables_written_to_a_uri_are_those_written_here(object_store, tmp_path):
+    table = pa.table({"a": [1, 2, 3]})
+    there, here = as_path(object_store.uri(tmp_path.name)) / "t.arrow", tmp_path / "t.arrow"
+    assert write_table(there, table) == write_table(here, table) == sha256_of(there) == sha256_of(here)
+    assert there.read_bytes() == here.read_bytes()
+
+
+def test_processes_of_a_node_fetch_a_block_once(object_store, remote, tmp_path):
+    made, uri = remote
+    environment = os.environ | {"ABAW_RAY_CACHE": str(tmp_path / "shared")}
+    command = [sys.executable, "-c", READ_ALL, uri]
+    readers = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) for _ in range(3)]
+    outputs = {reader.communicate(timeout=120)[0] for reader in readers}
+    assert outputs == {f"{int(made.images.astype(np.int64).sum())}\n".encode()}
+    sizes = {key: (made.path / key.partition("/store/")[2]).stat().st_size for key in block_keys(uri)}
+    assert {key: object_store.sent[key] for key in sizes} == sizes
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_block_damaged_on_its_way_is_fetched_again(object_store, remote, cache, caplog, times):
+    made, uri = remote
+    key = block_keys(uri)[2]
+    object_store.damaged[key] = times
+    store = Store(uri)
+    if times == 1:
+        with caplog.at_level(logging.WARNING):
+            np.testing.assert_array_equal(store.images(np.arange(len(store.index))), made.images)
+        assert "fetching it again" in caplog.text
+        assert object_store.sent[key] == 2 * (made.path / key.partition("/store/")[2]).stat().st_size
+    else:
+        with pytest.raises(StoreError, match=r"b/train/video-00002.arrow.*found the hash"):
+            store.images(np.arange(len(store.index)))
+
+
+def test_a_cached_file_that_was_changed_is_fetched_again(object_store, remote, cache, caplog):
+    made, uri = remote
+    store = Store(uri)
+    rows = np.arange(len(store.index))
+    store.images(rows)
+    block = store.manifest.blocks[1]
+    (cache.folder / block.sha256).write_bytes(b"cut")
+    with caplog.at_level(logging.WARNING):
+        np.testing.assert_array_equal(Store(uri).images(rows), made.images)
+    assert f"{block.sha256} was changed" in caplog.text
+
+
+def test_a_file_of_unknown_hash_is_fetched_when_it_is_another(object_store, cache, tmp_path):
+    file = as_path(object_store.uri(tmp_path.name)) / "weights"
+    write_text(file, "old")
+    assert local_file(file).read_text() == local_file(file).read_text() == "old"
+    assert object_store.sent[f"{tmp_path.name}/weights"] == 3
+    write_text(file, "newer")
+    assert local_file(file).read_text() == "newer"
+
+
+def test_the_cache_keeps_to_its_size_and_to_what_was_asked_for_last(object_store, tmp_path):
+    folder = as_path(object_store.uri(tmp_path.name))
+    (tmp_path / "cache").mkdir()
+    cache = NodeCache(tmp_path / "cache", 350)
+    for number in range(6):
+        write_text(folder / str(number), str(number) * 100)
+    for number in (0, 1, 2, 0, 3):
+        cache.fetch(folder / str(number))
+    kept = {f.read_text()[0] for f in cache.folder.iterdir() if f.suffix == ""}
+    assert kept == {"0", "2", "3"}, "1 was asked for longest ago"
+    for number in (4, 5):
+        cache.fetch(folder / str(number))
+    assert sum(f.stat().st_size for f in cache.folder.iterdir() if f.suffix == "") <= 350
+
+
+def test_a_store_larger_than_the_cache_is_read(object_store, remote, tmp_path, monkeypatch):
+    made, uri = remote
+    (tmp_path / "small").mkdir()
+    small = NodeCache(tmp_path / "small", 3 * (made.path / "index.arrow").stat().st_size)
+    monkeypatch.setattr("abaw_ray.blocks.cache.node_cache", lambda: small)
+    store = Store(uri)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        rows = rng.integers(0, sum(BLOCK_ROWS), 4)
+        np.testing.assert_array_equal(store.images(rows), made.images[rows])
+
+
+@pytest.mark.parametrize("text", ["much", "1GB"])
+def test_a_size_that_is_no_number_is_refused(monkeypatch, text):
+    monkeypatch.setenv("ABAW_RAY_CACHE_GIB", text)
+    node_cache.cache_clear()
+    with pytest.raises(ConfigurationError, match=f"ABAW_RAY_CACHE_GIB: found '{text}'"):
+        node_cache()
+    node_cache.cache_clear()
+
+
+def test_an_incomplete_remote_store_names_what_is_missing(remote, cache):
+    _, uri = remote
+    store = as_path(uri)
+    (store / "blocks/a/train/video-00000.arrow").unlink()
+    with pytest.raises(StoreError, match=r"blocks/a/train/video-00000.arrow.*missing"):
+        Store(uri)
+    manifest = json.loads((store / "manifest.json").read_text())
+    write_text(store / "manifest.json", json.dumps(manifest | {"version": 1}))
+    with pytest.raises(StoreError, match="not a manifest of version"):
+        Store(uri)
+    assert isinstance(store, RemotePath)
