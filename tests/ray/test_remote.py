@@ -1,0 +1,57 @@
+"""From databases to a trained run behind s3://, with the numbers of a folder of this machine."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from object_store import ObjectStore
+
+from abaw_ray.blocks.reader import Store
+from abaw_ray.blocks.schema import BLOCKS
+from abaw_ray.config import Recipe
+from abaw_ray.evaluation.evaluate import evaluate
+from abaw_ray.models import checkpoint
+from abaw_ray.pipeline import DATABASES
+from abaw_ray.preprocess.prepare import prepare
+from abaw_ray.storage import as_path, files_below
+from abaw_ray.training.resources import Resources
+from abaw_ray.training.stage import Job
+from abaw_ray.training.trainer import fit
+
+
+def test_a_store_and_a_run_in_a_bucket(
+    object_store: ObjectStore, store: Path, databases: Path, recipe: Recipe, tmp_path: Path, node_cache_folder: Path
+):
+    place = as_path(object_store.uri(f"{tmp_path.name}/store"))
+    roots = {name: {"root": str(databases / name)} for name in DATABASES}
+    written = prepare(recipe, place, roots)
+    assert written.content_hash == Store(store).manifest.content_hash
+    assert prepare(recipe, place, roots).num_blocks_written == 0
+    (place / BLOCKS / written.blocks[0].path).unlink()
+    assert prepare(recipe, place, roots).num_blocks_written == 1
+    object_store.sent.clear()
+
+    recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"epochs": 1})})
+    job = Job(recipe, str(store), str(tmp_path / "run"))
+    remote = replace(job, store=str(place), run=object_store.uri(f"{tmp_path.name}/run"))
+    here, there = (fit(j, Resources(2, False)) for j in (job, remote))
+    assert there["scores"] == here["scores"]
+    run = as_path(remote.run)
+    epochs = [json.loads(line)["criterion"] for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert len(epochs) == 1
+    assert any(name.startswith("tensorboard/events") for name in files_below(run))
+    sizes = {
+        f"{tmp_path.name}/store/{BLOCKS}/{b.path}": (store / BLOCKS / b.path).stat().st_size for b in written.blocks
+    }
+    fetched = {name: object_store.sent[name] for name in sizes if object_store.sent[name]}
+    assert fetched, "two workers read blocks"
+    assert fetched == {name: sizes[name] for name in fetched}, "each block came to this node once"
+    assert {b.sha256 for b in written.blocks} & {file.name for file in node_cache_folder.iterdir()}
+
+    results = as_path(object_store.uri(f"{tmp_path.name}/results"))
+    found = evaluate(run, place, results)
+    assert found["scores"] == evaluate(tmp_path / "run", store, tmp_path / "results")["scores"]
+    assert json.loads((results / "scores.json").read_text())["scores"] == found["scores"]
+    assert checkpoint.load(run).weights_sha256() == checkpoint.load(tmp_path / "run").weights_sha256()
