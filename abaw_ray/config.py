@@ -107,6 +107,13 @@ class SamplingConfig(Section):
     """None: the smallest set's size divided by the batch size."""
     joint_weights: Literal["sum", "normalised"] = "sum"
     """Balance weights of a set with both labels: plain sum (reference), or each term scaled to sum 1 first."""
+    placement: Literal["replicate", "partition"] = "replicate"
+    """Images that a node reads: of the whole store, or, `partition`, of blocks that are dealt to the nodes anew each
+    epoch, for stores larger than a node's disk. Classes are then drawn as often as before, but a node's part of a batch
+    comes from its own blocks: the samples depend on the number of nodes. On one node it changes nothing.
+
+    It is for training a CNN: temporal training reads features of every video on every node, and evaluation its
+    validation images."""
 
 
 class TemporalConfig(Section):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.distributed as dist
@@ -14,11 +14,35 @@ from abaw_ray.config import TrainConfig
 
 @dataclass(frozen=True)
 class World:
-    """This worker's rank, the number of workers, and its device. One worker needs no process group."""
+    """This worker's place among the workers. One worker needs no process group.
+
+    Args:
+        rank: of this worker.
+        size: number of workers.
+        device: this worker's.
+        nodes: the node of each worker, numbered from 0; empty: all are on one.
+    """
 
     rank: int = 0
     size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    nodes: tuple[int, ...] = ()
+
+    @property
+    def node(self) -> int:
+        """This worker's node."""
+        return self.nodes[self.rank] if self.nodes else 0
+
+    @property
+    def num_nodes(self) -> int:
+        return max(self.nodes, default=0) + 1
+
+    def on(self, node: str) -> World:
+        """This worker's place, given the id of its node in hexadecimals; asks all workers."""
+        own = torch.tensor([list(bytes.fromhex(node))], dtype=torch.uint8, device=self.device)
+        ids = [bytes(row) for row in self.gather(own, self.size).tolist()]
+        distinct = list(dict.fromkeys(ids))
+        return replace(self, nodes=tuple(distinct.index(i) for i in ids))
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """The module under DDP; itself when there is one worker."""

@@ -137,6 +137,14 @@ class Store:
         self._files.fetch(blocks)
         return self._images.read(blocks, self.index.row[rows])
 
+    def fetch(self, blocks: np.ndarray) -> None:
+        """Brings blocks (n,), given by their places in the manifest, to this node if the store is a remote one.
+
+        Raises:
+            StoreError: one is damaged.
+        """
+        self._files.fetch(blocks)
+
     def verify(self) -> None:
         """Recomputes the hash of every file.
 

@@ -1,1 +1,1 @@
-"""Which samples a step is made of: balance weights, and the order of samples. NumPy only."""
+"""Which samples a step is made of: balance weights, the order of samples, and which nodes have them. NumPy only."""

@@ -1,4 +1,4 @@
-"""Balance weights of a training set from those of the tasks that it is made for."""
+"""Balance weights and groups of a training set from those of the tasks that it is made for."""
 
 from __future__ import annotations
 
@@ -26,3 +26,18 @@ def set_weights(terms: Sequence[np.ndarray], combine: Literal["sum", "normalised
         terms = [t / t.sum() for t in terms]
     weights = np.sum(terms, axis=0)
     return weights / weights.max()
+
+
+def set_groups(terms: Sequence[np.ndarray]) -> np.ndarray:
+    """Balance groups of a set's rows: those in one group of every task are together, so that all have one weight.
+
+    Args:
+        terms: each task's groups (n,), from 0.
+
+    Returns:
+        (n,) int32.
+    """
+    groups = np.zeros(len(terms[0]), np.int32)
+    for term in terms:
+        groups = groups * np.int32(term.max() + 1) + term.astype(np.int32)
+    return groups

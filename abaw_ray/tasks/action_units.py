@@ -71,6 +71,10 @@ class ActionUnits:
         """All rows alike: the loss has the weights."""
         return np.full(len(labels), 1.0 / len(labels))
 
+    def balance_groups(self, labels: np.ndarray) -> np.ndarray:
+        """All rows in one."""
+        return np.zeros(len(labels), np.int64)
+
     def fit_decision(self, target: np.ndarray, prediction: np.ndarray) -> Decision:
         """`thresholds` (12,): for each unit the one with the greatest F1."""
         pairs = zip(target.T > 0.5, prediction.T, strict=True)

@@ -33,8 +33,12 @@ def cell_weights(va: np.ndarray, bins: int = NUM_BINS) -> np.ndarray:
     Returns:
         (n,) float64: 1 / number of rows in the row's cell.
     """
-    cells = _bin(va[:, 0], bins) * bins + _bin(va[:, 1], bins)
-    return class_weights(cells)
+    return class_weights(cells(va, bins))
+
+
+def cells(va: np.ndarray, bins: int = NUM_BINS) -> np.ndarray:
+    """Cell (n,) int64 of the histogram of `cell_weights` that each of `va` (n, 2) is in."""
+    return _bin(va[:, 0], bins) * bins + _bin(va[:, 1], bins)
 
 
 def _bin(values: np.ndarray, bins: int) -> np.ndarray:

@@ -63,6 +63,13 @@ class Task(Protocol):
         """How often each row of a training set is drawn, (n,) float64, from its labels (n, label size)."""
         ...
 
+    def balance_groups(self, labels: np.ndarray) -> np.ndarray:
+        """Group (n,) of each row, from 0, whose frequency is kept where blocks are dealt to nodes.
+
+        Rows of one group have the same balance weight.
+        """
+        ...
+
     def fit_decision(self, target: np.ndarray, prediction: np.ndarray) -> Decision:
         """What `score` and `answers` need, fitted on labels and predictions of validation frames, both (n, size)."""
         ...

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from abaw_ray.config import LossConfig, ModelConfig
 from abaw_ray.labels import DIMENSIONS
-from abaw_ray.tasks.balance import cell_weights
+from abaw_ray.tasks.balance import cell_weights, cells
 from abaw_ray.tasks.base import Decision, TrainLabels
 from abaw_ray.tasks.metrics import valence_arousal_scores
 from abaw_ray.tasks.soft import kl_divergence, known, masked_sum, ratio
@@ -115,6 +115,10 @@ class ValenceArousal:
     def balance_weights(self, labels: np.ndarray) -> np.ndarray:
         """Every cell of the plane equally often."""
         return cell_weights(labels)
+
+    def balance_groups(self, labels: np.ndarray) -> np.ndarray:
+        """The cells."""
+        return cells(labels)
 
     def fit_decision(self, target: np.ndarray, prediction: np.ndarray) -> Decision:
         """Nothing: the predictions are the answers."""

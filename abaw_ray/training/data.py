@@ -16,8 +16,9 @@ from abaw_ray.config import AugmentConfig, Recipe
 from abaw_ray.errors import ConfigurationError, StoreError
 from abaw_ray.labels import TASKS, Split
 from abaw_ray.objectives.terms import SetLabels
-from abaw_ray.sampling.order import SampleOrder
-from abaw_ray.sampling.weights import set_weights
+from abaw_ray.sampling.order import SampleOrder, Samples
+from abaw_ray.sampling.partition import Partition, SetRows, Share
+from abaw_ray.sampling.weights import set_groups, set_weights
 from abaw_ray.tasks import build_tasks
 from abaw_ray.world import World
 
@@ -64,7 +65,7 @@ class TrainingData:
     Attributes:
         set_tasks: source set -> the tasks it is made for.
         tasks: the tasks that some set is made for, in the order of `labels.TASKS`.
-        order: which rows make up each step.
+        order: which rows make up each step, where every node has the whole store.
         images_per_step: over all sets and workers.
 
     Raises:
@@ -94,19 +95,55 @@ class TrainingData:
         self.order = SampleOrder(
             weights, recipe.sampling.batch_size, recipe.seed, steps_per_epoch=recipe.sampling.steps_per_epoch
         )
+        self._partition: Partition | None = None
+        if recipe.sampling.placement == "partition":
+            self._partition = self._partitioned(weights, recipe)
         if outputs is not None:
             outputs.require(list(self.tasks), list(self._sets), recipe.augment)
         self.images_per_step = recipe.sampling.batch_size * len(self._sets)
 
     def batch(self, epoch: int, step: int, world: World) -> dict[str, SetBatch]:
-        """This worker's part of a step, set by set."""
+        """This worker's part of a step, set by set.
+
+        Raises:
+            ConfigurationError: the sets' blocks cannot be dealt to so many nodes.
+        """
         batch = {}
-        for name, samples in self.order.shard(epoch, step, world.rank, world.size, NUM_UNIFORMS).items():
+        for name, samples in self._samples(epoch, step, world).items():
             rows = self._sets[name].rows[samples.rows]
             uniforms, taught = self._view(rows, samples.uniforms)
             labels = train_labels(self._store, rows, self.tasks)
             batch[name] = SetBatch(torch.from_numpy(self._store.images(rows)), uniforms, labels, taught)
         return batch
+
+    def blocks(self, epoch: int, world: World) -> np.ndarray | None:
+        """Blocks (k,), ascending, that this worker's node reads in an epoch; None: those of all sets.
+
+        Raises:
+            ConfigurationError: as of `batch`.
+        """
+        share = self._share(epoch, world)
+        return share.blocks if share is not None else None
+
+    def _samples(self, epoch: int, step: int, world: World) -> dict[str, Samples]:
+        share = self._share(epoch, world)
+        if share is not None:
+            return share.shard(step, world.rank, world.size, NUM_UNIFORMS)
+        return self.order.shard(epoch, step, world.rank, world.size, NUM_UNIFORMS)
+
+    def _share(self, epoch: int, world: World) -> Share | None:
+        """The share of this worker's node; None where it has everything."""
+        if self._partition is None or world.num_nodes == 1:
+            return None
+        return self._partition.share(epoch, world.nodes, world.node)
+
+    def _partitioned(self, weights: Mapping[str, np.ndarray], recipe: Recipe) -> Partition:
+        index, sets = self._store.index, {}
+        for name, s in self._sets.items():
+            groups = set_groups([self.tasks[t].balance_groups(index.labels[t][s.rows]) for t in s.tasks])
+            sets[name] = SetRows.of(index.block[s.rows], groups, weights[name])
+        num_rows = np.array([block.num_rows for block in self._store.manifest.blocks])
+        return Partition(sets, num_rows, recipe.sampling.batch_size, recipe.seed, self.order.num_steps)
 
     def _view(self, rows: np.ndarray, uniforms: np.ndarray) -> tuple[Tensor, dict[str, Tensor]]:
         """The random numbers that make the views of `rows`, and what the teacher says about them if that is known."""

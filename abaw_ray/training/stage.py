@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -169,7 +170,15 @@ class Stage:
             batch = self.data.batch(epoch, step, world)
             return {n: b.pin_memory() for n, b in batch.items()} if world.device.type == "cuda" else batch
 
+        threading.Thread(target=self._fetch, args=(epoch, world), name="fetch", daemon=True).start()
         return prefetch(make, self.data.order.num_steps)
+
+    def _fetch(self, epoch: int, world: World) -> None:
+        """Brings this node's share of a remote store here, and the next epoch's, if every node has a share."""
+        for number in (epoch, epoch + 1):
+            blocks = self.data.blocks(number, world) if isinstance(self.data, TrainingData) else None
+            if blocks is not None and number < self._recipe.train.epochs:
+                self.store.fetch(blocks)
 
 
 def _teacher_outputs(job: Job, store: Store) -> TeacherOutputs | None:
