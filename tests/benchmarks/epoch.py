@@ -1,0 +1,71 @@
+"""An epoch of training against its bare steps: run `python tests/benchmarks/epoch.py`.
+
+resnet18 at 112 pixels, three training sets, one worker with two threads. An epoch draws, reads and augments every
+batch; the bare steps take the same number of optimiser steps on one batch that is ready, augmentation included. Both by
+turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from report import Target, emit, spread
+from sparse_store import sparse_store
+
+from abaw_ray.config import load_recipe
+from abaw_ray.monitoring.run_log import RunLog
+from abaw_ray.training.loop import _learner, _train_epoch
+from abaw_ray.training.stage import Job, Stage
+from abaw_ray.world import World
+
+MAX_RATIO = 1.03
+NUM_ROWS = 50_000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--backbone", default="resnet18")
+    parser.add_argument("--batch-size", type=int, default=16, help="of each of three sets")
+    parser.add_argument("--steps", type=int, default=15)
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    overrides = [
+        f"model.backbone={arguments.backbone}",
+        f"sampling.batch_size={arguments.batch_size}",
+        f"sampling.steps_per_epoch={arguments.steps}",
+    ]
+    torch.set_num_threads(2)
+    world = World()
+    with tempfile.TemporaryDirectory() as name:
+        store = sparse_store(Path(name) / "store", NUM_ROWS)
+        recipe = load_recipe(None, overrides)
+        stage = Stage(Job(recipe, str(store), str(Path(name) / "run")), world.device)
+        learner = _learner(stage, recipe, world)
+        log = RunLog(Path(name) / "run", enabled=False)
+        batch = next(iter(stage.batches(0, world)))
+
+        def epoch(number: int) -> float:
+            started = time.perf_counter()
+            _train_epoch(number, learner, stage, recipe, world, log, None)
+            return time.perf_counter() - started
+
+        def bare() -> float:
+            started = time.perf_counter()
+            for _ in range(arguments.steps):
+                learner.step({n: b.to(world.device) for n, b in batch.items()}, True, 1)
+            return time.perf_counter() - started
+
+        epoch(0), bare()  # warm
+        pairs = [(epoch(number + 1), bare()) for number in range(arguments.repeats)]
+    seconds = {"epoch": spread([e for e, _ in pairs]), "bare_steps": spread([b for _, b in pairs])}
+    ratio = spread([e / b for e, b in pairs])
+    target = Target(f"epoch / bare steps, {arguments.backbone} at 112 px", ratio.median, MAX_RATIO, False)
+    emit("epoch", {"seconds": seconds, "ratio": ratio}, [target], ["timm"])
+
+
+if __name__ == "__main__":
+    main()
