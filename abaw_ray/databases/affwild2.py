@@ -12,17 +12,19 @@ import pyarrow as pa
 from pydantic import Field
 
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, SetMember, row_schema, unseen_schema
+from abaw_ray.databases.boxes import read_boxes
 from abaw_ray.databases.parsing import add_each, entries, require_folder, videos_table
 from abaw_ray.databases.track_files import TRACK_FORMATS, read_test_list
-from abaw_ray.databases.tracks import Track, TrackLabels
+from abaw_ray.databases.tracks import Track, TrackImages, TrackLabels
 from abaw_ray.databases.videos import count_frames, find_video
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInputError
 from abaw_ray.labels import EXPRESSIONS, Split
 
 LAYOUT = (
     "EXPR_Set/, VA_Set/ and/or AU_Set/ (here or under annotations/), each with Train_Set/ (or Training_Set/) and "
-    "Validation_Set/ of <name>.txt; cropped_aligned/<name>/00001.jpg, 00002.jpg, ...; of the test sets, which may be "
-    "missing: expr_test_file.txt, va_test_file.txt, au_test_file.txt with a <name> a line, videos/<name>.mp4"
+    "Validation_Set/ of <name>.txt; cropped_aligned/<name>/00001.jpg, 00002.jpg, ... or, with the option boxes, "
+    "<name>.csv of frame,left,top,right,bottom and videos/<name>.mp4; of the test sets, which may be missing: "
+    "expr_test_file.txt, va_test_file.txt, au_test_file.txt with a <name> a line, videos/<name>.mp4"
 )
 SET_FOLDERS = ", ".join(f.folder for f in TRACK_FORMATS.values())
 IMAGE_NAME = re.compile(r"\d{5,8}\.jpg")
@@ -36,7 +38,11 @@ class AffWild2Options(Options):
     cropped_aligned: Path | None = None
     """Folder of the tracks' images; None: the root's `cropped_aligned`."""
     videos: Path | None = None
-    """Folder of the source videos, which tell how long the test tracks are; None: the root's `videos`."""
+    """Folder of the source videos, which tell how long the test tracks are, and with `boxes` hold the faces; None: the
+    root's `videos`."""
+    boxes: Path | None = None
+    """Folder of <name>.csv with the face's box in each frame: faces are cut out of the videos; None: they are the
+    images of cropped_aligned."""
     neutral_every: int = Field(10, ge=1)
     happiness_every: int = Field(2, ge=1)
     sadness_every: int = Field(2, ge=1)
@@ -60,9 +66,9 @@ def read(root: Path, options: AffWild2Options) -> LabelTable:
     """
     require_folder(root, LAYOUT)
     annotations = _annotations_folder(root, options)
-    images = require_folder(options.cropped_aligned or root / "cropped_aligned", LAYOUT)
     videos = require_folder(options.videos, LAYOUT) if options.videos else root / "videos"
     problems = Problems()
+    images: _Images = _Folders(root, options) if options.boxes is None else _Boxes(root, options.boxes, videos)
     files = {
         task: _track_files(annotations / of_task.folder, problems)
         for task, of_task in TRACK_FORMATS.items()
@@ -70,15 +76,12 @@ def read(root: Path, options: AffWild2Options) -> LabelTable:
     }
     tests = {task: _test_tracks(task, annotations, root, files.get(task, {})) for task in TRACK_FORMATS}
     _note_leaks(files, problems)
-    folders = {e.name for e in entries(images) if e.is_dir()}
-    prefix = _image_prefix(root, images)
     rows, unseen = [row_schema().empty_table()], [unseen_schema().empty_table()]
     num_frames = {}
-    for name in sorted(folders.union(*files.values(), *tests.values())):
+    for name in sorted(images.names(problems).union(*files.values(), *tests.values())):
         track = Track(
             name,
-            f"{prefix}/{name}",
-            _image_frames(images / name, problems) if name in folders else np.empty(0, np.int64),
+            images.of(name, problems),
             {task: _read_labels(task, of_task[name], problems) for task, of_task in files.items() if name in of_task},
             [task for task, names in tests.items() if name in names],
         )
@@ -86,7 +89,64 @@ def read(root: Path, options: AffWild2Options) -> LabelTable:
         rows.append(track.rows(problems))
         unseen.append(track.unseen(problems))
     all_rows, all_unseen = pa.concat_tables(rows), pa.concat_tables(unseen)
-    return LabelTable(all_rows, problems, all_unseen, videos_table(num_frames, all_rows, all_unseen))
+    of_videos = videos_table(num_frames, all_rows, all_unseen)
+    return LabelTable(all_rows, problems, all_unseen, of_videos, crop=images.crop)
+
+
+class _Folders:
+    """Images as files, a folder for each track."""
+
+    crop = "whole"
+
+    def __init__(self, root: Path, options: AffWild2Options) -> None:
+        self._folder = require_folder(options.cropped_aligned or root / "cropped_aligned", LAYOUT)
+        self._prefix = _image_prefix(root, self._folder)
+        self._names = {e.name for e in entries(self._folder) if e.is_dir()}
+
+    def names(self, problems: Problems) -> set[str]:
+        """Of the tracks that have images."""
+        return self._names
+
+    def of(self, track: str, problems: Problems) -> TrackImages:
+        """A track's images; none if it has none."""
+        frames = []
+        for entry in entries(self._folder / track) if track in self._names else []:
+            number = int(entry.name[:-4]) if IMAGE_NAME.fullmatch(entry.name) else 0
+            if number and entry.name == f"{number:05d}.jpg":
+                frames.append(number - 1)
+            else:
+                problems.add("unexpected_file", entry.path)
+        return TrackImages(f"{self._prefix}/{track}", np.array(sorted(frames), np.int64))
+
+
+class _Boxes:
+    """Images in videos, a file of boxes for each track."""
+
+    crop = "box"
+
+    def __init__(self, root: Path, folder: Path, videos: Path) -> None:
+        self._files = {Path(e.name).stem: Path(e.path) for e in entries(require_folder(folder, LAYOUT))}
+        self._videos, self._prefix = videos, _image_prefix(root, require_folder(videos, LAYOUT))
+
+    def names(self, problems: Problems) -> set[str]:
+        """As of `_Folders`."""
+        others = [name for name, file in self._files.items() if file.suffix != ".csv"]
+        for name in others:
+            problems.add("unexpected_file", str(self._files.pop(name)))
+        return set(self._files)
+
+    def of(self, track: str, problems: Problems) -> TrackImages:
+        """As of `_Folders`."""
+        video = find_video(self._videos, track)
+        frames, boxes = np.empty(0, np.int64), np.empty((0, 4), np.float32)
+        if track in self._files and video is None:
+            problems.add("boxes_without_video", f"{self._files[track]}: no video of that track in {self._videos}")
+        elif track in self._files:
+            frames, boxes = read_boxes(self._files[track])
+        return TrackImages(f"{self._prefix}/{video.name if video else track}", frames, boxes)
+
+
+_Images = _Folders | _Boxes
 
 
 def _annotations_folder(root: Path, options: AffWild2Options) -> Path:
@@ -166,18 +226,6 @@ def _read_labels(task: str, track: TrackFile, problems: Problems) -> TrackLabels
     return TrackLabels(file, track.split, vectors, np.flatnonzero(~unlabelled & ~outside))
 
 
-def _image_frames(folder: Path, problems: Problems) -> np.ndarray:
-    """0-based frames (images,) that have an image, ascending."""
-    frames = []
-    for entry in entries(folder):
-        number = int(entry.name[:-4]) if IMAGE_NAME.fullmatch(entry.name) else 0
-        if number and entry.name == f"{number:05d}.jpg":
-            frames.append(number - 1)
-        else:
-            problems.add("unexpected_file", entry.path)
-    return np.array(sorted(frames), np.int64)
-
-
 def _video_frames(track: Track, videos: Path, problems: Problems) -> int:
     """Number of frames of the video that a track comes from, as far as can be told."""
     video = find_video(videos, track.name)
@@ -186,7 +234,7 @@ def _video_frames(track: Track, videos: Path, problems: Problems) -> int:
         return track.num_frames
     num_frames = count_frames(video)
     if len(track.frames) and num_frames <= track.frames[-1]:
-        last_image = track.image(int(track.frames[-1]))
+        last_image = track.images.describe(int(track.frames[-1]))
         problems.add("video_shorter_than_its_images", f"{video}: {num_frames} frames, but image {last_image}")
     return max(num_frames, track.num_frames)
 

@@ -35,8 +35,9 @@ def row_schema() -> pa.Schema:
     """Schema of a label table: one row a face.
 
     `video` groups rows that must stay together (a video track, or a photo); `frame` orders them in it.
-    `image` is relative to the database's root. `geometry` is what the database's crop needs: empty, a box
-    (left, top, right, bottom) or 68 landmarks (x0, y0, x1, y1, ...), in pixels of the image.
+    `image` is relative to the database's root: an image, or the video that `frame` is a frame of. `geometry` is what
+    the database's crop needs: empty, a box (left, top, right, bottom) or 68 landmarks (x0, y0, x1, y1, ...), in pixels
+    of the image.
     """
     fields = [
         pa.field("video", pa.string()),
@@ -99,12 +100,14 @@ class LabelTable:
         problems: what was left out or looked wrong.
         unseen: of `unseen_schema`, sorted by video and frame; empty for photos.
         videos: of `videos_schema`, sorted by video: all that have a row or an unseen frame; empty for photos.
+        crop: name of the crop that the rows' geometry is for; None: the database's.
     """
 
     rows: pa.Table
     problems: Problems
     unseen: pa.Table = field(default_factory=lambda: unseen_schema().empty_table())
     videos: pa.Table = field(default_factory=lambda: videos_schema().empty_table())
+    crop: str | None = None
 
 
 @dataclass(frozen=True)

@@ -24,32 +24,62 @@ class TrackLabels:
 
 
 @dataclass(frozen=True)
+class TrackImages:
+    """Where the images of a track are.
+
+    Args:
+        place: their folder, or the video that they are in, as rows name it.
+        frames: (images,) frames that have an image, ascending.
+        boxes: (images, 4) float32 the face's box (left, top, right, bottom) in each frame of the video; None: images
+            are files, and faces.
+    """
+
+    place: str
+    frames: np.ndarray
+    boxes: np.ndarray | None = None
+
+    def file(self, frame: int) -> str:
+        """What holds a frame's image, as rows name it."""
+        return f"{self.place}/{frame + 1:05d}.jpg" if self.boxes is None else self.place
+
+    def describe(self, frame: int) -> str:
+        """A frame's image, for people."""
+        return self.file(frame) if self.boxes is None else f"{self.place}: frame {frame}"
+
+    def geometry(self, frames: np.ndarray) -> pa.ListArray | None:
+        """The boxes in `frames` (n,), which have one; None where images are faces."""
+        if self.boxes is None:
+            return None
+        boxes = self.boxes[np.searchsorted(self.frames, frames)]
+        return pa.ListArray.from_arrays(np.arange(0, boxes.size + 1, 4, dtype=np.int32), pa.array(boxes.reshape(-1)))
+
+
+@dataclass(frozen=True)
 class Track:
     """One face track. Frames are numbered from 0, and images and the lines of label files from 1 and 2.
 
     Args:
         name: of the track.
-        folder: of its images, as rows name it.
-        frames: (images,) frames that have an image, ascending.
+        images: of its frames.
         labels: task -> its labels.
         tests: the tasks whose test sets it is in.
     """
 
     name: str
-    folder: str
-    frames: np.ndarray
+    images: TrackImages
     labels: dict[str, TrackLabels]
     tests: list[str]
+
+    @property
+    def frames(self) -> np.ndarray:
+        """Frames (images,) that have an image, ascending."""
+        return self.images.frames
 
     @property
     def num_frames(self) -> int:
         """Number of frames that labels and images tell of."""
         last_image = int(self.frames[-1]) + 1 if len(self.frames) else 0
         return max([last_image, *(len(labels.vectors) for labels in self.labels.values())])
-
-    def image(self, frame: int) -> str:
-        """Path of a frame's image, as rows name it."""
-        return f"{self.folder}/{frame + 1:05d}.jpg"
 
     def rows(self, problems: Problems) -> pa.Table:
         """Of `row_schema`: frames that have an image and a label, or any image of a track in a test set."""
@@ -59,11 +89,12 @@ class Track:
         if not self.tests:
             frames = np.intersect1d(self.frames, self._labelled(), assume_unique=True)
             unlabelled = np.setdiff1d(self.frames, frames, assume_unique=True)
-            add_each(problems, "image_without_label", unlabelled, self.image)
+            add_each(problems, "image_without_label", unlabelled, self.images.describe)
         columns = self._label_columns(frames)
         for task in self.tests:
             columns[task] = (np.full((len(frames), TASKS[task]), np.nan), np.full(len(frames), int(Split.TEST)))
-        return rows_table([self.name] * len(frames), frames, [self.image(f) for f in frames.tolist()], columns)
+        images = [self.images.file(f) for f in frames.tolist()]
+        return rows_table([self.name] * len(frames), frames, images, columns, self.images.geometry(frames))
 
     def unseen(self, problems: Problems) -> pa.Table:
         """Of `unseen_schema`: labelled frames that have no image."""
@@ -71,7 +102,7 @@ class Track:
 
         def where(frame: int) -> str:
             labels = next(labels for labels in self.labels.values() if frame in labels.valid)
-            return f"{labels.file}:{frame + 2}: no image {self.image(frame)}"
+            return f"{labels.file}:{frame + 2}: no image {self.images.describe(frame)}"
 
         add_each(problems, "frame_without_image", frames, where)
         return unseen_table([self.name] * len(frames), frames, self._label_columns(frames))

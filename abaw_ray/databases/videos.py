@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
-
 from abaw_ray.databases.parsing import entries
 from abaw_ray.errors import DatabaseFormatError
+from abaw_ray.video import UnreadableVideo, num_frames
 
 SUFFIXES = {".mp4", ".avi", ".mkv", ".mov", ".webm"}
-MOST_FRAMES = 2**31 - 1
-"""More is what a container without a duration seems to have."""
-
 SIDES = ("_left", "_right")
 """Ends of the names of tracks that share a video with another one."""
 
@@ -36,21 +32,12 @@ def find_video(folder: Path, track: str) -> Path | None:
 
 
 def count_frames(video: Path) -> int:
-    """Number of frames that a video's container states; of one that states none, the frames are counted.
+    """Number of frames of a video.
 
     Raises:
         DatabaseFormatError: not a video, or one without frames.
     """
-    capture = cv2.VideoCapture(str(video))
     try:
-        stated = capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        if 1 <= stated <= MOST_FRAMES:
-            return int(stated)
-        counted = 0
-        while capture.grab():
-            counted += 1
-    finally:
-        capture.release()
-    if counted == 0:
-        raise DatabaseFormatError(video, None, "no frame that can be read", "a video")
-    return counted
+        return num_frames(video)
+    except (FileNotFoundError, UnreadableVideo) as error:
+        raise DatabaseFormatError(video, None, f"no frame that can be read ({error})", "a video") from None

@@ -94,7 +94,7 @@ def database_entry(made: MadeDatabase, code: int, index: Index) -> DatabaseEntry
     return DatabaseEntry(
         name=source.database.name,
         title=source.database.title,
-        crop=source.database.crop,
+        crop=source.crop,
         sequential=source.database.sequential,
         options=_portable_options(source),
         num_images=int(own.sum()),

@@ -1,8 +1,9 @@
-"""Makes the faces of one planned block: each image file is read once, its faces cut, fitted and encoded."""
+"""Makes the faces of one planned block: each image, or part of a video, is read once, its faces cut and encoded."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from abaw_ray.blocks.schema import Encoding, image_field
+from abaw_ray.databases.videos import SUFFIXES
 from abaw_ray.preprocess.crops import CROPS, BadGeometry, fit
 from abaw_ray.preprocess.decoding import UnreadableImage, read_image
 from abaw_ray.preprocess.plan import portable
+from abaw_ray.video import UnreadableVideo, read_frames
 
 REASON, WHERE = "reason", "where"
 """Columns that say why a row has no image ("" where it has one), and which row it is."""
@@ -32,7 +35,8 @@ def add_faces(rows: pa.Table, root: Path, crop: str, settings: FaceSettings) -> 
     """Adds the columns `image`, `reason` and `where` to planned rows; no row goes.
 
     Args:
-        rows: with the columns image (a path below `root`) and geometry, which the result does without.
+        rows: with the columns image (a path below `root`, of an image or of the video that `frame` is a frame of) and
+            geometry, which the result does without.
         root: of the database.
         crop: name of a crop.
         settings: size and encoding.
@@ -45,25 +49,42 @@ def add_faces(rows: pa.Table, root: Path, crop: str, settings: FaceSettings) -> 
     rows_of: dict[str, list[int]] = defaultdict(list)
     for row, path in enumerate(paths):
         rows_of[path].append(row)
+    numbers = rows["frame"].to_pylist()
     for path, same in rows_of.items():
+        left = set(same)
         try:
-            image = read_image(root / path, apply_orientation=CROPS[crop].num_values == 0)
-        except (FileNotFoundError, UnreadableImage) as error:
-            missing = isinstance(error, FileNotFoundError)
-            for row in same:
-                reasons[row] = "missing_image" if missing else "unreadable_image"
-                places[row] = names[row] if missing else f"{names[row]}: {error}"
-            continue
-        for row in same:
-            try:
-                faces[row] = fit(CROPS[crop](image, geometries[row].values.to_numpy()), size)
-            except BadGeometry as error:
-                reasons[row], places[row] = "bad_geometry", f"{names[row]}: {error}"
+            for row, image in _images(root / path, same, numbers, apply_orientation=CROPS[crop].num_values == 0):
+                left.remove(row)
+                try:
+                    faces[row] = fit(CROPS[crop](image, geometries[row].values.to_numpy()), size)
+                except BadGeometry as error:
+                    reasons[row], places[row] = "bad_geometry", f"{names[row]}: {error}"
+        except FileNotFoundError:
+            for row in left:
+                reasons[row], places[row] = "missing_image", names[row]
+        except (UnreadableImage, UnreadableVideo) as error:
+            for row in left:
+                reasons[row], places[row] = "unreadable_image", f"{names[row]}: {error}"
+        else:
+            for row in left:
+                reasons[row], places[row] = "unreadable_frame", f"{names[row]}: frame {numbers[row]}"
     column = _raw(faces, size) if settings.encoding == "raw" else _jpeg(faces, reasons, settings.jpeg_quality)
     result = rows.drop_columns(["image", "geometry"]).append_column(image_field(size, settings.encoding), column)
     return result.append_column(REASON, pa.array(reasons, pa.string())).append_column(
         WHERE, pa.array(places, pa.string())
     )
+
+
+def _images(
+    path: Path, rows: list[int], numbers: list[int], apply_orientation: bool
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Each of `rows` with the image at `path`; of a video, with the frame of its number, if that can be read."""
+    if path.suffix.lower() in SUFFIXES:
+        row_of = {numbers[row]: row for row in rows}
+        yield from ((row_of[number], image) for number, image in read_frames(path, sorted(row_of)))
+    else:
+        image = read_image(path, apply_orientation)
+        yield from ((row, image) for row in rows)
 
 
 def _raw(faces: np.ndarray, size: int) -> pa.Array:

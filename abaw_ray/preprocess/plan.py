@@ -47,6 +47,11 @@ class Source:
     options: Options
     table: LabelTable
 
+    @property
+    def crop(self) -> str:
+        """Name of the crop that makes its faces."""
+        return self.table.crop or self.database.crop
+
 
 @dataclass(frozen=True)
 class PlannedBlock:
@@ -239,7 +244,7 @@ def _named(database: str, split: int, name: str, cuts: list[int]) -> list[Planne
 
 def _hashed(source: Source, rows: pa.Table, blocks: list[PlannedBlock], config: PrepareConfig) -> list[PlannedBlock]:
     """`blocks` with their hashes. Sizes of the image files are in them, absolute paths are not."""
-    settings = [CODE_VERSION, EXPRESSIONS, TASKS, source.database.name, source.database.crop, config.image_size]
+    settings = [CODE_VERSION, EXPRESSIONS, TASKS, source.database.name, source.crop, config.image_size]
     settings += [config.encoding, config.jpeg_quality if config.encoding == "jpeg" else None]
     columns = ["video", "frame", "geometry", *(field.name for field in label_fields())]
 

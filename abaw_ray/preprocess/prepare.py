@@ -142,7 +142,7 @@ def _make_blocks(
                 made[planned.path] = with_sha256(folder, block, recorded.get(planned.path))
             else:
                 rows = plan.rows.slice(planned.start, planned.stop - planned.start)
-                root, crop = plan.source.root, plan.source.database.crop
+                root, crop = plan.source.root, plan.source.crop
                 tasks.append(BlockTask(planned.path, planned.hash, rows.num_rows, root, crop))
                 tables.append(rows)
     num_written = len(tasks)
