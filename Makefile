@@ -1,8 +1,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH_VENV := .venv-bench
+BENCH_BIN := $(BENCH_VENV)/bin
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test bench lint clean
 
 install: $(VENV)/installed
 
@@ -18,10 +20,20 @@ demo: install
 test: install
 	$(BIN)/python -m pytest
 
+# all benchmarks, or those named: make bench ONLY="loading scaling"
+bench: $(BENCH_VENV)/installed
+	$(BENCH_BIN)/python tests/benchmarks/run.py $(if $(ONLY),--only $(ONLY))
+
+$(BENCH_VENV)/installed: pyproject.toml
+	test -x $(BENCH_BIN)/python || $(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_BIN)/python -m pip install --quiet --upgrade pip
+	$(BENCH_BIN)/python -m pip install --quiet --editable ".[dev,bench]"
+	touch $@
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:
-	rm -rf demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf demo bench build *.egg-info .pytest_cache .mypy_cache .ruff_cache

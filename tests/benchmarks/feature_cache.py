@@ -10,7 +10,6 @@ and from frame to frame (standard deviations).
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from dataclasses import replace
@@ -20,6 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from report import emit
 
 from abaw_ray.blocks.features import FeatureStore
 from abaw_ray.blocks.reader import Store
@@ -136,22 +136,15 @@ def main() -> None:
         started = time.perf_counter()
         manifest = extract_features(cnn, store, folder / "features")
         extraction = time.perf_counter() - started
-        print(
-            json.dumps(
-                compare(recipe, store, cnn, folder / "features", arguments.steps)
-                | {
-                    "backbone": arguments.backbone,
-                    "num_variants": len(manifest.variants),
-                    "feature_deviation": spread(store, folder / "features"),
-                    "extraction_seconds": extraction,
-                    "feature_megabytes": sum(
-                        f.stat().st_size for f in (folder / "features" / "blocks").rglob("*.arrow")
-                    )
-                    / 1e6,
-                },
-                indent=2,
-            )
-        )
+        files = (folder / "features" / "blocks").rglob("*.arrow")
+        result = compare(recipe, store, cnn, folder / "features", arguments.steps) | {
+            "backbone": arguments.backbone,
+            "num_variants": len(manifest.variants),
+            "feature_deviation": spread(store, folder / "features"),
+            "extraction_seconds": extraction,
+            "feature_megabytes": sum(f.stat().st_size for f in files) / 1e6,
+        }
+    emit("feature_cache", result, [])
 
 
 def compare(recipe: Recipe, store: Path, cnn: Path, features: Path, num_steps: int) -> dict[str, Any]:

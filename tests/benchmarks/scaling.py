@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from report import emit
+
 from abaw_ray.config import load_recipe
 from abaw_ray.generation import generate
 from abaw_ray.pipeline import DATABASES
@@ -66,7 +68,7 @@ def main() -> None:
         by_workers = {n: measure(n, folder / "data", folder / str(n), arguments.epochs) for n in (1, 2)}
     ratios = {part: by_workers[1][part] / by_workers[2][part] for part in by_workers[1]}
     result = {"size": arguments.size, "cores": os.cpu_count(), "seconds_by_workers": by_workers, "ratios": ratios}
-    print(json.dumps(result, indent=2))
+    emit("scaling", result, [])
 
 
 if __name__ == "__main__":

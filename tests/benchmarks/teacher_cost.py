@@ -10,7 +10,6 @@ distillation, and the largest difference between the losses of the two that dist
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from report import emit
 
 from abaw_ray.config import Recipe, load_recipe
 from abaw_ray.inference.teach import compute_teacher_outputs
@@ -123,7 +123,7 @@ def main() -> None:
         teacher = make_teacher(folder / "teacher", recipe, store)
         compute_teacher_outputs(teacher, store, folder / "outputs", recipe)
         result = compare(recipe, store, teacher, folder / "outputs", arguments.steps)
-    print(json.dumps({"backbone": arguments.backbone, "images_per_step": 3 * arguments.batch} | result, indent=2))
+    emit("teacher_cost", {"backbone": arguments.backbone, "images_per_step": 3 * arguments.batch} | result, [])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ of the medians (large / small).
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import statistics
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from report import emit
 
 from abaw_ray.config import Recipe, load_recipe
 from abaw_ray.labels import EXPRESSIONS
@@ -85,7 +85,7 @@ def main() -> None:
                 peaks[name].append(train_once(store, arguments.steps))
     medians = {name: statistics.median(values) for name, values in peaks.items()}
     ratio = medians["large"] / medians["small"]
-    print(json.dumps({"num_rows": sizes, "peak_mb": peaks, "ratio": ratio}, indent=2))
+    emit("worker_memory", {"num_rows": sizes, "peak_mb": peaks, "ratio": ratio}, [])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,172 @@
+"""Ways from stored faces to batches of `BATCH`: ours and the reference's, and what all of them share.
+
+A contender writes the faces in its own format, and gives endless batches: uint8 images as a device could take them,
+or augmented and normalised floats. `MODES` are the ways to use the two cores that it is tried with.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from loading_images import SIDE, Faces
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
+from torchvision import transforms
+
+from abaw_ray.augmentation import NUM_UNIFORMS, random_views
+from abaw_ray.blocks.reader import Store
+from abaw_ray.config import AugmentConfig, ModelConfig, load_recipe
+from abaw_ray.labels import Split
+from abaw_ray.models.cnn import normalised
+from abaw_ray.sampling.order import SampleOrder
+from abaw_ray.training.prefetch import prefetch
+
+BATCH = 64
+CORES = 2
+NUM_STEPS = 1_000_000  # more than are ever taken
+AUGMENT = AugmentConfig()
+MEAN = torch.tensor(ModelConfig().mean)[:, None, None]
+STD = torch.tensor(ModelConfig().std)[:, None, None]
+
+Encoding = Literal["raw", "jpeg"]
+Mode = Literal["threads", "process", "workers", "tasks"]
+Batches = Iterator[Tensor]
+
+
+def training_ready(images: Tensor, uniforms: Tensor | None = None) -> Tensor:
+    """Our augmentation and normalisation of a batch (n, SIDE, SIDE, 3) uint8: (n, 3, SIDE, SIDE) float32."""
+    if uniforms is None:
+        uniforms = torch.rand(len(images), NUM_UNIFORMS)
+    return normalised(random_views(images, uniforms, AUGMENT), MEAN, STD)
+
+
+@dataclass(frozen=True)
+class Contender(ABC):
+    """A way to load faces.
+
+    Attributes:
+        encoding: of the images in its files.
+        modes: it can use the cores in: threads; the one process that takes the batches (torch has a thread a core);
+            worker processes of a DataLoader, one a core; tasks of Ray, one a core.
+    """
+
+    encoding: Encoding
+    modes: ClassVar[tuple[Mode, ...]] = ("process", "workers")
+
+    @abstractmethod
+    def write(self, faces: Faces, folder: Path) -> None:
+        """Writes all faces below `folder`."""
+
+    @abstractmethod
+    def batches(self, faces: Faces, folder: Path, mode: Mode, floats: bool) -> Batches:
+        """Endless random batches."""
+
+
+@dataclass(frozen=True)
+class Blocks(Contender):
+    """Our store, read as training does: a batch is read on a thread while the one before is augmented."""
+
+    modes: ClassVar[tuple[Mode, ...]] = ("threads",)
+
+    def write(self, faces: Faces, folder: Path) -> None:
+        from abaw_ray.preprocess.prepare import prepare
+
+        recipe = load_recipe(None, [f"prepare.encoding={self.encoding}"])
+        prepare(recipe, folder, {"folder": {"root": str(faces.files[0].parents[1])}}, num_cpus=CORES)
+
+    def batches(self, faces: Faces, folder: Path, mode: Mode, floats: bool) -> Batches:
+        store = Store(folder)
+        rows = store.rows_with("expression", Split.TRAIN)
+        classes = store.index.labels["expression"][rows].argmax(axis=1)
+        weights = 1.0 / np.bincount(classes)[classes]
+        order = SampleOrder({"faces": weights}, BATCH, 0, NUM_STEPS)
+
+        def read(step: int) -> tuple[Tensor, Tensor]:
+            samples = order.shard(0, step, 0, 1, NUM_UNIFORMS)["faces"]
+            images = torch.from_numpy(store.images(rows[samples.rows]))
+            return images, torch.from_numpy(samples.uniforms.astype(np.float32))
+
+        for images, uniforms in prefetch(read, NUM_STEPS):
+            yield training_ready(images, uniforms) if floats else images
+
+
+@dataclass(frozen=True)
+class Reference(Contender):
+    """What the paper's code does with loose files: PIL and torchvision's transforms, image by image."""
+
+    modes: ClassVar[tuple[Mode, ...]] = ("workers",)
+
+    def write(self, faces: Faces, folder: Path) -> None:
+        """The loose files are there."""
+
+    def batches(self, faces: Faces, folder: Path, mode: Mode, floats: bool) -> Batches:
+        augmented = transforms.Compose(
+            [
+                transforms.Resize(int(AUGMENT.zoom * SIDE)),
+                transforms.RandomCrop(SIDE),
+                transforms.RandomHorizontalFlip(AUGMENT.flip),
+                transforms.ToTensor(),
+                transforms.Normalize(MEAN.flatten() / 255, STD.flatten() / 255),
+            ]
+        )
+        plain = transforms.PILToTensor()
+        files = LooseFiles(faces.files, augmented if floats else plain)
+        sampler = WeightedRandomSampler(faces.weights.tolist(), NUM_STEPS, replacement=True)
+        return iter(DataLoader(files, BATCH, sampler=sampler, num_workers=CORES))
+
+
+@dataclass(frozen=True)
+class LooseFiles(Dataset[Tensor]):
+    """Files by number."""
+
+    files: list[Path]
+    transform: Callable[[Image.Image], Tensor]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, number: int) -> Tensor:
+        return self.transform(Image.open(self.files[number]).convert("RGB"))
+
+
+class RandomRows:
+    """Endless balanced batches of row numbers, for peers that give images by number."""
+
+    def __init__(self, weights: np.ndarray) -> None:
+        self._cumulative = np.cumsum(weights)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        rng = np.random.default_rng()
+        while True:
+            yield np.searchsorted(self._cumulative, rng.random(BATCH) * self._cumulative[-1])
+
+
+class ByRows(Dataset[Tensor]):
+    """Batches of a peer that gives images by number.
+
+    Args:
+        read: rows (n,) -> images (n, SIDE, SIDE, 3) uint8.
+        floats: augment and normalise them.
+    """
+
+    def __init__(self, read: Callable[[np.ndarray], Tensor], floats: bool) -> None:
+        self._read, self._floats = read, floats
+
+    def __getitem__(self, rows: np.ndarray) -> Tensor:
+        images = self._read(rows)
+        return training_ready(images) if self._floats else images
+
+
+def batches_by_rows(faces: Faces, read: Callable[[np.ndarray], Tensor], mode: Mode, floats: bool) -> Batches:
+    """Balanced batches of a peer that gives images by number; see `ByRows`."""
+    dataset, rows = ByRows(read, floats), RandomRows(faces.weights)
+    if mode == "process":
+        return (dataset[batch] for batch in rows)
+    return iter(DataLoader(dataset, batch_size=None, sampler=rows, num_workers=CORES))
