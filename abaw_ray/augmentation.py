@@ -10,9 +10,7 @@ flipped if v is small. So there are few variants of a window (22 at 112 pixels),
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -21,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from abaw_ray.config import AugmentConfig
+from abaw_ray.threads import on_threads
 
 NUM_UNIFORMS = 3
 """Random numbers a sample needs: crop x, crop y, flip."""
@@ -151,7 +150,7 @@ def _sampled(images: Tensor, offsets: Tensor, flip: Tensor, zoomed: int) -> Tens
 
 
 def _resized_crops(images: Tensor, offsets: Tensor, flip: Tensor, zoomed: int) -> Tensor:
-    """On the CPU, in parts by as many threads as torch has; the result is channels-last."""
+    """On the CPU, in parts by several threads; the result is channels-last."""
     size = images.shape[1]
     views = np.empty((len(images), size, size, 3), np.float32)
     corners, flips = offsets.tolist(), flip.tolist()
@@ -164,16 +163,5 @@ def _resized_crops(images: Tensor, offsets: Tensor, flip: Tensor, zoomed: int) -
             crop = face[y : y + size, x : x + size]
             views[i] = cv2.flip(crop, 1) if flips[i] else crop
 
-    starts = range(0, len(images), PART)
-    num_threads = min(torch.get_num_threads(), len(starts))
-    if num_threads > 1:
-        list(_threads(num_threads).map(part, starts))
-    else:
-        for start in starts:
-            part(start)
+    on_threads(part, range(0, len(images), PART))
     return torch.from_numpy(views).permute(0, 3, 1, 2)
-
-
-@lru_cache(1)
-def _threads(number: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(number, thread_name_prefix="augmentation")

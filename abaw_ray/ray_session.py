@@ -78,12 +78,16 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def data_context() -> Iterator[None]:
-    """Ray Data as our jobs need it: blocks never split, nothing printed but errors.
+def data_context(result_bytes: int | None = None) -> Iterator[None]:
+    """Ray Data as our jobs need it, with nothing printed but errors.
 
     (Its warnings are that bars are off, and that a cluster that has just started has no free CPU.)
+
+    Args:
+        result_bytes: results of a task come in blocks of this size or little more, as soon as one is full; None: in one
+            block, at the task's end.
     """
-    changed = {"target_max_block_size": None, "enable_progress_bars": False}
+    changed = {"target_max_block_size": result_bytes, "enable_progress_bars": False}
     context, log = DataContext.get_current(), logging.getLogger("ray.data")
     before, level = {name: getattr(context, name) for name in changed}, log.level
     for name, value in changed.items():

@@ -7,6 +7,7 @@ rows in order faster, and a worker's resident memory stays that of its batches (
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
@@ -21,6 +22,7 @@ import numpy as np
 from abaw_ray.blocks.files import map_file
 from abaw_ray.blocks.schema import Encoding, image_field
 from abaw_ray.errors import StoreError
+from abaw_ray.threads import on_threads
 
 MAX_OPEN_FILES = 256
 MAX_BUFFERS = 1024  # of one preadv call (IOV_MAX)
@@ -43,7 +45,7 @@ class OpenFile:
         Raises:
             StoreError: the file ends before, or cannot be read.
         """
-        expected = sum(len(b) for b in buffers)
+        expected = sum(b.nbytes for b in buffers)
         try:
             found = os.preadv(self._descriptor, buffers, offset)
         except OSError as error:
@@ -71,9 +73,14 @@ class ImageReader(ABC):
         locate: the file of a block, given by its place; asked for whenever one is opened.
         num_rows: images in each block.
         size: side of an image in pixels.
+
+    Attributes:
+        encoding: of the images.
+        runs: of neighbouring rows that a thread reads at a time.
     """
 
     encoding: Encoding
+    runs: int
 
     def __init__(self, locate: Callable[[int], Path], num_rows: Sequence[int], size: int) -> None:
         self._locate, self._num_rows, self._size = locate, num_rows, size
@@ -97,10 +104,15 @@ class ImageReader(ABC):
         first_blocks, first_rows = ordered_blocks[cuts[:-1]].tolist(), ordered_rows[cuts[:-1]].tolist()
         places = order.tolist()
         num_rows = max(1, min(MAX_BUFFERS, MAX_BYTES // images[0].size))
-        for i, (block, row) in enumerate(zip(first_blocks, first_rows, strict=True)):
-            for first in range(cuts[i], cuts[i + 1], num_rows):
-                run = places[first : min(first + num_rows, cuts[i + 1])]
-                self._read_run(block, row + first - cuts[i], run, images)
+
+        def part(runs: range) -> None:
+            for i in runs:
+                for first in range(cuts[i], cuts[i + 1], num_rows):
+                    run = places[first : min(first + num_rows, cuts[i + 1])]
+                    self._read_run(first_blocks[i], first_rows[i] + first - cuts[i], run, images)
+
+        num_runs = len(first_rows)
+        on_threads(part, [range(i, min(i + self.runs, num_runs)) for i in range(0, num_runs, self.runs)])
         return images
 
     @abstractmethod
@@ -139,28 +151,28 @@ class ImageReader(ABC):
 
 
 class RawImages(ImageReader):
-    """Images as they are."""
+    """Images as they are; copies are too short for threads, which would wait for Python's lock."""
 
     encoding: Encoding = "raw"
+    runs = sys.maxsize
 
     def _find(self, column: Any, base: int) -> Layout:
         return Layout(column.values.buffers()[1].address - base)
 
     def _read_run(self, block: int, row: int, places: list[int], images: np.ndarray) -> None:
         file, layout = self._file(block)
-        length = images[0].size
-        flat = images.reshape(-1).data
         if places == list(range(places[0], places[0] + len(places))):
-            views = [flat[places[0] * length : (places[-1] + 1) * length]]
+            views = [images[places[0] : places[-1] + 1].data]
         else:
-            views = [flat[place * length : (place + 1) * length] for place in places]
-        file.read_into(views, layout.start + row * length)
+            views = [images[place].data for place in places]
+        file.read_into(views, layout.start + row * images[0].nbytes)
 
 
 class JpegImages(ImageReader):
-    """JPEG files, decoded."""
+    """JPEG files, decoded by several threads."""
 
     encoding: Encoding = "jpeg"
+    runs = 16
 
     def _find(self, column: Any, base: int) -> Layout:
         _, offsets, values = column.buffers()

@@ -83,7 +83,7 @@ def _images(
         row_of = {numbers[row]: row for row in rows}
         yield from ((row_of[number], image) for number, image in read_frames(path, sorted(row_of)))
     else:
-        image = read_image(path, apply_orientation)
+        image = read_image(path, apply_orientation=apply_orientation)
         yield from ((row, image) for row in rows)
 
 

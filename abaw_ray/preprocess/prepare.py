@@ -54,7 +54,7 @@ def prepare(
         store: a folder that is new, empty or a store. Blocks of a store that are no longer wanted are removed.
         databases: name -> `root` and the options of the adapter.
         num_cpus: CPUs of a local Ray cluster; None: all.
-        progress: called with images done and images in all, also from another thread.
+        progress: called with images done and images in all.
 
     Returns:
         What the store holds, and how many blocks were written and skipped.
@@ -157,7 +157,7 @@ def _make_blocks(
     if tasks:
         settings = FaceSettings(config.image_size, config.encoding, config.jpeg_quality)
         with ray_session(num_cpus):
-            written = write_blocks(folder, tasks, tables, settings, done if progress is not None else None)
+            written = write_blocks(folder, tasks, tables, settings, done)
         made |= {block.path: block for block in written}
     databases: list[MadeDatabase] = []
     for plan in plans:

@@ -1,7 +1,7 @@
 """Ways from stored faces to batches of `BATCH`: ours and the reference's, and what all of them share.
 
-A contender writes the faces in its own format, and gives endless batches: uint8 images as a device could take them,
-or augmented and normalised floats. `MODES` are the ways to use the two cores that it is tried with.
+A contender writes the faces in its own format, and gives endless batches in three forms: uint8 images as a device could
+take them, floats augmented batch by batch with our functions, and floats by torchvision's transforms image by image.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
 from torchvision import transforms
+from torchvision.transforms import v2
 
 from abaw_ray.augmentation import NUM_UNIFORMS, random_views
 from abaw_ray.blocks.reader import Store
@@ -36,15 +37,34 @@ MEAN = torch.tensor(ModelConfig().mean)[:, None, None]
 STD = torch.tensor(ModelConfig().std)[:, None, None]
 
 Encoding = Literal["raw", "jpeg"]
+Form = Literal["uint8", "float", "transforms"]
 Mode = Literal["threads", "process", "workers", "tasks"]
 Batches = Iterator[Tensor]
 
 
-def training_ready(images: Tensor, uniforms: Tensor | None = None) -> Tensor:
+TRANSFORMS = v2.Compose(
+    [
+        v2.Resize(int(AUGMENT.zoom * SIDE)),
+        v2.RandomCrop(SIDE),
+        v2.RandomHorizontalFlip(AUGMENT.flip),
+        v2.ToDtype(torch.float32, scale=True),
+        v2.Normalize((MEAN.flatten() / 255).tolist(), (STD.flatten() / 255).tolist()),
+    ]
+)
+
+
+def training_ready(images: Tensor, uniforms: Tensor) -> Tensor:
     """Our augmentation and normalisation of a batch (n, SIDE, SIDE, 3) uint8: (n, 3, SIDE, SIDE) float32."""
-    if uniforms is None:
-        uniforms = torch.rand(len(images), NUM_UNIFORMS)
     return normalised(random_views(images, uniforms, AUGMENT), MEAN, STD)
+
+
+def in_form(images: Tensor, form: Form) -> Tensor:
+    """A peer's batch (n, SIDE, SIDE, 3) uint8 as it is, or as (n, 3, SIDE, SIDE) float32."""
+    if form == "float":
+        return training_ready(images, torch.rand(len(images), NUM_UNIFORMS))
+    if form == "transforms":
+        return torch.stack([TRANSFORMS(image) for image in images.permute(0, 3, 1, 2)])
+    return images
 
 
 @dataclass(frozen=True)
@@ -53,11 +73,13 @@ class Contender(ABC):
 
     Attributes:
         encoding: of the images in its files.
+        forms: it is measured in.
         modes: it can use the cores in: threads; the one process that takes the batches (torch has a thread a core);
             worker processes of a DataLoader, one a core; tasks of Ray, one a core.
     """
 
     encoding: Encoding
+    forms: ClassVar[tuple[Form, ...]] = ("uint8", "float", "transforms")
     modes: ClassVar[tuple[Mode, ...]] = ("process", "workers")
 
     @abstractmethod
@@ -65,7 +87,7 @@ class Contender(ABC):
         """Writes all faces below `folder`."""
 
     @abstractmethod
-    def batches(self, faces: Faces, folder: Path, mode: Mode, floats: bool) -> Batches:
+    def batches(self, faces: Faces, folder: Path, mode: Mode, form: Form) -> Batches:
         """Endless random batches."""
 
 
@@ -73,6 +95,7 @@ class Contender(ABC):
 class Blocks(Contender):
     """Our store, read as training does: a batch is read on a thread while the one before is augmented."""
 
+    forms: ClassVar[tuple[Form, ...]] = ("uint8", "float")
     modes: ClassVar[tuple[Mode, ...]] = ("threads",)
 
     def write(self, faces: Faces, folder: Path) -> None:
@@ -81,7 +104,7 @@ class Blocks(Contender):
         recipe = load_recipe(None, [f"prepare.encoding={self.encoding}"])
         prepare(recipe, folder, {"folder": {"root": str(faces.files[0].parents[1])}}, num_cpus=CORES)
 
-    def batches(self, faces: Faces, folder: Path, mode: Mode, floats: bool) -> Batches:
+    def batches(self, faces: Faces, folder: Path, mode: Mode, form: Form) -> Batches:
         store = Store(folder)
         rows = store.rows_with("expression", Split.TRAIN)
         classes = store.index.labels["expression"][rows].argmax(axis=1)
@@ -94,19 +117,20 @@ class Blocks(Contender):
             return images, torch.from_numpy(samples.uniforms.astype(np.float32))
 
         for images, uniforms in prefetch(read, NUM_STEPS):
-            yield training_ready(images, uniforms) if floats else images
+            yield training_ready(images, uniforms) if form == "float" else images
 
 
 @dataclass(frozen=True)
 class Reference(Contender):
     """What the paper's code does with loose files: PIL and torchvision's transforms, image by image."""
 
+    forms: ClassVar[tuple[Form, ...]] = ("uint8", "transforms")
     modes: ClassVar[tuple[Mode, ...]] = ("workers",)
 
     def write(self, faces: Faces, folder: Path) -> None:
         """The loose files are there."""
 
-    def batches(self, faces: Faces, folder: Path, mode: Mode, floats: bool) -> Batches:
+    def batches(self, faces: Faces, folder: Path, mode: Mode, form: Form) -> Batches:
         augmented = transforms.Compose(
             [
                 transforms.Resize(int(AUGMENT.zoom * SIDE)),
@@ -117,7 +141,7 @@ class Reference(Contender):
             ]
         )
         plain = transforms.PILToTensor()
-        files = LooseFiles(faces.files, augmented if floats else plain)
+        files = LooseFiles(faces.files, augmented if form == "transforms" else plain)
         sampler = WeightedRandomSampler(faces.weights.tolist(), NUM_STEPS, replacement=True)
         return iter(DataLoader(files, BATCH, sampler=sampler, num_workers=CORES))
 
@@ -153,20 +177,19 @@ class ByRows(Dataset[Tensor]):
 
     Args:
         read: rows (n,) -> images (n, SIDE, SIDE, 3) uint8.
-        floats: augment and normalise them.
+        form: of the batches.
     """
 
-    def __init__(self, read: Callable[[np.ndarray], Tensor], floats: bool) -> None:
-        self._read, self._floats = read, floats
+    def __init__(self, read: Callable[[np.ndarray], Tensor], form: Form) -> None:
+        self._read, self._form = read, form
 
     def __getitem__(self, rows: np.ndarray) -> Tensor:
-        images = self._read(rows)
-        return training_ready(images) if self._floats else images
+        return in_form(self._read(rows), self._form)
 
 
-def batches_by_rows(faces: Faces, read: Callable[[np.ndarray], Tensor], mode: Mode, floats: bool) -> Batches:
+def batches_by_rows(faces: Faces, read: Callable[[np.ndarray], Tensor], mode: Mode, form: Form) -> Batches:
     """Balanced batches of a peer that gives images by number; see `ByRows`."""
-    dataset, rows = ByRows(read, floats), RandomRows(faces.weights)
+    dataset, rows = ByRows(read, form), RandomRows(faces.weights)
     if mode == "process":
         return (dataset[batch] for batch in rows)
     return iter(DataLoader(dataset, batch_size=None, sampler=rows, num_workers=CORES))

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from loading_contenders import BATCH, CORES, Batches, Contender, Mode, batches_by_rows, training_ready
+from loading_contenders import BATCH, CORES, Batches, Contender, Form, Mode, batches_by_rows, in_form
 from loading_images import SIDE, Faces, decoded
 from PIL import Image
 from torch import Tensor
@@ -51,7 +51,7 @@ class RayData(Contender):
                 column = pa.array([faces.encoded(n) for n in numbers], pa.binary())
             pq.write_table(pa.table({"image": column}), folder / f"{start:06d}.parquet", compression="none")
 
-    def batches(self, faces: Faces, folder: Path, mode: Mode, floats: bool) -> Batches:
+    def batches(self, faces: Faces, folder: Path, mode: Mode, form: Form) -> Batches:
         import ray
 
         if not ray.is_initialized():
@@ -63,7 +63,7 @@ class RayData(Contender):
             data = data.map_batches(_decode_column, batch_size=BATCH)
         data = data.map_batches(_shuffled, batch_size=SHUFFLE)
         for batch in data.iter_torch_batches(batch_size=BATCH, prefetch_batches=4):
-            yield training_ready(batch["image"]) if floats else batch["image"]
+            yield in_form(batch["image"], form)
 
 
 def _shuffled(batch: Any) -> Any:
@@ -92,19 +92,19 @@ class HuggingFace(Contender):
         datasets.disable_progress_bars()
         datasets.Dataset.from_generator(rows, features=features, cache_dir=cache).save_to_disk(str(folder))
 
-    def batches(self, faces: Faces, folder: Path, mode: Mode, floats: bool) -> Batches:
+    def batches(self, faces: Faces, folder: Path, mode: Mode, form: Form) -> Batches:
         import datasets
 
         data = datasets.load_from_disk(str(folder))
         if self.encoding == "jpeg":
-            return batches_by_rows(faces, lambda rows: stacked(data[rows.tolist()]["image"]), mode, floats)
+            return batches_by_rows(faces, lambda rows: stacked(data[rows.tolist()]["image"]), mode, form)
         tables = data.with_format("arrow")
 
         def read(rows: np.ndarray) -> Tensor:
             column = tables[rows.tolist()]["image"].combine_chunks()
             return torch.from_numpy(column.flatten().to_numpy().reshape(-1, *SHAPE).copy())
 
-        return batches_by_rows(faces, read, mode, floats)
+        return batches_by_rows(faces, read, mode, form)
 
 
 @dataclass(frozen=True)
@@ -120,13 +120,13 @@ class Mosaic(Contender):
                 # of a picture that was opened by name, the file's own bytes are kept
                 writer.write({"image": faces.pixels(n) if self.encoding == "raw" else Image.open(faces.files[n])})
 
-    def batches(self, faces: Faces, folder: Path, mode: Mode, floats: bool) -> Batches:
+    def batches(self, faces: Faces, folder: Path, mode: Mode, form: Form) -> Batches:
         from streaming import StreamingDataset
         from streaming.base.util import clean_stale_shared_memory
 
         clean_stale_shared_memory()
         data = StreamingDataset(local=str(folder), shuffle=False, batch_size=BATCH)
-        return batches_by_rows(faces, lambda rows: stacked([data[n]["image"] for n in rows.tolist()]), mode, floats)
+        return batches_by_rows(faces, lambda rows: stacked([data[n]["image"] for n in rows.tolist()]), mode, form)
 
 
 @dataclass(frozen=True)
@@ -144,13 +144,13 @@ class LitData(Contender):
             num_workers=1,
         )
 
-    def batches(self, faces: Faces, folder: Path, mode: Mode, floats: bool) -> Batches:
+    def batches(self, faces: Faces, folder: Path, mode: Mode, form: Form) -> Batches:
         from litdata import ParallelStreamingDataset, StreamingDataLoader, StreamingDataset
 
         def collate(samples: Sequence[tuple[Any]]) -> Tensor:
             images = [image for (image,) in samples]
             batch = stacked(images) if self.encoding == "raw" else torch.stack(images).permute(0, 2, 3, 1).contiguous()
-            return training_ready(batch) if floats else batch
+            return in_form(batch, form)
 
         shuffled = StreamingDataset(str(folder), shuffle=True)
         endless = ParallelStreamingDataset([shuffled], length=float("inf"))
@@ -182,7 +182,7 @@ class WebDataset(Contender):
                 file = faces.pixels(n).tobytes() if self.encoding == "raw" else faces.encoded(n)
                 writer.write({"__key__": f"{n:06d}", "image": file})
 
-    def batches(self, faces: Faces, folder: Path, mode: Mode, floats: bool) -> Batches:
+    def batches(self, faces: Faces, folder: Path, mode: Mode, form: Form) -> Batches:
         import webdataset
 
         def image(file: bytes) -> np.ndarray:
@@ -190,7 +190,7 @@ class WebDataset(Contender):
 
         def collate(samples: Sequence[tuple[np.ndarray]]) -> Tensor:
             batch = stacked([image for (image,) in samples])
-            return training_ready(batch) if floats else batch
+            return in_form(batch, form)
 
         urls = [str(f) for f in sorted(folder.iterdir())]
         data = webdataset.WebDataset(urls, resampled=True).shuffle(SHUFFLE).to_tuple("image").map_tuple(image)

@@ -25,6 +25,7 @@ BENCHMARKS = (
     "feature_cache",
     "teacher_cost",
     "video_decoding",
+    "partition_diversity",
     "scaling",
 )
 

@@ -6,12 +6,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from object_store import ObjectStore
 
 from abaw_ray.blocks.reader import Store
 from abaw_ray.blocks.schema import BLOCKS
 from abaw_ray.config import Recipe
 from abaw_ray.evaluation.evaluate import evaluate
+from abaw_ray.monitoring.run_log import flatten
 from abaw_ray.pipeline import DATABASES
 from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.storage import as_path, files_below
@@ -40,16 +42,18 @@ def test_a_store_and_a_run_in_a_bucket(
     train(job, World(), lambda result, folder: here.append(result))
     remote = replace(job, store=str(place), run=object_store.uri(f"{tmp_path.name}/run"))
     there = fit(remote, Resources(1, False))
-    assert there["scores"] == here[0].scores
+    # with as many threads as the node has, sums differ in their last digits
+    assert there["best_criterion"] == pytest.approx(here[0].criterion, abs=1e-5)
     run = as_path(remote.run)
     epochs = [json.loads(line)["criterion"] for line in (run / "metrics.jsonl").read_text().splitlines()]
-    assert epochs == [here[0].criterion]
+    assert epochs == [there["best_criterion"]]
     assert any(name.startswith("tensorboard/events") for name in files_below(run))
     assert {b.sha256 for b in written.blocks} & {file.name for file in node_cache_folder.iterdir()}
 
     results = as_path(object_store.uri(f"{tmp_path.name}/results"))
     found = evaluate(run, place, results)
-    assert found["scores"] == there["scores"]
+    scored, expected = flatten(found["scores"]), flatten(there["scores"])
+    assert {name: scored[name] for name in expected} == pytest.approx(expected, abs=1e-5, nan_ok=True)
     assert json.loads((results / "scores.json").read_text())["scores"] == found["scores"]
     folder = f"{tmp_path.name}/store/{BLOCKS}"
     sizes = {f"{folder}/{b.path}": (store / BLOCKS / b.path).stat().st_size for b in written.blocks}

@@ -17,12 +17,14 @@ import cv2
 import numpy as np
 import pytest
 import ray
+from films import film, scenes
 
 from abaw_ray.blocks.manifest import Manifest
 from abaw_ray.blocks.reader import Store
 from abaw_ray.blocks.schema import BLOCKS
 from abaw_ray.config import PrepareConfig, Recipe
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember, one_hot
+from abaw_ray.databases.boxes import HEADER
 from abaw_ray.databases.parsing import videos_table
 from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError
 from abaw_ray.labels import EXPRESSIONS, Split
@@ -351,6 +353,33 @@ def test_jpeg(prepared: Prepared, tmp_path: Path) -> None:
     rows = np.arange(store.manifest.num_images)[::-1]
     colours = store.images(rows).reshape(len(rows), -1, 3).mean(1)
     assert np.abs(colours - [COLOURS[f] for f in store.index.frame[rows]]).max() < 3
+
+
+def test_faces_come_out_of_videos_in_segments(cluster: None, tmp_path: Path) -> None:
+    root = tmp_path / "affwild2"
+    frames = {name: scenes(np.random.default_rng(len(name)), count) for name, count in (("1-30", 30), ("2-60", 11))}
+    boxes = {"1-30": (8, 6, 32, 30), "2-60_left": (0, 10, 24, 34), "2-60_right": (90, 40, 114, 64)}
+    for name, pictures in frames.items():
+        film(root / "videos" / f"{name}.mkv", pictures, codec="ffv1", pixels="bgr0")
+    for name, box in boxes.items():
+        split = "Validation_Set" if name == "2-60_right" else "Train_Set"
+        count = len(frames[name.split("_")[0]])
+        lines = {
+            root / "EXPR_Set" / split / f"{name}.txt": [",".join(EXPRESSIONS), *(str(f % 7) for f in range(count))],
+            root / "boxes" / f"{name}.csv": [HEADER, *(",".join(map(str, (f, *box))) for f in range(count))],
+        }
+        for path, text in lines.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("\n".join(text) + "\n")
+    options = {"root": str(root), "boxes": str(root / "boxes")}
+    manifest = prepare(Recipe(prepare=CONFIG), tmp_path / "store", {"affwild2": options})
+    assert len(manifest.blocks) > len(boxes), "a video is decoded by several tasks"
+    store = Store(tmp_path / "store")
+    images = iter(store.images(np.arange(len(store.index))))
+    for name, (left, top, right, bottom) in boxes.items():
+        for picture in frames[name.split("_")[0]]:
+            np.testing.assert_array_equal(next(images), picture[top:bottom, left:right])
+    assert next(images, None) is None
 
 
 def test_prepare_reads_databases_by_name(prepared: Prepared, tmp_path: Path) -> None:

@@ -238,6 +238,7 @@ def planned(rows: list[tuple[str, list[float]]]) -> pa.Table:
     return pa.table(
         {
             "video": pa.array(images),
+            "frame": pa.array([0] * len(rows)),
             "image": pa.array(images),
             "geometry": pa.array(geometries, pa.list_(pa.float32())),
         }

@@ -1,8 +1,7 @@
-"""Frames of videos by number, and faces cut out of them. Every picture shows its own number as black and white bars."""
+"""Frames of videos by number, and faces cut out of them."""
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -10,6 +9,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import pytest
+from films import film, number_of, picture, scenes
 from native_layouts import write
 
 from abaw_ray.databases import affwild2
@@ -21,41 +21,6 @@ from abaw_ray.preprocess.faces import REASON, WHERE, FaceSettings, add_faces
 from abaw_ray.video import UnreadableVideo, num_frames, read_frames
 
 TITLES = ",".join(EXPRESSIONS)
-NUM_BITS, BAR = 9, 16
-WIDTH, HEIGHT = NUM_BITS * BAR, 48
-
-
-def picture(number: int) -> np.ndarray:
-    bits = [number >> bit & 1 for bit in range(NUM_BITS)]
-    return np.broadcast_to(np.repeat(bits, BAR)[None, :, None] * np.uint8(255), (HEIGHT, WIDTH, 3)).astype(np.uint8)
-
-
-def number_of(image: np.ndarray) -> int:
-    bars = image[:, :, 1].reshape(HEIGHT, NUM_BITS, BAR).mean((0, 2)) > 127
-    return int((bars << np.arange(NUM_BITS)).sum())
-
-
-def film(
-    path: Path,
-    pictures: list[np.ndarray],
-    codec: str = "mpeg4",
-    pixels: str = "yuv420p",
-    b_frames: int = 0,
-    times: list[int] | None = None,
-) -> Path:
-    """A video with a key frame every twelfth frame."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as out:
-        stream = out.add_stream(codec, rate=25)
-        stream.height, stream.width = pictures[0].shape[:2]
-        stream.pix_fmt, stream.gop_size, stream.max_b_frames = pixels, 12, b_frames
-        stream.codec_context.time_base = Fraction(1, 25)
-        for number, image in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            frame.pts, frame.time_base = times[number] if times else number, Fraction(1, 25)
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
-    return path
 
 
 def read(path: Path, numbers: list[int]) -> dict[int, int]:
@@ -128,10 +93,6 @@ def test_frames_are_turned_as_opencv_turns_them(tmp_path, matrix):
     expected = cv2.cvtColor(cv2.VideoCapture(str(video)).read()[1], cv2.COLOR_BGR2RGB)
     assert image.shape == expected.shape
     assert np.abs(image.astype(int) - expected).mean() < 12
-
-
-def scenes(rng: np.random.Generator, count: int) -> list[np.ndarray]:
-    return [rng.integers(0, 256, (96, 128, 3), dtype=np.uint8) for _ in range(count)]
 
 
 def test_faces_cut_out_of_a_video_are_those_of_its_pictures(tmp_path):
