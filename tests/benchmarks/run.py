@@ -52,8 +52,10 @@ def markdown(found: list[dict[str, Any]]) -> str:
         parts += [_table(("machine", ""), _flat(machines[0] | {"libraries": libraries}))]
     for f in found:
         parts += [f"## {f['benchmark']}"]
-        parts += [f"Failed: {f['error']}"] * ("error" in f)
-        parts += [_table(("measured", "value"), _flat(f["results"]))] * ("results" in f)
+        if "error" in f:
+            parts.append(f"Failed: {f['error']}")
+        if "results" in f:
+            parts.append(_table(("measured", "value"), _flat(f["results"])))
     rows = [
         (f["benchmark"], t["name"], t["measured"], ("≥ " if t["at_least"] else "≤ ") + _shown(t["goal"]), t["met"])
         for f in found
