@@ -68,7 +68,7 @@ def write_blocks(
         table.append_column(BLOCK, pa.array(np.full(table.num_rows, place, np.int32)))
         for place, table in enumerate(tables)
     ]
-    num_cpus = int(ray.cluster_resources().get("CPU", 1))
+    num_cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))  # a cluster may still have to grow
     together = [pa.concat_tables(plans[part.start : part.stop]) for part in shared(len(plans), num_cpus)]
     written: dict[str, BlockResult] = {}
     with data_context(result_bytes=1):  # each at once: they are progress

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -17,135 +16,30 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from stores import (
+    BLOCK_ROWS,
+    SIZE,
+    Made,
+    database_entry,
+    encode,
+    label_columns,
+    make_store,
+    smooth_images,
+    unseen_frames,
+    videos_of,
+)
 
 from abaw_ray.blocks import images as block_images
-from abaw_ray.blocks.files import atomic_path, sha256_of, write_table
-from abaw_ray.blocks.index import Index, IndexPart, read_index, write_index, write_rows
-from abaw_ray.blocks.manifest import DatabaseEntry, Manifest, Problem, SetEntry, begin_store, claim_store
-from abaw_ray.blocks.reader import Store, set_path
+from abaw_ray.blocks.files import atomic_path, write_table
+from abaw_ray.blocks.index import Index, IndexPart, read_index, write_index
+from abaw_ray.blocks.manifest import Manifest, begin_store, claim_store
+from abaw_ray.blocks.reader import Store
 from abaw_ray.blocks.schema import BLOCKS, INDEX, MANIFEST, UNSEEN, VIDEOS
 from abaw_ray.blocks.videos import read_unseen, read_videos, write_unseen, write_videos
 from abaw_ray.blocks.writer import BlockMetadata, read_block, write_block
-from abaw_ray.databases.base import split_column, videos_schema
+from abaw_ray.databases.base import split_column
 from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError
 from abaw_ray.labels import TASKS, Split
-
-SIZE = 16
-BLOCK_ROWS = (7, 1, 12, 5)  # of the blocks; the first two are database a's
-
-
-@dataclass(frozen=True)
-class Made:
-    """A store, and what was put in: images, label table, and the unseen frames of both databases."""
-
-    path: Path
-    images: np.ndarray
-    rows: pa.Table
-    unseen: list[pa.Table]
-
-
-def smooth_images(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Random images (count, SIZE, SIZE, 3) that survive JPEG."""
-    small = rng.integers(30, 220, (count, 2, 2, 3), dtype=np.uint8)
-    return np.stack([cv2.resize(s, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR) for s in small])
-
-
-def label_columns(rng: np.random.Generator, count: int) -> dict[str, pa.Array]:
-    columns = {}
-    for task, size in TASKS.items():
-        vectors = rng.uniform(-1, 1, size * count).astype(np.float32)
-        columns[task] = pa.FixedSizeListArray.from_arrays(pa.array(vectors), size)
-        columns[split_column(task)] = pa.array(rng.integers(0, 4, count), pa.int8())
-    return columns
-
-
-def unseen_frames(rng: np.random.Generator, frames: list[tuple[str, int]]) -> pa.Table:
-    """Frames (video, number) without an image."""
-    videos, numbers = [v for v, _ in frames], [f for _, f in frames]
-    columns = {"video": pa.array(videos, pa.string()), "frame": pa.array(numbers, pa.int32())}
-    return pa.table(columns | label_columns(rng, len(frames)))
-
-
-def videos_of(num_frames: dict[str, int]) -> pa.Table:
-    return pa.table([list(num_frames), list(num_frames.values())], schema=videos_schema())
-
-
-def make_store(path: Path, encoding: str = "raw") -> Made:
-    """A store of two databases and three sets."""
-    rng = np.random.default_rng(0)
-    pictures = smooth_images(sum(BLOCK_ROWS), rng)
-    tables, blocks = [], []
-    for number, count in enumerate(BLOCK_ROWS):
-        start = sum(BLOCK_ROWS[:number])
-        own = pictures[start : start + count]
-        if encoding == "raw":
-            column = pa.FixedSizeListArray.from_arrays(pa.array(own.reshape(-1)), SIZE * SIZE * 3)
-        else:
-            column = pa.array([encode(image) for image in own], pa.large_binary())
-        columns = {"video": pa.array([f"video {number}"] * count), "frame": pa.array(range(count), pa.int32())}
-        table = pa.table(columns | label_columns(rng, count))
-        metadata = BlockMetadata(f"plan {number}", [], {})
-        name = f"{'a' if number < 2 else 'b'}/train/video-{number:05d}.arrow"
-        faces = table.append_column("image", column)
-        blocks.append(write_block(path / BLOCKS, name, faces, metadata, SIZE, encoding).entry())
-        tables.append(table)
-    parts = []
-    for numbers in ((0, 1), (2, 3)):
-        block = np.concatenate([np.full(BLOCK_ROWS[n], n) for n in numbers])
-        row = np.concatenate([np.arange(BLOCK_ROWS[n]) for n in numbers])
-        parts.append(IndexPart(pa.concat_tables([tables[n] for n in numbers]), block, row))
-    write_index(path / INDEX, parts)
-    videos = [videos_of({"video 0": 10, "video 1": 1}), videos_of({"no image": 4, "video 2": 12, "video 3": 6})]
-    unseen = [
-        unseen_frames(rng, [("video 0", 9), ("video 0", 8)]),
-        unseen_frames(rng, [("video 3", 5), ("no image", 1), ("no image", 2)]),
-    ]
-    write_videos(path / VIDEOS, videos)
-    write_unseen(path / UNSEEN, unseen, videos)
-    sets = []
-    for name, tasks, rows in (
-        ("expr_va", ("expression", "valence_arousal"), [3]),
-        ("mixed_va", ("valence_arousal",), [0, 1, 20]),
-        ("mixed_expr", ("expression",), [4, 5, 6, 24]),
-    ):
-        write_rows(set_path(path, name), np.array(rows))
-        sets.append(SetEntry(name=name, tasks=tasks, num_rows={}, sha256=sha256_of(set_path(path, name))))
-    manifest = Manifest(
-        seed=0,
-        prepare={},
-        image_size=SIZE,
-        encoding=encoding,
-        num_images=len(pictures),
-        databases=[database_entry("a"), database_entry("b")],
-        sets=sets,
-        index_sha256=sha256_of(path / INDEX),
-        videos_sha256=sha256_of(path / VIDEOS),
-        unseen_sha256=sha256_of(path / UNSEEN),
-        blocks=blocks,
-        sources={"a": {"root": str(path)}},
-    )
-    manifest.model_copy(update={"content_hash": manifest.hash()}).save(path)
-    return Made(path, pictures, pa.concat_tables(tables), unseen)
-
-
-def encode(image: np.ndarray) -> bytes:
-    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
-
-
-def database_entry(name: str, example: str = "/here/label.csv:3", count: int = 2) -> DatabaseEntry:
-    return DatabaseEntry(
-        name=name,
-        title="Generated",
-        crop="whole",
-        sequential=True,
-        options={},
-        num_images=4,
-        num_videos=1,
-        num_leaking_videos=0,
-        labels={"expression": {"train": 4}},
-        expressions={},
-        problems={"missing_image": Problem(count=count, examples=[example])},
-    )
 
 
 @pytest.fixture(scope="module")

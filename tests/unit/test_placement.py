@@ -10,14 +10,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_blocks import SIZE, database_entry, label_columns, videos_of
+from stores import SIZE, database_entry, finish_store, label_columns, videos_of
 
-from abaw_ray.blocks.files import sha256_of
-from abaw_ray.blocks.index import IndexPart, write_index, write_rows
-from abaw_ray.blocks.manifest import Manifest, SetEntry
-from abaw_ray.blocks.reader import Store, set_path
-from abaw_ray.blocks.schema import BLOCKS, INDEX, UNSEEN, VIDEOS
-from abaw_ray.blocks.videos import write_unseen, write_videos
+from abaw_ray.blocks.index import IndexPart
+from abaw_ray.blocks.reader import Store
+from abaw_ray.blocks.schema import BLOCKS
 from abaw_ray.blocks.writer import BlockMetadata, write_block
 from abaw_ray.config import LossConfig, ModelConfig, Recipe, load_recipe
 from abaw_ray.databases.base import split_column
@@ -182,29 +179,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         blocks.append(write_block(path / BLOCKS, f"a/{number}.arrow", faces, metadata, SIZE, "raw").entry())
     num_rows = NUM_BLOCKS * BLOCK_ROWS
     place, row = np.divmod(np.arange(num_rows), BLOCK_ROWS)
-    write_index(path / INDEX, [IndexPart(pa.concat_tables(tables), place, row)])
+    parts = [IndexPart(pa.concat_tables(tables), place, row)]
     videos = [videos_of({f"v{number}": BLOCK_ROWS for number in range(NUM_BLOCKS)})]
-    write_videos(path / VIDEOS, videos)
-    write_unseen(path / UNSEEN, [tables[0].slice(0, 0)], videos)
-    sets = []
-    for name, tasks, first in (("mixed_expr", ("expression",), 0), ("expr_va", ("expression", "valence_arousal"), 1)):
-        write_rows(set_path(path, name), np.arange(first, num_rows, 2))
-        sets.append(SetEntry(name=name, tasks=tasks, num_rows={}, sha256=sha256_of(set_path(path, name))))
-    manifest = Manifest(
-        seed=0,
-        prepare={},
-        image_size=SIZE,
-        encoding="raw",
-        num_images=num_rows,
-        databases=[database_entry("a")],
-        sets=sets,
-        index_sha256=sha256_of(path / INDEX),
-        videos_sha256=sha256_of(path / VIDEOS),
-        unseen_sha256=sha256_of(path / UNSEEN),
-        blocks=blocks,
-        sources={"a": {"root": str(path)}},
-    )
-    manifest.model_copy(update={"content_hash": manifest.hash()}).save(path)
+    sets = {
+        "mixed_expr": (("expression",), np.arange(0, num_rows, 2)),
+        "expr_va": (("expression", "valence_arousal"), np.arange(1, num_rows, 2)),
+    }
+    finish_store(path, [database_entry("a")], parts, videos, [tables[0].slice(0, 0)], sets, blocks)
     return Store(path)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from object_store import ObjectStore
-from test_blocks import BLOCK_ROWS, Made, make_store
+from stores import BLOCK_ROWS, Made, make_store
 
 from abaw_ray.blocks.cache import NodeCache, local_file, node_cache
 from abaw_ray.blocks.files import sha256_of, write_table, write_text

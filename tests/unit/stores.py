@@ -1,0 +1,149 @@
+"""Small stores for tests, made block by block without Ray."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+
+from abaw_ray.blocks.index import IndexPart, write_index, write_rows
+from abaw_ray.blocks.manifest import BlockEntry, DatabaseEntry, Manifest, Problem, SetEntry
+from abaw_ray.blocks.reader import set_path
+from abaw_ray.blocks.schema import BLOCKS, INDEX, UNSEEN, VIDEOS, Encoding
+from abaw_ray.blocks.videos import write_unseen, write_videos
+from abaw_ray.blocks.writer import BlockMetadata, write_block
+from abaw_ray.databases.base import split_column, videos_schema
+from abaw_ray.labels import TASKS
+
+SIZE = 16
+BLOCK_ROWS = (7, 1, 12, 5)  # of the blocks; the first two are database a's
+
+
+@dataclass(frozen=True)
+class Made:
+    """A store, and what was put in: images, label table, and the unseen frames of both databases."""
+
+    path: Path
+    images: np.ndarray
+    rows: pa.Table
+    unseen: list[pa.Table]
+
+
+def smooth_images(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Random images (count, SIZE, SIZE, 3) that survive JPEG."""
+    small = rng.integers(30, 220, (count, 2, 2, 3), dtype=np.uint8)
+    return np.stack([cv2.resize(s, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR) for s in small])
+
+
+def label_columns(rng: np.random.Generator, count: int) -> dict[str, pa.Array]:
+    columns = {}
+    for task, size in TASKS.items():
+        vectors = rng.uniform(-1, 1, size * count).astype(np.float32)
+        columns[task] = pa.FixedSizeListArray.from_arrays(pa.array(vectors), size)
+        columns[split_column(task)] = pa.array(rng.integers(0, 4, count), pa.int8())
+    return columns
+
+
+def unseen_frames(rng: np.random.Generator, frames: list[tuple[str, int]]) -> pa.Table:
+    """Frames (video, number) without an image."""
+    videos, numbers = [v for v, _ in frames], [f for _, f in frames]
+    columns = {"video": pa.array(videos, pa.string()), "frame": pa.array(numbers, pa.int32())}
+    return pa.table(columns | label_columns(rng, len(frames)))
+
+
+def videos_of(num_frames: dict[str, int]) -> pa.Table:
+    return pa.table([list(num_frames), list(num_frames.values())], schema=videos_schema())
+
+
+def make_store(path: Path, encoding: str = "raw") -> Made:
+    """A store of two databases and three sets."""
+    rng = np.random.default_rng(0)
+    pictures = smooth_images(sum(BLOCK_ROWS), rng)
+    tables, blocks = [], []
+    for number, count in enumerate(BLOCK_ROWS):
+        start = sum(BLOCK_ROWS[:number])
+        own = pictures[start : start + count]
+        if encoding == "raw":
+            column = pa.FixedSizeListArray.from_arrays(pa.array(own.reshape(-1)), SIZE * SIZE * 3)
+        else:
+            column = pa.array([encode(image) for image in own], pa.large_binary())
+        columns = {"video": pa.array([f"video {number}"] * count), "frame": pa.array(range(count), pa.int32())}
+        table = pa.table(columns | label_columns(rng, count))
+        metadata = BlockMetadata(f"plan {number}", [], {})
+        name = f"{'a' if number < 2 else 'b'}/train/video-{number:05d}.arrow"
+        faces = table.append_column("image", column)
+        blocks.append(write_block(path / BLOCKS, name, faces, metadata, SIZE, encoding).entry())
+        tables.append(table)
+    parts = []
+    for numbers in ((0, 1), (2, 3)):
+        block = np.concatenate([np.full(BLOCK_ROWS[n], n) for n in numbers])
+        row = np.concatenate([np.arange(BLOCK_ROWS[n]) for n in numbers])
+        parts.append(IndexPart(pa.concat_tables([tables[n] for n in numbers]), block, row))
+    videos = [videos_of({"video 0": 10, "video 1": 1}), videos_of({"no image": 4, "video 2": 12, "video 3": 6})]
+    unseen = [
+        unseen_frames(rng, [("video 0", 9), ("video 0", 8)]),
+        unseen_frames(rng, [("video 3", 5), ("no image", 1), ("no image", 2)]),
+    ]
+    sets = {
+        "expr_va": (("expression", "valence_arousal"), np.array([3])),
+        "mixed_va": (("valence_arousal",), np.array([0, 1, 20])),
+        "mixed_expr": (("expression",), np.array([4, 5, 6, 24])),
+    }
+    databases = [database_entry("a"), database_entry("b")]
+    finish_store(path, databases, parts, videos, unseen, sets, blocks, encoding)
+    return Made(path, pictures, pa.concat_tables(tables), unseen)
+
+
+def finish_store(
+    path: Path,
+    databases: list[DatabaseEntry],
+    parts: list[IndexPart],
+    videos: list[pa.Table],
+    unseen: list[pa.Table],
+    sets: dict[str, tuple[tuple[str, ...], np.ndarray]],
+    blocks: list[BlockEntry],
+    encoding: Encoding = "raw",
+) -> None:
+    """Everything of a store but its blocks; `sets` are name -> tasks and rows."""
+    entries = [
+        SetEntry(name=name, tasks=tasks, num_rows={}, sha256=write_rows(set_path(path, name), rows))
+        for name, (tasks, rows) in sets.items()
+    ]
+    manifest = Manifest(
+        seed=0,
+        prepare={},
+        image_size=SIZE,
+        encoding=encoding,
+        num_images=sum(len(part.block) for part in parts),
+        databases=databases,
+        sets=entries,
+        index_sha256=write_index(path / INDEX, parts),
+        videos_sha256=write_videos(path / VIDEOS, videos),
+        unseen_sha256=write_unseen(path / UNSEEN, unseen, videos),
+        blocks=blocks,
+        sources={"a": {"root": str(path)}},
+    )
+    manifest.model_copy(update={"content_hash": manifest.hash()}).save(path)
+
+
+def encode(image: np.ndarray) -> bytes:
+    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+
+
+def database_entry(name: str, example: str = "/here/label.csv:3", count: int = 2) -> DatabaseEntry:
+    return DatabaseEntry(
+        name=name,
+        title="Generated",
+        crop="whole",
+        sequential=True,
+        options={},
+        num_images=4,
+        num_videos=1,
+        num_leaking_videos=0,
+        labels={"expression": {"train": 4}},
+        expressions={},
+        problems={"missing_image": Problem(count=count, examples=[example])},
+    )
