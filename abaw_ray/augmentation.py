@@ -42,7 +42,7 @@ def random_views(images: Tensor, uniforms: Tensor, config: AugmentConfig) -> Ten
         config: zoom, and probability of a flip.
 
     Returns:
-        (batch, 3, size, size) float32, whole numbers 0-255.
+        (batch, 3, size, size) uint8.
     """
     size = images.shape[1]
     num_offsets = zoomed_size(size, config) - size + 1
@@ -116,7 +116,7 @@ def window_variants(size: int, config: AugmentConfig) -> Variants:
 
 
 def variant_views(images: Tensor, variants: Variants, chosen: np.ndarray, config: AugmentConfig) -> Tensor:
-    """Images (n, size, size, 3) uint8 as the variants `chosen` (n,): (n, 3, size, size) float32, 0-255."""
+    """Images (n, size, size, 3) uint8 as the variants `chosen` (n,): (n, 3, size, size) uint8."""
     offsets = torch.from_numpy(variants.offsets[chosen]).to(images.device)
     flips = torch.from_numpy(variants.flips[chosen]).to(images.device)
     return _views(images, offsets[:, None].expand(-1, 2).float(), flips, config)
@@ -146,13 +146,14 @@ def _sampled(images: Tensor, offsets: Tensor, flip: Tensor, zoomed: int) -> Tens
     y = (steps + offsets[:, 1:] + 0.5) * (2.0 / zoomed) - 1.0
     grid = torch.stack([x[:, None, :].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)], dim=-1)
     pixels = images.permute(0, 3, 1, 2).float()
-    return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False).round_()
+    views = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return views.round_().to(torch.uint8)
 
 
 def _resized_crops(images: Tensor, offsets: Tensor, flip: Tensor, zoomed: int) -> Tensor:
     """On the CPU, in parts by several threads; the result is channels-last."""
     size = images.shape[1]
-    views = np.empty((len(images), size, size, 3), np.float32)
+    views = np.empty((len(images), size, size, 3), np.uint8)
     corners, flips = offsets.tolist(), flip.tolist()
 
     def part(start: int) -> None:
@@ -161,7 +162,10 @@ def _resized_crops(images: Tensor, offsets: Tensor, flip: Tensor, zoomed: int) -
         for i, face in enumerate(large, start):
             x, y = corners[i]
             crop = face[y : y + size, x : x + size]
-            views[i] = cv2.flip(crop, 1) if flips[i] else crop
+            if flips[i]:
+                cv2.flip(crop, 1, dst=views[i])
+            else:
+                views[i] = crop
 
     on_threads(part, range(0, len(images), PART))
     return torch.from_numpy(views).permute(0, 3, 1, 2)

@@ -79,14 +79,16 @@ class MultiTaskCNN(nn.Module):
 
 
 def normalised(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """(images - mean) / std of images (batch, 3, H, W), in one pass over them."""
+    """(images - mean) / std of images (batch, 3, H, W) uint8 or float32: float32."""
     shift, scale = -mean / std, 1 / std
     if not images.is_contiguous(memory_format=torch.channels_last):
-        return torch.addcmul(shift, images, scale)
+        return torch.addcmul(shift, images.float(), scale)
     # by whole lines: a CPU is five times as fast as on three channels at a time
     width = images.shape[3]
     lines = images.permute(0, 2, 3, 1).flatten(2)
-    result = torch.addcmul(shift.flatten().repeat(width), lines, scale.flatten().repeat(width))
+    pixels = lines.float()
+    out = None if pixels is lines else pixels
+    result = torch.addcmul(shift.flatten().repeat(width), pixels, scale.flatten().repeat(width), out=out)
     return result.unflatten(2, (width, -1)).permute(0, 3, 1, 2)
 
 

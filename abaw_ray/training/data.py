@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -28,30 +28,36 @@ class SetBatch:
     """One source set's part of a step.
 
     Args:
-        images: (batch, S, S, 3) uint8.
-        uniforms: (batch, NUM_UNIFORMS).
+        images: (batch, S, S, 3) uint8, or their views (batch, 3, S, S) uint8.
+        uniforms: (batch, NUM_UNIFORMS) that the views are made from; None: they are made.
         labels: of the images.
         taught: task -> the teacher's logits (batch, outputs), where they were computed beforehand; else empty.
     """
 
     images: Tensor
-    uniforms: Tensor
+    uniforms: Tensor | None
     labels: SetLabels
     taught: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def pin_memory(self) -> SetBatch:
-        return self._map(Tensor.pin_memory)
+    def ahead(self, device: torch.device, config: AugmentConfig) -> SetBatch:
+        """As far as it can be made before `device` is free: pinned for a GPU, which makes views itself, or as views."""
+        if device.type == "cuda":
+            return self._map(Tensor.pin_memory)
+        return replace(self, images=self.inputs(config), uniforms=None)
 
     def to(self, device: torch.device) -> SetBatch:
         return self._map(lambda t: t.to(device, non_blocking=True))
 
     def inputs(self, config: AugmentConfig) -> Tensor:
-        """Augmented images (batch, 3, S, S) float32."""
+        """Augmented images (batch, 3, S, S) uint8."""
+        if self.uniforms is None:
+            return self.images
         return random_views(self.images, self.uniforms, config).contiguous(memory_format=torch.channels_last)
 
     def _map(self, f: Callable[[Tensor], Tensor]) -> SetBatch:
         taught = {t: f(v) for t, v in self.taught.items()}
-        return SetBatch(f(self.images), f(self.uniforms), self.labels.map(f), taught)
+        uniforms = f(self.uniforms) if self.uniforms is not None else None
+        return SetBatch(f(self.images), uniforms, self.labels.map(f), taught)
 
 
 class TrainingData:

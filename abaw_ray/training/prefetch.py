@@ -1,44 +1,32 @@
-"""Batches made ready on a thread, so that the device does not wait for them."""
+"""Batches made ready on threads, so that the device does not wait for them."""
 
 from __future__ import annotations
 
-import queue
-import threading
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from abaw_ray.threads import be_one_of_many
 
 T = TypeVar("T")
 
 
-def prefetch(make: Callable[[int], T], num_items: int, depth: int = 2) -> Iterator[T]:
-    """make(0), make(1), ..., made on a thread, at most `depth` ahead. An error in `make` is raised here."""
-    ready: queue.Queue[T | BaseException] = queue.Queue(depth)
-    stop = threading.Event()
+def prefetch(make: Callable[[int], T], num_items: int, num_threads: int = 1) -> Iterator[T]:
+    """make(0), make(1), ..., in order; while one is used, a thread each makes the next ones, and one more is ready.
 
-    def put(item: T | BaseException) -> None:
-        while not stop.is_set():
-            try:
-                return ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-
-    def work() -> None:
+    An error in `make` is raised here, in its turn.
+    """
+    ahead: deque[Future[T]] = deque()
+    start = be_one_of_many if num_threads > 1 else None
+    with ThreadPoolExecutor(num_threads, "prefetch", start) as pool:
         try:
-            for i in range(num_items):
-                if stop.is_set():
-                    return
-                put(make(i))
-        except BaseException as error:
-            put(error)
-
-    thread = threading.Thread(target=work, name="prefetch", daemon=True)
-    thread.start()
-    try:
-        for _ in range(num_items):
-            item = ready.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join()
+            for number in range(num_items):
+                ahead.append(pool.submit(make, number))
+                if len(ahead) > num_threads + 1:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for item in ahead:
+                item.cancel()

@@ -24,6 +24,7 @@ from abaw_ray.models.features import ComputedFeatures, FeatureSource
 from abaw_ray.models.sets import Network
 from abaw_ray.models.temporal import TemporalNetwork
 from abaw_ray.storage import as_path
+from abaw_ray.threads import num_threads
 from abaw_ray.training.data import SetBatch, TrainingData
 from abaw_ray.training.prefetch import prefetch
 from abaw_ray.training.windows import WindowBatch, WindowData
@@ -164,14 +165,16 @@ class Stage:
         return Evaluator(self.store, self.data.tasks, Split.VALIDATION, self._recipe, self._source)
 
     def batches(self, epoch: int, world: World) -> Iterator[Batch]:
-        """This worker's batches of an epoch, made ahead on a thread, pinned for a GPU."""
+        """This worker's batches of an epoch, made ahead on threads: see `SetBatch.ahead`."""
 
         def make(step: int) -> Batch:
             batch = self.data.batch(epoch, step, world)
-            return {n: b.pin_memory() for n, b in batch.items()} if world.device.type == "cuda" else batch
+            return {n: b.ahead(world.device, self._recipe.augment) for n, b in batch.items()}
 
         threading.Thread(target=self._fetch, args=(epoch, world), name="fetch", daemon=True).start()
-        return prefetch(make, self.data.order.num_steps)
+        # a thread a batch is the fastest way to views; without them it is all threads on one batch
+        makes_views = isinstance(self.data, TrainingData) and world.device.type == "cpu"
+        return prefetch(make, self.data.order.num_steps, num_threads() if makes_views else 1)
 
     def _fetch(self, epoch: int, world: World) -> None:
         """Brings this node's share of a remote store here, and the next epoch's, if every node has a share."""

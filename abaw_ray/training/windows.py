@@ -32,8 +32,9 @@ class WindowBatch:
     taught: ClassVar[Mapping[str, Tensor]] = {}
     """A teacher over time is always asked: it costs next to nothing."""
 
-    def pin_memory(self) -> WindowBatch:
-        return self._map(Tensor.pin_memory)
+    def ahead(self, device: torch.device, config: AugmentConfig) -> WindowBatch:
+        """Pinned for a GPU."""
+        return self._map(Tensor.pin_memory) if device.type == "cuda" else self
 
     def to(self, device: torch.device) -> WindowBatch:
         return self._map(lambda t: t.to(device, non_blocking=True))

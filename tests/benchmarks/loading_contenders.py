@@ -93,7 +93,7 @@ class Contender(ABC):
 
 @dataclass(frozen=True)
 class Blocks(Contender):
-    """Our store, read as training does: a batch is read on a thread while the one before is augmented."""
+    """Our store as training on this device has it: whole views are made ahead by a thread a core, uint8 by one."""
 
     forms: ClassVar[tuple[Form, ...]] = ("uint8", "float")
     modes: ClassVar[tuple[Mode, ...]] = ("threads",)
@@ -111,13 +111,15 @@ class Blocks(Contender):
         weights = 1.0 / np.bincount(classes)[classes]
         order = SampleOrder({"faces": weights}, BATCH, 0, NUM_STEPS)
 
-        def read(step: int) -> tuple[Tensor, Tensor]:
+        def read(step: int) -> Tensor:
             samples = order.shard(0, step, 0, 1, NUM_UNIFORMS)["faces"]
             images = torch.from_numpy(store.images(rows[samples.rows]))
-            return images, torch.from_numpy(samples.uniforms.astype(np.float32))
+            if form == "uint8":
+                return images
+            return random_views(images, torch.from_numpy(samples.uniforms.astype(np.float32)), AUGMENT)
 
-        for images, uniforms in prefetch(read, NUM_STEPS):
-            yield training_ready(images, uniforms) if form == "float" else images
+        for batch in prefetch(read, NUM_STEPS, CORES if form == "float" else 1):
+            yield normalised(batch, MEAN, STD) if form == "float" else batch
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,9 @@ from abaw_ray.augmentation import (
     zoomed_size,
 )
 from abaw_ray.config import AugmentConfig
+from abaw_ray.models.cnn import normalised
+from abaw_ray.objectives.terms import SetLabels
+from abaw_ray.training.data import SetBatch
 
 CONFIG = AugmentConfig()
 
@@ -40,7 +43,7 @@ def test_sizes_of_the_reference():
 
 def test_centre_view_is_resize_and_centre_crop_at_offset_11(images):
     expected = zoomed(images, 134)[:, :, 11:123, 11:123]
-    torch.testing.assert_close(centre_views(images, CONFIG), expected, atol=1, rtol=0)
+    torch.testing.assert_close(centre_views(images, CONFIG).float(), expected, atol=1, rtol=0)
 
 
 def test_random_views_are_resize_crop_and_flip(images):
@@ -50,14 +53,14 @@ def test_random_views_are_resize_crop_and_flip(images):
     views = random_views(images, uniforms, CONFIG)
     for view, large, (x, y, flip) in zip(views, zoomed(images, 134), offsets, strict=True):
         crop = large[:, y : y + 112, x : x + 112]
-        torch.testing.assert_close(view, crop.flip(-1) if flip else crop, atol=1, rtol=0)
+        torch.testing.assert_close(view.float(), crop.flip(-1) if flip else crop, atol=1, rtol=0)
 
 
 def test_a_gpu_samples_what_a_cpu_resizes_and_crops(images):
     offsets, flip = torch.tensor([[0.0, 0], [22, 0], [11, 22], [3, 7]]), torch.tensor([False, True, False, True])
     sampled, resized = _sampled(images, offsets, flip, 134), _resized_crops(images, offsets.long(), flip, 134)
     torch.testing.assert_close(sampled, resized, atol=1, rtol=0)
-    assert (sampled - resized).abs().mean() < 0.25, "but for roundings the same"
+    assert (sampled.float() - resized.float()).abs().mean() < 0.25, "but for roundings the same"
 
 
 def test_many_images_are_resized_by_several_threads_in_their_order(images):
@@ -68,7 +71,7 @@ def test_many_images_are_resized_by_several_threads_in_their_order(images):
 
 def test_no_zoom_no_flip_returns_the_pixels(images):
     views = random_views(images, torch.rand(4, 3), AugmentConfig(zoom=1.0, flip=0.0))
-    torch.testing.assert_close(views, images.permute(0, 3, 1, 2).float(), atol=1e-2, rtol=0)
+    torch.testing.assert_close(views, images.permute(0, 3, 1, 2))
 
 
 def test_fixed_views_are_the_images_own_and_uniform():
@@ -118,3 +121,19 @@ def test_variant_views_are_crops_on_the_diagonal_and_flips():
     )
     same = random_views(images, uniforms.float(), AugmentConfig())
     torch.testing.assert_close(variant_views(images, variants, chosen, AugmentConfig()), same)
+
+
+def test_a_cpu_makes_views_ahead_and_they_are_those_of_the_step(images):
+    batch = SetBatch(images, torch.rand(4, NUM_UNIFORMS), SetLabels({}, {}))
+    ahead = batch.ahead(torch.device("cpu"), CONFIG)
+    assert ahead.images.shape == (4, 3, 112, 112)
+    torch.testing.assert_close(ahead.to(torch.device("cpu")).inputs(CONFIG), batch.inputs(CONFIG))
+
+
+def test_normalising_is_the_same_in_every_layout_and_keeps_its_input(images):
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ([91.0, 104.0, 131.0], [50.0, 60.0, 70.0]))
+    views = images.permute(0, 3, 1, 2)
+    before = views.clone()
+    for given in (views, views.contiguous(), views.float(), views.float().contiguous()):
+        torch.testing.assert_close(normalised(given, mean, std), (before.float() - mean) / std)
+        torch.testing.assert_close(given.float(), before.float(), atol=0, rtol=0)

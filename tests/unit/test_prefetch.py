@@ -1,4 +1,4 @@
-"""Batches made ahead: in order, errors passed on, the thread ended."""
+"""Batches made ahead: in order, errors passed on, the threads ended."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from abaw_ray.training.prefetch import prefetch
 
 
 def num_prefetch_threads() -> int:
-    return sum(t.name == "prefetch" for t in threading.enumerate())
+    return sum(t.name.startswith("prefetch") for t in threading.enumerate())
 
 
-def test_items_come_in_order():
-    assert list(prefetch(lambda i: i * i, 100)) == [i * i for i in range(100)]
+@pytest.mark.parametrize("num_threads", [1, 3])
+def test_items_come_in_order(num_threads):
+    assert list(prefetch(lambda i: i * i, 100, num_threads)) == [i * i for i in range(100)]
     assert num_prefetch_threads() == 0
 
 
@@ -30,16 +31,20 @@ def test_an_error_reaches_the_consumer():
         next(items)
 
 
-def test_leaving_early_ends_the_thread():
-    items = prefetch(lambda i: i, 1000)
+def test_leaving_early_ends_the_threads():
+    items = prefetch(lambda i: i, 1000, num_threads=2)
     next(items)
     items.close()
     assert num_prefetch_threads() == 0
 
 
-def test_at_most_depth_ahead():
+@pytest.mark.parametrize("num_threads", [1, 2])
+def test_few_are_made_ahead(num_threads):
     made = []
-    items = prefetch(lambda i: made.append(i) or i, 50, depth=2)
-    for consumed in items:
-        # in the queue, waiting to be put, and being consumed
-        assert len(made) <= consumed + 1 + 2 + 1
+    for consumed in prefetch(lambda i: made.append(i) or i, 50, num_threads):
+        assert len(made) <= consumed + 1 + num_threads + 1
+
+
+def test_threads_work_on_items_at_the_same_time():
+    both = threading.Barrier(2, timeout=10)
+    assert list(prefetch(lambda i: both.wait() >= 0, 4, num_threads=2)) == [True] * 4
