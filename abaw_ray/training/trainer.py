@@ -150,7 +150,7 @@ def _worker(config: dict[str, Any]) -> dict[str, Any]:
         queue.put(("line", f"worker {world.rank + 1} of {world.size}: {where}"))
 
     def progress(epoch: int, step: int, num_steps: int, loss: float) -> None:
-        if queue is not None:
+        if world.rank == 0 and queue is not None:
             queue.put(("step", epoch, step, num_steps, loss))
 
     earlier = ray.train.get_checkpoint()
