@@ -14,6 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import InputContainer
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from abaw_ray.errors import UserError
@@ -70,9 +71,11 @@ def read_frames(path: Path, numbers: Sequence[int]) -> Iterator[tuple[int, np.nd
         first, last = min(wanted), max(wanted)
         place = max(int(np.searchsorted(times.keys, first, side="right")) - 1, 0)
         container.seek(int(times.keys[place]), stream=stream, backward=True)
+        to_rgb = VideoReformatter()  # one for all frames: a frame's own is made anew
         for frame in _decoded(container, stream):
             if frame.pts in wanted:
-                yield wanted[frame.pts], np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
+                image = to_rgb.reformat(frame, format="rgb24").to_ndarray()
+                yield wanted[frame.pts], np.rot90(image, frame.rotation // 90)
             if frame.pts is not None and frame.pts >= last:
                 return
 

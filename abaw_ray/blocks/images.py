@@ -185,7 +185,7 @@ class JpegImages(ImageReader):
         encoded = np.empty(bounds[-1] - bounds[0], np.uint8)
         file.read_into([encoded.data], layout.start + int(bounds[0]))
         for place, start, stop in zip(places, bounds[:-1] - bounds[0], bounds[1:] - bounds[0], strict=True):
-            image = cv2.imdecode(encoded[start:stop], cv2.IMREAD_COLOR)
+            image = cv2.imdecode(encoded[start:stop], cv2.IMREAD_COLOR_RGB)
             if image is None or image.shape != images.shape[1:]:
                 raise StoreError(f"{self._locate(block)}: an image of row {row} or after is not a JPEG of this store")
-            cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=images[place])
+            images[place] = image

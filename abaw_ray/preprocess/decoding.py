@@ -37,14 +37,14 @@ def read_image(path: Path, apply_orientation: bool) -> np.ndarray:
         raise UnreadableImage("empty file")
     if _is_cut_short(content):
         raise UnreadableImage("file cut short")
-    flags = cv2.IMREAD_COLOR if apply_orientation else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = cv2.IMREAD_COLOR_RGB | (0 if apply_orientation else cv2.IMREAD_IGNORE_ORIENTATION)
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except cv2.error as error:
         raise UnreadableImage(error.err) from None
     if image is None:
         raise UnreadableImage("not an image")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return image
 
 
 def _is_cut_short(content: bytes) -> bool:

@@ -84,13 +84,13 @@ def run_prepare(folder: Path, out: Path, num_cpus: int) -> dict[str, float]:
 def measure(way: str, folder: Path) -> dict[str, float]:
     """One run in a process of its own; what it writes is removed."""
     command = [sys.executable, __file__, "--way", way, "--folder", str(folder)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=1200)
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=100_000)
+    parser.add_argument("--images", type=int, default=150_000)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--way", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
