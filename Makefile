@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 BENCH_VENV := .venv-bench
 BENCH_BIN := $(BENCH_VENV)/bin
 
-.PHONY: install demo test bench lint clean
+.PHONY: install demo test test-all bench lint clean
 
 install: $(VENV)/installed
 
@@ -18,6 +18,9 @@ demo: install
 	$(BIN)/abaw-ray demo demo
 
 test: install
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: install
 	$(BIN)/python -m pytest
 
 # all benchmarks, or those named: make bench ONLY="loading scaling"

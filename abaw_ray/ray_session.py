@@ -6,14 +6,20 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import ray
 from ray.data import DataContext
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from abaw_ray.errors import ConfigurationError, MissingInputError
+from abaw_ray.ray_leftovers import leftovers_ended
+
 logger = logging.getLogger(__name__)
+
+NOBODY = "http://127.0.0.1:1"
+"""An address at which no dashboard can ever answer: the port is reserved."""
 
 
 @contextmanager
@@ -23,21 +29,78 @@ def ray_session(num_cpus: int | None = None, include_dashboard: bool = False) ->
     Args:
         num_cpus: CPUs of a local cluster; None: all of this machine. A cluster that already runs keeps its own.
         include_dashboard: start the dashboard of a local cluster. Sweeps that stop trials early need it.
+
+    Raises:
+        MissingInputError: the cluster in `RAY_ADDRESS` does not answer, or refuses.
+        ConfigurationError: it has no dashboard, and one is needed.
     """
     if ray.is_initialized():
         yield
         return
     # "local", not None: None would join whatever cluster a killed head left on record
     address = os.environ.get("RAY_ADDRESS") or "local"
-    options: dict[str, Any] = {}
-    environment: dict[str, str] = {}
-    if address == "local":
-        options = {"num_cpus": num_cpus, "include_dashboard": include_dashboard}
-        environment = _own_address()
-    elif num_cpus is not None:
+    if address != "local" and num_cpus is not None:
         logger.warning("RAY_ADDRESS is %s: its cluster keeps its own number of CPUs, not %d", address, num_cpus)
-    with _environment(environment):
-        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING, **options)
+    with _started(num_cpus, include_dashboard) if address == "local" else _connected(address, include_dashboard):
+        yield
+
+
+@contextmanager
+def _started(num_cpus: int | None, include_dashboard: bool) -> Iterator[None]:
+    """Ray on this machine, for the time of the block.
+
+    Its processes are told their own addresses. Ray Train's actor that removes the placement group of a dead controller
+    would otherwise ask whichever Ray of this machine it finds, or the one that answers at the dashboard's usual port;
+    that Ray knows nothing of the controller, and the actor would end a training that runs.
+    """
+    port, dashboard_port = _free_ports(2)
+    address = f"{ray.util.get_node_ip_address()}:{port}"
+    environment = {
+        "RAY_GCS_SERVER_PORT": str(port),
+        "RAY_ADDRESS": address,
+        "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard_port}" if include_dashboard else NOBODY,
+    }
+    with leftovers_ended(address), _shut_down():
+        with _environment(environment):
+            ray.init(
+                address="local",
+                num_cpus=num_cpus,
+                include_dashboard=include_dashboard,
+                # not the usual port, which would be taken from the next cluster that somebody starts here
+                dashboard_port=dashboard_port if include_dashboard else None,
+                log_to_driver=False,
+                logging_level=logging.WARNING,
+            )
+        yield
+
+
+@contextmanager
+def _connected(address: str, needs_dashboard: bool) -> Iterator[None]:
+    """A cluster that runs, whose processes are told its addresses for the reason that `_started` has."""
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
+    try:
+        found: Any = ray.init(address=address, **options)
+    except ConnectionError as error:
+        raise MissingInputError(
+            f"RAY_ADDRESS: no Ray cluster lets us in at {address} ({error}); a cluster that wants a token takes that of"
+            " ~/.ray/auth_token or RAY_AUTH_TOKEN_PATH"
+        ) from None
+    gcs, dashboard = found.address_info["gcs_address"], found.dashboard_url
+    ray.shutdown()
+    if needs_dashboard and not dashboard:
+        raise ConfigurationError(
+            f"the Ray cluster at {address} has no dashboard, without which Ray does not free the workers of a trial"
+            " that was stopped early; start its head with --include-dashboard=true"
+        )
+    variables = {"RAY_ADDRESS": gcs} | ({} if dashboard else {"RAY_API_SERVER_ADDRESS": NOBODY})
+    with _shut_down():
+        ray.init(address=gcs, runtime_env={"env_vars": variables}, **options)
+        yield
+
+
+@contextmanager
+def _shut_down() -> Iterator[None]:
+    """Ray is shut down after the block."""
     try:
         yield
     finally:
@@ -50,16 +113,13 @@ def beside_us() -> dict[str, Any]:
     return {"num_cpus": 0, "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False)}
 
 
-def _own_address() -> dict[str, str]:
-    """Variables with which the processes of a local cluster know its address.
-
-    Ray's own actors look for the cluster on this machine, and those that free the workers of a stopped trial give up if
-    there are two.
-    """
-    with socket.socket() as free:
-        free.bind(("", 0))
-        port = free.getsockname()[1]
-    return {"RAY_GCS_SERVER_PORT": str(port), "RAY_ADDRESS": f"{ray.util.get_node_ip_address()}:{port}"}
+def _free_ports(number: int) -> list[int]:
+    """Ports of this machine that nothing uses now."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for each in sockets:
+            each.bind(("", 0))
+        return [each.getsockname()[1] for each in sockets]
 
 
 @contextmanager

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
 
 from abaw_ray.cli import data, evaluation, submit, training, whole
 from abaw_ray.errors import UserError
+from abaw_ray.submission.submit import use_token
 
 app = typer.Typer(
     help="Multi-task emotion recognition from several face databases with missing labels, on Ray.",
@@ -22,6 +24,8 @@ for part in (data, training, evaluation, whole, submit):
 
 def main() -> None:
     """Runs a command: status 0 done, 2 wrong use or bad data (a message), 130 stopped, 1 a fault."""
+    if "RAY_ADDRESS" in os.environ:
+        use_token()
     try:
         app(prog_name="abaw-ray")
     except UserError as error:
