@@ -25,24 +25,38 @@ def side_by_side(function: Callable[..., Any], arguments: Sequence[tuple[Any, ..
         Results in the order of `arguments`.
 
     Raises:
-        UserError: of the first call that ended with one.
+        UserError: of the first call that ended with one; those that ran beside it came to their end, others were not
+            begun.
     """
     queue = Queue(actor_options=beside_us())
     try:
         waiting = list(range(len(arguments)))
         running: dict[ray.ObjectRef, int] = {}
         results: dict[int, Any] = {}
-        while waiting or running:
-            while waiting and len(running) < at_once:
+        errors: list[Exception] = []
+        while running or (waiting and not errors):
+            while waiting and not errors and len(running) < at_once:
                 number = waiting.pop(0)
                 running[_call.options(**beside_us()).remote(function, arguments[number], queue)] = number
             done, _ = ray.wait(list(running), timeout=1)
             _print_all(queue)
             for reference in done:
-                results[running.pop(reference)] = _result(reference)
+                number = running.pop(reference)
+                try:
+                    results[number] = _result(reference)
+                except Exception as error:
+                    errors.append(error)
+                    _say_what_goes_on(error, len(running))
+        if errors:
+            raise errors[0]
     finally:
         queue.shutdown()
     return [results[number] for number in range(len(arguments))]
+
+
+def _say_what_goes_on(error: Exception, num_running: int) -> None:
+    if num_running:
+        ERRORS.print(f"failed: {error}\nwaiting for {num_running} others to end", highlight=False, markup=False)
 
 
 @ray.remote(max_retries=0)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import typer
 
 from abaw_ray.cli import data, evaluation, submit, training, whole
 from abaw_ray.errors import UserError
+from abaw_ray.interruption import stoppable
 from abaw_ray.submission.submit import use_token
 
 app = typer.Typer(
@@ -27,7 +29,9 @@ def main() -> None:
     if "RAY_ADDRESS" in os.environ:
         use_token()
     try:
-        app(prog_name="abaw-ray")
+        with stoppable(lambda: "nothing that was finished before is lost"):
+            app(prog_name="abaw-ray")
     except UserError as error:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends already
         print(f"abaw-ray: {error}", file=sys.stderr)
         sys.exit(error.status)

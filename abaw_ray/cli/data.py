@@ -13,6 +13,7 @@ from abaw_ray.config import Recipe, load_recipe
 from abaw_ray.console import Output, progress_bar, table
 from abaw_ray.databases import databases
 from abaw_ray.errors import ConfigurationError
+from abaw_ray.interruption import GOES_ON, stoppable
 from abaw_ray.storage import as_path
 
 app = typer.Typer()
@@ -32,7 +33,7 @@ def generate(
 
     output = Output()
     own_seed = load_recipe(recipe, overrides).seed if seed is None else seed
-    with progress_bar("drawing faces") as progress:
+    with stoppable(lambda: "the same command begins again"), progress_bar("drawing faces") as progress:
         counts = generate_databases(out, own_seed, size, progress=progress)
     columns = ["num_images", "num_faces", "num_expression_labels", "num_va_labels", "num_missing_images"]
     rows = [[name, *(f"{values[c]:,}" for c in columns)] for name, values in counts.items()]
@@ -77,7 +78,8 @@ def prepare(
     output = Output()
     resolved = resolve(recipe, overrides)
     roots = _roots(database or [], resolved)
-    with progress_bar("preparing blocks") as progress:
+    kept = f"blocks that are finished are kept in {store}, {GOES_ON}"
+    with stoppable(lambda: kept), progress_bar("preparing blocks") as progress:
         manifest = prepare_store(resolved, store, roots, num_cpus=cpus, progress=progress)
     output.result(manifest.summary(), manifest.render(), as_json)
 

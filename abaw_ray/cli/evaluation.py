@@ -20,6 +20,7 @@ from abaw_ray.cli.options import (
 from abaw_ray.cli.recipes import change_of
 from abaw_ray.console import Output, progress_bar, table
 from abaw_ray.errors import ConfigurationError
+from abaw_ray.interruption import stoppable
 from abaw_ray.labels import Split
 from abaw_ray.storage import as_path
 
@@ -49,7 +50,7 @@ def evaluate(
     from abaw_ray.evaluation.evaluate import score_rows
 
     output = Output()
-    with progress_bar("predicting") as progress:
+    with stoppable(lambda: "the same command begins again"), progress_bar("predicting") as progress:
         result = evaluate_run(run, store, out, _split(split), smooth, features, change_of(recipe, overrides), progress)
     columns, rows = score_rows(result["scores"])
     title = f"{result['kind']} {result['role']} {run}, {result['split']} of {store}"
@@ -75,7 +76,8 @@ def predict_set(
     from abaw_ray.inference.predict_set import predict_set as write_set
 
     output = Output()
-    with progress_bar("predicting") as progress:
+    kept = f"the entry in {out} is not complete: remove it, then the same command begins again"
+    with stoppable(lambda: kept), progress_bar("predicting") as progress:
         result = write_set(
             run, store, out, _split(split), database, smooth, features, change_of(recipe, overrides), progress
         )

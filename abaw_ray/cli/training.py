@@ -27,6 +27,7 @@ from abaw_ray.cli.recipes import change_of, with_weights
 from abaw_ray.config import Recipe, load_recipe
 from abaw_ray.console import Output, progress_bar, show_recipe
 from abaw_ray.errors import ConfigurationError
+from abaw_ray.interruption import GOES_ON, stoppable
 from abaw_ray.storage import AnyPath, as_path
 from tune_spaces import space_names
 
@@ -57,8 +58,9 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train a teacher: each head learns from the sets made for its task (equation 7)."""
-    job = _job(store, out, None, (temporal, features, cnn), load_recipe(recipe, overrides))
-    _train(job, (workers, gpu, cpus_per_worker), fresh, as_json)
+    with stoppable(lambda: _epochs_kept(out)):
+        job = _job(store, out, None, (temporal, features, cnn), load_recipe(recipe, overrides))
+        _train(job, (workers, gpu, cpus_per_worker), fresh, as_json)
 
 
 @app.command(epilog="Example: abaw-ray distill --store store --teacher runs/teacher --out runs/student --set seed=1")
@@ -87,8 +89,9 @@ def distill(
     as_json: JsonOption = False,
 ) -> None:
     """Train a student: every head learns from every set, from labels and from the teacher (equations 8-10)."""
-    job = _job(store, out, teacher, (temporal, features, cnn), load_recipe(recipe, overrides), teacher_outputs)
-    _train(job, (workers, gpu, cpus_per_worker), fresh, as_json)
+    with stoppable(lambda: _epochs_kept(out)):
+        job = _job(store, out, teacher, (temporal, features, cnn), load_recipe(recipe, overrides), teacher_outputs)
+        _train(job, (workers, gpu, cpus_per_worker), fresh, as_json)
 
 
 @app.command(
@@ -114,7 +117,8 @@ def teacher_outputs(
     output = Output()
     resolved = with_views(load_recipe(recipe, overrides))
     show_recipe(resolved)
-    with progress_bar("asking the teacher") as progress:
+    kept = f"blocks that are finished are kept in {out}, {GOES_ON}"
+    with stoppable(lambda: kept), progress_bar("asking the teacher") as progress:
         manifest = compute_teacher_outputs(run, store, out, resolved, gpu, progress)
     num_images = sum(block.num_rows for block in manifest.blocks)
     values = manifest.model_dump(mode="json", exclude={"blocks"}) | {"num_images": num_images}
@@ -140,7 +144,8 @@ def features(
     from abaw_ray.inference.extract import extract_features
 
     output = Output()
-    with progress_bar("computing features") as progress:
+    kept = f"blocks that are finished are kept in {out}, {GOES_ON}"
+    with stoppable(lambda: kept), progress_bar("computing features") as progress:
         manifest = extract_features(run, store, out, variants, change_of(recipe, overrides), gpu, progress)
     num_frames = sum(block.num_rows for block in manifest.blocks)
     num_features = sum(block.num_rows * block.num_variants for block in manifest.blocks)
@@ -194,13 +199,24 @@ def tune(
     from abaw_ray.tuning.sweep import Plan, run_sweep
 
     output = Output()
-    job = _job(store, out, teacher, (temporal, features, cnn), load_recipe(recipe, overrides))
-    show_recipe(job.recipe)
-    resources = Resources(workers, gpu, cpus_per_worker, gpus_per_worker)
-    name = Path(space).stem
-    plan = Plan(out.resolve(), job, load_space(space), name, trials, resources, scheduler, search)
-    sweep = run_sweep(plan, resume, fresh)
+    with stoppable(lambda: f"trials and epochs that are finished are kept in {out}, {GOES_ON} with --resume"):
+        job = _job(store, out, teacher, (temporal, features, cnn), load_recipe(recipe, overrides))
+        show_recipe(job.recipe)
+        resources = Resources(workers, gpu, cpus_per_worker, gpus_per_worker)
+        name = Path(space).stem
+        plan = Plan(out.resolve(), job, load_space(space), name, trials, resources, scheduler, search)
+        sweep = run_sweep(plan, resume, fresh)
     output.result(sweep_values(sweep), render_sweep(sweep, out), as_json)
+
+
+def _epochs_kept(run: AnyPath) -> str:
+    """What a run that is stopped keeps, and how to go on."""
+    from abaw_ray.monitoring.run_log import read_metrics
+
+    num_epochs = len(read_metrics(run))
+    if num_epochs == 0:
+        return f"no epoch was finished in {run}, the same command begins again"
+    return f"finished epochs in {run}: {num_epochs}; {GOES_ON} after them"
 
 
 def _job(

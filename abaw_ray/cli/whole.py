@@ -12,6 +12,7 @@ from abaw_ray.cli.recipes import resolve, with_weights
 from abaw_ray.config import load_recipe
 from abaw_ray.console import Output, show_recipe
 from abaw_ray.errors import ConfigurationError
+from abaw_ray.interruption import GOES_ON, stoppable
 
 app = typer.Typer()
 
@@ -30,7 +31,8 @@ def demo(
     from abaw_ray.demo import run_demo
 
     output = Output()
-    result = run_demo(out, size, seeds, resolve(recipe, overrides), workers)
+    with stoppable(lambda: f"what is finished is kept in {out}, {GOES_ON}"):
+        result = run_demo(out, size, seeds, resolve(recipe, overrides), workers)
     output.result(result.values, result.render(), as_json)
 
 
@@ -68,5 +70,6 @@ def reproduce(
     show_recipe(resolved)
     resources = Resources(workers, gpu, cpus_per_worker)
     plan = Plan(name, out.resolve(), resolved, resources, None if data else size)
-    result = reproduce_table(plan, data, seeds)
+    with stoppable(lambda: f"what is finished is kept in {out}, {GOES_ON}"):
+        result = reproduce_table(plan, data, seeds)
     output.result(result.values, result.table(), as_json)

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from abaw_ray.blocks.files import write_text
 from abaw_ray.blocks.reader import Store
 from abaw_ray.evaluation.evaluator import Evaluation
 from abaw_ray.evaluation.figures import samples_figure, task_figures
@@ -69,13 +70,15 @@ class RunLog:
     Args:
         run: the run's folder; of a remote one, a copy on this machine is sent there after every epoch.
         enabled: False on all workers but the first: nothing is written then.
+        first_epoch: that is logged, 0-based; lines of later ones, which are run again, are removed.
     """
 
-    def __init__(self, run: AnyPath, enabled: bool) -> None:
+    def __init__(self, run: AnyPath, enabled: bool, first_epoch: int = 0) -> None:
         self._run, self._folder = run, run if isinstance(run, Path) else Path(tempfile.mkdtemp())
         self._lines = self._folder / METRICS
-        if enabled and not isinstance(run, Path) and (run / METRICS).is_file():
-            self._lines.write_bytes((run / METRICS).read_bytes())
+        if enabled:
+            earlier = [line for line in read_metrics(run) if line["epoch"] < first_epoch]
+            write_text(self._lines, "".join(json.dumps(line) + "\n" for line in earlier))
         self._writer = SummaryWriter(str(self._folder / "tensorboard")) if enabled else None
         self._sums: dict[str, Tensor] = {}
         self._num_added = 0
@@ -137,6 +140,16 @@ class RunLog:
         if not isinstance(self._run, Path):
             for file in files_below(self._folder):
                 (self._run / file).upload(self._folder / file)
+
+
+def read_metrics(run: AnyPath) -> list[dict[str, Any]]:
+    """The fields of `training.loop.EpochResult` of each epoch that a run has logged, in order; empty if none was.
+
+    A line that is cut off at the file's end, where the machine died as it was written, does not count.
+    """
+    file = run / METRICS
+    text = file.read_text() if file.is_file() else ""
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:

@@ -73,7 +73,7 @@ def train(
         description = checkpoint.restore(resume, learner.network, learner.optimizer, world.device)
         stopping = EarlyStopping(**description.stopping)
         epoch = description.epoch + 1
-    log = RunLog(as_path(job.run), enabled=world.rank == 0)
+    log = RunLog(as_path(job.run), enabled=world.rank == 0, first_epoch=epoch)
     while epoch < recipe.train.epochs and not stopping.stop:
         started = time.perf_counter()
         losses = _train_epoch(epoch, learner, stage, recipe, world, log, progress)

@@ -18,6 +18,7 @@ from ray.util.queue import Queue
 
 from abaw_ray.config import dump_recipe, parse_recipe
 from abaw_ray.errors import ConfigurationError, UserError
+from abaw_ray.interruption import on_a_thread
 from abaw_ray.models import checkpoint
 from abaw_ray.monitoring.run_log import flatten
 from abaw_ray.ray_session import ray_session
@@ -115,7 +116,7 @@ def _progress_bar(job: Job, shown: bool) -> contextlib.AbstractContextManager[Pr
 def _run(trainer: TorchTrainer) -> dict[str, Any]:
     """What the first worker returns; an error that a user can mend comes out as itself."""
     try:
-        result: Any = trainer.fit()
+        result: Any = on_a_thread(trainer.fit)
     except ray.train.TrainingFailedError as error:
         for failure in getattr(error, "worker_failures", {}).values():
             cause = getattr(failure, "_base_exc", failure)

@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
 from typing import Any
 
 from abaw_ray.blocks.files import write_text
 from abaw_ray.models.checkpoint import RUN_FILE
-from abaw_ray.monitoring.run_log import METRICS
+from abaw_ray.monitoring.run_log import read_metrics
 from abaw_ray.storage import AnyPath
 from abaw_ray.training.trainer import CRITERION
 from abaw_ray.tuning.results import Status, Trial, Value
@@ -64,11 +63,7 @@ def end(out: AnyPath, name: str, error: str | None = None) -> Status:
 
 def criteria(run: AnyPath) -> list[float]:
     """The criterion after each epoch that a run has gone through."""
-    file = run / METRICS
-    lines: Iterable[str] = file.read_text().splitlines() if file.is_file() else ()
-    # an epoch can be there twice if the run was cut off after it and before Ray knew
-    by_epoch = {result["epoch"]: result[CRITERION] for result in map(json.loads, lines)}
-    return [by_epoch[epoch] for epoch in sorted(by_epoch)]
+    return [line[CRITERION] for line in read_metrics(run)]
 
 
 def read_trials(out: AnyPath) -> tuple[Trial, ...]:

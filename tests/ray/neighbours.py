@@ -17,6 +17,7 @@ from ray.train.torch import TorchTrainer
 from ray.tune import Tuner
 
 from abaw_ray.ray_session import ray_session
+from abaw_ray.tuning.sweep import DRIVER
 
 STARTS, END = "starts.txt", "end"
 SECONDS = 180
@@ -98,7 +99,7 @@ def _train(folder: str) -> None:
 
 
 def _sweep(folder: str) -> None:
-    driver = tune.with_resources(lambda parameters: _train(folder), {"CPU": 0})
+    driver = tune.with_resources(lambda parameters: _train(folder), DRIVER)
     Tuner(driver, run_config=tune.RunConfig(name="sweep", storage_path=folder, verbose=0)).fit()
 
 

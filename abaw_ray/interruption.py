@@ -1,0 +1,84 @@
+"""Ctrl-C: a command ends with status 130 and says what is kept and how to go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from abaw_ray.errors import Interrupted
+
+T = TypeVar("T")
+
+GOES_ON = "the same command goes on"
+
+
+@contextmanager
+def stoppable(kept: Callable[[], str]) -> Iterator[None]:
+    """Ctrl-C in the block ends it, and what it has started; a second one ends the process at once.
+
+    Where Ctrl-C is ignored, as in the background of a script, it stays so.
+
+    Args:
+        kept: says what is kept, and how to go on; called when Ctrl-C came.
+
+    Raises:
+        Interrupted: Ctrl-C came.
+    """
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        yield
+        return
+    num_signals = 0
+
+    def stop(*_: Any) -> None:
+        nonlocal num_signals
+        num_signals += 1
+        if num_signals > 1:
+            print(f"abaw-ray: {_message(kept)}", file=sys.stderr, flush=True)
+            os._exit(Interrupted.status)
+        print("stopping; Ctrl-C again stops at once", file=sys.stderr, flush=True)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    except BaseException:
+        if num_signals == 0:
+            raise
+        # whatever it is, it comes of the end: libraries make errors or exits of KeyboardInterrupt
+        raise Interrupted(_message(kept)) from None
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _message(kept: Callable[[], str]) -> str:
+    return f"stopped; {kept()}"
+
+
+def on_a_thread(function: Callable[[], T]) -> T:
+    """`function()`, of a main thread on another one, where it cannot install signal handlers of its own.
+
+    The other thread is left behind when Ctrl-C comes; the function must not outlive what it waits for.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return function()
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            results.append(function())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=call, name=getattr(function, "__name__", "call"), daemon=True)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
