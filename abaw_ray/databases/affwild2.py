@@ -16,7 +16,7 @@ from abaw_ray.databases.boxes import read_boxes
 from abaw_ray.databases.parsing import add_each, entries, require_folder, videos_table
 from abaw_ray.databases.track_files import TRACK_FORMATS, read_test_list
 from abaw_ray.databases.tracks import Track, TrackImages, TrackLabels
-from abaw_ray.databases.videos import count_frames, find_video
+from abaw_ray.databases.videos import compare_with_opencv, count_frames, find_video
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInputError
 from abaw_ray.labels import EXPRESSIONS, Split
 
@@ -141,8 +141,9 @@ class _Boxes:
         frames, boxes = np.empty(0, np.int64), np.empty((0, 4), np.float32)
         if track in self._files and video is None:
             problems.add("boxes_without_video", f"{self._files[track]}: no video of that track in {self._videos}")
-        elif track in self._files:
+        elif track in self._files and video is not None:
             frames, boxes = read_boxes(self._files[track])
+            compare_with_opencv(video, problems)
         return TrackImages(f"{self._prefix}/{video.name if video else track}", frames, boxes)
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+
+from abaw_ray.databases.base import Problems
 from abaw_ray.databases.parsing import entries
 from abaw_ray.errors import DatabaseFormatError
-from abaw_ray.video import UnreadableVideo, num_frames
+from abaw_ray.video import UnreadableVideo, num_frames, numbers_need_decoding
 
 SUFFIXES = {".mp4", ".avi", ".mkv", ".mov", ".webm"}
 SIDES = ("_left", "_right")
@@ -41,3 +44,28 @@ def count_frames(video: Path) -> int:
         return num_frames(video)
     except (FileNotFoundError, UnreadableVideo) as error:
         raise DatabaseFormatError(video, None, f"no frame that can be read ({error})", "a video") from None
+
+
+def compare_with_opencv(video: Path, problems: Problems) -> None:
+    """Notes a video in which OpenCV, with which most boxes are made, finds another number of frames.
+
+    Only one whose numbers need decoding is looked at: in others OpenCV puts out the same pictures.
+
+    Raises:
+        DatabaseFormatError: not a video, or one without frames.
+    """
+    try:
+        doubtful = numbers_need_decoding(video)
+    except (FileNotFoundError, UnreadableVideo) as error:
+        raise DatabaseFormatError(video, None, f"no frame that can be read ({error})", "a video") from None
+    if doubtful and (ours := count_frames(video)) != (theirs := _opencv_frames(video)):
+        problems.add("opencv_counts_otherwise", f"{video}: {ours} frames, OpenCV reads {theirs}")
+
+
+def _opencv_frames(video: Path) -> int:
+    capture = cv2.VideoCapture(str(video))
+    number = 0
+    while capture.grab():
+        number += 1
+    capture.release()
+    return number

@@ -13,6 +13,7 @@ from films import film, number_of, picture, scenes
 from native_layouts import write
 
 from abaw_ray.databases import affwild2
+from abaw_ray.databases import videos as affwild2_videos
 from abaw_ray.databases.affwild2 import AffWild2Options
 from abaw_ray.databases.boxes import read_boxes
 from abaw_ray.errors import DatabaseFormatError
@@ -145,6 +146,16 @@ def test_boxes_and_videos_stand_in_for_crops(layout):
     assert counts["image_without_label"] == 1
     assert table.problems.examples["image_without_label"] == ["videos/5-60.mkv: frame 2"]
     assert (counts["boxes_without_video"], counts["unexpected_file"]) == (1, 1)
+
+
+def test_a_video_that_opencv_counts_otherwise_is_named(layout, monkeypatch):
+    monkeypatch.setattr(affwild2_videos, "numbers_need_decoding", lambda video: True)
+    agreed = affwild2.read(layout, AffWild2Options(boxes=layout / "boxes")).problems
+    assert "opencv_counts_otherwise" not in agreed.counts
+    monkeypatch.setattr(affwild2_videos, "num_frames", lambda video: 7)
+    noted = affwild2.read(layout, AffWild2Options(boxes=layout / "boxes")).problems
+    video = layout / "videos" / "5-60.mkv"
+    assert noted.examples["opencv_counts_otherwise"][0] == f"{video}: 7 frames, OpenCV reads 6"
 
 
 @pytest.mark.parametrize(
