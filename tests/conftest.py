@@ -1,4 +1,4 @@
-"""An S3 server on this machine, and a cache for what comes from it that is no user's own."""
+"""What all tests share: an S3 server on this machine, a cache that is no user's own, and no limits of time."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from object_store import ObjectStore
 
 # before any Ray starts: its processes inherit them
@@ -18,6 +19,11 @@ os.environ |= {
     "AWS_SECRET_ACCESS_KEY": "testing",
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+
+
+# a test is right on a machine of any speed, and under any load
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +37,12 @@ def object_store() -> Iterator[ObjectStore]:
 def node_cache_folder() -> Path:
     """The cache that processes of the tests use."""
     return Path(CACHE.name)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says in one line that pages were not looked at; `-ra` gives each test that was skipped a line of its own."""
+    num_skipped = sum("is installed" in str(report.longrepr) for report in terminalreporter.stats.get("skipped", []))
+    if num_skipped:
+        terminalreporter.write_line(
+            f"{num_skipped} tests of pages were skipped, for want of a browser: install chromium to run them"
+        )

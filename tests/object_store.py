@@ -42,7 +42,7 @@ class ObjectStore:
 
     def __exit__(self, *error: object) -> None:
         self._server.shutdown()
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=300)
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         body = b"".join(self._app(environ, start_response))

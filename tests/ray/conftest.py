@@ -24,7 +24,7 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def recipe() -> Recipe:
-    """Small faces, a small network without batch norm and dropout, small batches."""
+    """Small faces, a small network without batch norm and dropout, small batches; in float32 on any processor."""
     return load_recipe(
         None,
         [
@@ -36,6 +36,7 @@ def recipe() -> Recipe:
             "sampling.steps_per_epoch=4",
             "train.epochs=2",
             "train.learning_rate=0.001",
+            "train.precision=float32",
             "temporal.window=16",
             "temporal.batch_size=4",
         ],

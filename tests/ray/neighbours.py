@@ -20,7 +20,7 @@ from abaw_ray.ray_session import ray_session
 from abaw_ray.tuning.sweep import DRIVER
 
 STARTS, END = "starts.txt", "end"
-SECONDS = 180
+SECONDS = 600
 """How long a process may take to start or to end."""
 
 

@@ -26,7 +26,7 @@ from abaw_ray.config import Recipe, dump_recipe
 from abaw_ray.pipeline import DATABASES
 
 ROOT = Path(__file__).parents[2]
-WAIT_SECONDS = 90
+WAIT_SECONDS = 600
 
 INTERRUPTIBLE = """
 import signal

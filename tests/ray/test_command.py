@@ -13,7 +13,7 @@ import pytest
 
 from abaw_ray.config import Recipe, dump_recipe
 
-TIMEOUT = 300
+TIMEOUT = 1200
 
 
 def command(*arguments: str | Path, status: int = 0) -> subprocess.CompletedProcess[str]:

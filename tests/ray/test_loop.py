@@ -136,6 +136,17 @@ def test_every_switch_changes_the_run_and_none_breaks_it(store, recipe, teacher,
     assert switched[0].losses["total"] != plain[0].losses["total"]
 
 
+def test_bfloat16_learns_what_float32_does(store, recipe, tmp_path):
+    steps = with_changes(recipe, sampling={"steps_per_epoch": 20}, train={"epochs": 1})
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        job = Job(with_changes(steps, train={"precision": precision}), str(store), str(tmp_path / precision / "run"))
+        losses[precision] = run(job, tmp_path / precision)[0].losses
+    # 8 bits of mantissa: each loss is the mean of 20 steps of 16 images
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
+    assert losses["bfloat16"] != losses["float32"]
+
+
 def test_accumulated_steps_update_once(store, recipe, tmp_path):
     results = {}
     for accumulate in (1, 4):

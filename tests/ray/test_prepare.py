@@ -143,7 +143,7 @@ def test_the_number_of_cpus_changes_nothing(store: Path, databases: Path, recipe
     for name in ("expw", "affectnet", "affwild2", "afew_va"):
         command += ["--database", f"{name}={elsewhere / name}"]
     environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
-    ran = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600)
     assert ran.returncode == 0, ran.stderr
     assert contents(tmp_path / "one") == contents(store)
     assert json.loads(ran.stdout)["content_hash"] == Manifest.load(store).content_hash

@@ -53,7 +53,7 @@ def own(made: Made, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made.path, tmp_path / "copy"))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(0, sum(BLOCK_ROWS) - 1), max_size=60))
 def test_raw_images_in_any_order_with_repeats(made: Made, rows: list[int]) -> None:
     chosen = np.array(rows, np.int64)

@@ -399,7 +399,7 @@ def slurm(tmp_path):
         job = {"SLURM_JOB_ID": "123456", "SLURM_JOB_NODELIST": "node[1-3]", "SLURM_CPUS_PER_TASK": "16"}
         stubs = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "NOTES": str(notes), "STATUS": str(status)}
         script = ["bash", str(CLUSTER / "slurm.sh"), *arguments]
-        done = subprocess.run(script, env=os.environ | job | stubs, capture_output=True, text=True, timeout=20)
+        done = subprocess.run(script, env=os.environ | job | stubs, capture_output=True, text=True, timeout=300)
         return done.returncode, notes.read_text()
 
     return run

@@ -115,7 +115,7 @@ def test_expw_holds_out_whole_photos(tmp_path: Path) -> None:
         read("expw", tmp_path, validation_fraction=1.0)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.text(), st.integers(), st.floats(0, 1), st.floats(0, 1))
 def test_a_larger_fraction_never_moves_a_photo_back(name: str, seed: int, a: float, b: float) -> None:
     small, large = sorted((a, b))

@@ -56,7 +56,7 @@ def dealt(values: dict[str, np.ndarray], workers: list[int], seed: int = 0, epoc
 # Dealing
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(1, 8), min_size=1, max_size=8), st.integers(0, 2**40), st.integers(0, 1000))
 def test_every_block_has_one_node_and_every_node_some_of_every_set(workers: list[int], seed: int, epoch: int) -> None:
     values = two_sets(60)

@@ -46,5 +46,5 @@ def test_few_are_made_ahead(num_threads):
 
 
 def test_threads_work_on_items_at_the_same_time():
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=300)
     assert list(prefetch(lambda i: both.wait() >= 0, 4, num_threads=2)) == [True] * 4

@@ -141,7 +141,7 @@ def test_processes_of_a_node_fetch_a_block_once(object_store, remote, tmp_path):
     environment = os.environ | {"ABAW_RAY_CACHE": str(tmp_path / "shared")}
     command = [sys.executable, "-c", READ_ALL, uri]
     readers = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) for _ in range(3)]
-    outputs = {reader.communicate(timeout=120)[0] for reader in readers}
+    outputs = {reader.communicate(timeout=600)[0] for reader in readers}
     assert outputs == {f"{int(made.images.astype(np.int64).sum())}\n".encode()}
     sizes = {key: (made.path / key.partition("/store/")[2]).stat().st_size for key in block_keys(uri)}
     assert {key: object_store.sent[key] for key in sizes} == sizes

@@ -302,7 +302,7 @@ def test_a_cluster_that_is_gone_is_not_waited_for_forever(monkeypatch):
 def submit(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "abaw_ray", "submit", "--address", NOBODY, *arguments]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables}
-    return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False)
 
 
 def test_nothing_is_sent_where_nobody_answers(tmp_path):

@@ -69,7 +69,7 @@ def opened(browser: str, page: Path, *wanted: str) -> str:
     """The document after its scripts have run; they may not have failed."""
     line = [browser, *OFFLINE, "--enable-logging=stderr", "--virtual-time-budget=10000", *(wanted or ["--dump-dom"])]
     line += [f"--user-data-dir={page.parent / 'browser'}", page.as_uri()]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(line, capture_output=True, text=True, timeout=600, check=True)
     assert "Uncaught" not in done.stderr, done.stderr
     return done.stdout
 

@@ -12,7 +12,7 @@ from ray.tune.schedulers import TrialScheduler
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.models.checkpoint import RUN_FILE
-from abaw_ray.monitoring.run_log import METRICS
+from abaw_ray.monitoring.run_log import METRICS, RunLog
 from abaw_ray.training.resources import Resources
 from abaw_ray.training.stage import Job
 from abaw_ray.training.trainer import CRITERION, NUM_EPOCHS
@@ -90,6 +90,10 @@ def test_a_trial_that_had_ended_is_not_begun_again(tmp_path, finished):
 
 def test_an_epoch_that_was_repeated_counts_once(tmp_path):
     epochs(tmp_path, "a", [0.1, 0.2])
+    with (trial_folder(tmp_path, "a") / METRICS).open("a") as lines:
+        lines.write('{"epoch": 2, "criter')  # the machine died as it was written
+    assert criteria(trial_folder(tmp_path, "a")) == [0.1, 0.2]
+    RunLog(trial_folder(tmp_path, "a"), enabled=True, first_epoch=1).close()  # it goes on after the first
     epochs(tmp_path, "a", [0.25, 0.4], first=1)
     assert criteria(trial_folder(tmp_path, "a")) == [0.1, 0.25, 0.4]
 
