@@ -29,6 +29,10 @@ class PrepareConfig(Section):
     """Side of a stored face in pixels."""
     encoding: Literal["raw", "jpeg"] = "raw"
     jpeg_quality: int = Field(95, ge=1, le=100)
+    smallest_face: int = Field(8, ge=1)
+    """Least side in pixels of a face where it is cut out; smaller ones are left out as `tiny_face`."""
+    keep_damaged: bool = False
+    """Keep what can be seen of images that are damaged within; False: they are left out as `damaged_image`."""
     block_rows: int = Field(1024, ge=1)
     """Most images in one block file."""
     exclude_leaking_videos: bool = False

@@ -1,31 +1,57 @@
-"""Reads image files; a file that is cut short is an error, not a picture with a grey part."""
+"""Reads image files; one that is cut short or damaged is an error, not a picture with a grey part or of noise."""
 
 from __future__ import annotations
 
+import os
+import re
+import tempfile
+import threading
+import zlib
+from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
 
 JPEG_START, JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
-PNG_START, PNG_END = b"\x89PNG", b"IEND"
+PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
 PNG_TAIL = 64
+
+JPEG_DAMAGE = (b"premature end of data", b"bad Huffman", b"instead of RST", b"Inconsistent progression")
+"""What libjpeg says of a scan that is none."""
+
+EXTRANEOUS = re.compile(rb"(\d+) extraneous bytes before marker 0xd[0-9]")
+PADDING = 8
+"""Bytes at a scan's end that mean nothing, as some cameras write them."""
+
+_standard_error = threading.Lock()
 
 
 class UnreadableImage(ValueError):
     """A file that is no whole image."""
 
 
-def read_image(path: Path, apply_orientation: bool) -> np.ndarray:
+class DamagedImage(UnreadableImage):
+    """An image with a part that is not as it was written."""
+
+
+def read_image(path: Path, apply_orientation: bool, keep_damaged: bool = False) -> np.ndarray:
     """An image (height, width, 3) uint8 RGB.
+
+    Damage is found where the file tells of it: by the sums of a PNG, and in a JPEG where what follows cannot be decoded
+    any more. A JPEG has no sums: a changed bit that leaves it decodable, a fault of its colours, is not found.
 
     Args:
         path: a file of any format that OpenCV reads.
         apply_orientation: turn the picture as its EXIF tag says. Not where coordinates refer to the stored pixels.
+        keep_damaged: take what OpenCV makes of a damaged image.
 
     Raises:
         FileNotFoundError: no such file.
         UnreadableImage: not an image, not whole, or not allowed to be read.
+        DamagedImage: damaged within.
     """
     try:
         content = path.read_bytes()
@@ -39,9 +65,13 @@ def read_image(path: Path, apply_orientation: bool) -> np.ndarray:
         raise UnreadableImage("file cut short")
     flags = cv2.IMREAD_COLOR_RGB | (0 if apply_orientation else cv2.IMREAD_IGNORE_ORIENTATION)
     try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+        image, said = _decode(content, flags)
     except cv2.error as error:
         raise UnreadableImage(error.err) from None
+    damage = _png_damage(content) if content.startswith(PNG_START) else _jpeg_damage(said)
+    if damage and not keep_damaged:
+        raise DamagedImage(damage)
+    os.write(2, said)
     if image is None:
         raise UnreadableImage("not an image")
     return image
@@ -53,3 +83,58 @@ def _is_cut_short(content: bytes) -> bool:
         # bytes after the end are common; the pair of an end never occurs within a scan, a thumbnail has its own
         return not content.endswith(JPEG_END) and content.rfind(JPEG_END) < content.rfind(JPEG_SCAN)
     return content.startswith(PNG_START) and PNG_END not in content[-PNG_TAIL:]
+
+
+def _decode(content: bytes, flags: int) -> tuple[np.ndarray | None, bytes]:
+    """The image, and of a JPEG what libjpeg says on the process's standard error, which is the only place."""
+    encoded = np.frombuffer(content, np.uint8)
+    if not content.startswith(JPEG_START):
+        return cv2.imdecode(encoded, flags), b""
+    with _standard_error:
+        said = _said()
+        before = os.dup(2)
+        os.dup2(said.fileno(), 2)
+        try:
+            image = cv2.imdecode(encoded, flags)
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+        length = os.lseek(said.fileno(), 0, os.SEEK_CUR)
+        if not length:
+            return image, b""
+        text = os.pread(said.fileno(), length, 0)
+        os.lseek(said.fileno(), 0, os.SEEK_SET)
+        return image, text
+
+
+@lru_cache(1)
+def _said() -> BinaryIO:
+    """A file of this process for what libjpeg says."""
+    return tempfile.TemporaryFile(buffering=0)
+
+
+def _jpeg_damage(said: bytes) -> str:
+    """What is wrong with a JPEG by what libjpeg says; empty if nothing is."""
+    for line in said.splitlines():
+        extraneous = EXTRANEOUS.search(line)
+        if any(damage in line for damage in JPEG_DAMAGE) or (extraneous and int(extraneous[1]) > PADDING):
+            return line.decode(errors="replace")
+    return ""
+
+
+def _png_damage(content: bytes) -> str:
+    """What is wrong with a PNG by the sums of its chunks; empty if nothing is."""
+    for name, start, stop in _png_chunks(content):
+        is_critical = name[:1].isupper()
+        if is_critical and zlib.crc32(content[start - 4 : stop]) != int.from_bytes(content[stop : stop + 4], "big"):
+            return f"the sum of the part {name.decode(errors='replace')} at byte {start} is wrong"
+    return ""
+
+
+def _png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name, first byte and byte after the last of the data of each chunk."""
+    start = len(PNG_START) + 8
+    while start <= len(content):
+        name, stop = content[start - 4 : start], start + int.from_bytes(content[start - 8 : start - 4], "big")
+        yield name, start, stop
+        start = stop + 12

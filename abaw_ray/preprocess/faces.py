@@ -14,7 +14,7 @@ import pyarrow as pa
 from abaw_ray.blocks.schema import Encoding, image_field
 from abaw_ray.databases.videos import SUFFIXES
 from abaw_ray.preprocess.crops import CROPS, BadGeometry, fit
-from abaw_ray.preprocess.decoding import UnreadableImage, read_image
+from abaw_ray.preprocess.decoding import DamagedImage, UnreadableImage, read_image
 from abaw_ray.preprocess.plan import portable
 from abaw_ray.video import UnreadableVideo, read_frames
 
@@ -24,11 +24,13 @@ REASON, WHERE = "reason", "where"
 
 @dataclass(frozen=True)
 class FaceSettings:
-    """Size and encoding of stored images."""
+    """Size and encoding of stored images, and which are left out: see `config.PrepareConfig`."""
 
     image_size: int
     encoding: Encoding
     jpeg_quality: int
+    smallest_face: int = 1
+    keep_damaged: bool = False
 
 
 def add_faces(rows: pa.Table, root: Path, crop: str, settings: FaceSettings) -> pa.Table:
@@ -53,18 +55,25 @@ def add_faces(rows: pa.Table, root: Path, crop: str, settings: FaceSettings) -> 
     for path, same in rows_of.items():
         left = set(same)
         try:
-            for row, image in _images(root / path, same, numbers, apply_orientation=CROPS[crop].num_values == 0):
+            for row, image in _images(root / path, same, numbers, CROPS[crop].num_values == 0, settings.keep_damaged):
                 left.remove(row)
                 try:
-                    faces[row] = fit(CROPS[crop](image, geometries[row].values.to_numpy()), size)
+                    face = CROPS[crop](image, geometries[row].values.to_numpy())
                 except BadGeometry as error:
                     reasons[row], places[row] = "bad_geometry", f"{names[row]}: {error}"
+                    continue
+                if min(face.shape[:2]) < settings.smallest_face:
+                    found = f"{face.shape[1]} x {face.shape[0]} pixels"
+                    reasons[row], places[row] = "tiny_face", f"{names[row]}: {found}"
+                else:
+                    faces[row] = fit(face, size)
         except FileNotFoundError:
             for row in left:
                 reasons[row], places[row] = "missing_image", names[row]
         except (UnreadableImage, UnreadableVideo) as error:
+            reason = "damaged_image" if isinstance(error, DamagedImage) else "unreadable_image"
             for row in left:
-                reasons[row], places[row] = "unreadable_image", f"{names[row]}: {error}"
+                reasons[row], places[row] = reason, f"{names[row]}: {error}"
         else:
             for row in left:
                 reasons[row], places[row] = "unreadable_frame", f"{names[row]}: frame {numbers[row]}"
@@ -76,14 +85,14 @@ def add_faces(rows: pa.Table, root: Path, crop: str, settings: FaceSettings) -> 
 
 
 def _images(
-    path: Path, rows: list[int], numbers: list[int], apply_orientation: bool
+    path: Path, rows: list[int], numbers: list[int], apply_orientation: bool, keep_damaged: bool
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Each of `rows` with the image at `path`; of a video, with the frame of its number, if that can be read."""
     if path.suffix.lower() in SUFFIXES:
         row_of = {numbers[row]: row for row in rows}
         yield from ((row_of[number], image) for number, image in read_frames(path, sorted(row_of)))
     else:
-        image = read_image(path, apply_orientation=apply_orientation)
+        image = read_image(path, apply_orientation, keep_damaged)
         yield from ((row, image) for row in rows)
 
 

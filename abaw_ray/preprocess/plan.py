@@ -30,7 +30,7 @@ from abaw_ray.databases.base import (
 from abaw_ray.databases.parsing import add_each
 from abaw_ray.labels import EXPRESSIONS, TASKS, Split
 
-CODE_VERSION = 1
+CODE_VERSION = 2
 """Raised when the code makes other images from the same input; finished blocks are then made anew."""
 
 LEAK = "validation_label_of_a_video_that_trains_another_task"
@@ -246,6 +246,7 @@ def _hashed(source: Source, rows: pa.Table, blocks: list[PlannedBlock], config: 
     """`blocks` with their hashes. Sizes of the image files are in them, absolute paths are not."""
     settings = [CODE_VERSION, EXPRESSIONS, TASKS, source.database.name, source.crop, config.image_size]
     settings += [config.encoding, config.jpeg_quality if config.encoding == "jpeg" else None]
+    settings += [config.smallest_face, config.keep_damaged]
     columns = ["video", "frame", "geometry", *(field.name for field in label_fields())]
 
     root = str(source.root)

@@ -155,7 +155,9 @@ def _make_blocks(
 
     done(0)
     if tasks:
-        settings = FaceSettings(config.image_size, config.encoding, config.jpeg_quality)
+        settings = FaceSettings(
+            config.image_size, config.encoding, config.jpeg_quality, config.smallest_face, config.keep_damaged
+        )
         with ray_session(num_cpus):
             written = write_blocks(folder, tasks, tables, settings, done)
         made |= {block.path: block for block in written}

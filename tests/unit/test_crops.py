@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from PIL import Image
 
 from abaw_ray.preprocess import faces
 from abaw_ray.preprocess.crops import CROPS, BadGeometry, fit
-from abaw_ray.preprocess.decoding import UnreadableImage, read_image
+from abaw_ray.preprocess.decoding import DamagedImage, UnreadableImage, read_image
 from abaw_ray.preprocess.faces import FaceSettings, add_faces
 
 NOTHING = np.empty(0, np.float32)
@@ -215,6 +216,53 @@ def test_files_that_are_no_whole_images(tmp_path: Path) -> None:
         read_image(tmp_path / "none.jpg", apply_orientation=True)
 
 
+def scene(rng: np.random.Generator) -> np.ndarray:
+    """A picture with edges and shades, as a photo has them."""
+    noise = cv2.GaussianBlur(rng.integers(0, 256, (96, 96, 3), dtype=np.uint8), (0, 0), 3)
+    return cv2.normalize(noise, None, 0, 255, cv2.NORM_MINMAX)
+
+
+@pytest.mark.parametrize("parameters", [[], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1], [cv2.IMWRITE_JPEG_RST_INTERVAL, 4]])
+def test_a_jpeg_that_is_damaged_within_is_told_from_a_whole_one(tmp_path: Path, parameters: list[int]) -> None:
+    rng, file = np.random.default_rng(0), tmp_path / "a.jpg"
+    num_found = 0
+    for _ in range(40):
+        content = bytearray(cv2.imencode(".jpg", scene(rng), parameters)[1].tobytes())
+        file.write_bytes(content)
+        assert read_image(file, apply_orientation=True).shape == (96, 96, 3), "no whole one is taken for damaged"
+        first = content.index(b"\xff\xda") + 20
+        start = int(rng.integers(first, len(content) - 210))
+        content[start : start + 200] = rng.bytes(200)
+        file.write_bytes(content)
+        try:
+            read_image(file, apply_orientation=True)
+        except DamagedImage:
+            num_found += 1
+        with contextlib.suppress(UnreadableImage):  # of some, nothing can be decoded at all
+            assert read_image(file, apply_orientation=True, keep_damaged=True).shape == (96, 96, 3)
+    assert num_found >= 30
+
+
+def test_a_png_with_any_changed_byte_of_its_picture_is_found(tmp_path: Path) -> None:
+    whole = cv2.imencode(".png", position_image(40, 40))[1].tobytes()
+    data = whole.index(b"IDAT") + 4
+    for place in range(data, len(whole) - 16, 7):
+        content = bytearray(whole)
+        content[place] ^= 1
+        (tmp_path / "a.png").write_bytes(content)
+        with pytest.raises(DamagedImage, match="IDAT"):
+            read_image(tmp_path / "a.png", apply_orientation=True)
+
+
+def test_padding_at_the_end_of_a_scan_is_harmless(tmp_path: Path) -> None:
+    content = jpeg(position_image(64, 48))
+    (tmp_path / "a.jpg").write_bytes(content[:-2] + bytes(4) + content[-2:])
+    assert read_image(tmp_path / "a.jpg", apply_orientation=True).shape == (48, 64, 3)
+    (tmp_path / "b.jpg").write_bytes(content[:-2] + bytes(range(100)) + content[-2:])
+    with pytest.raises(DamagedImage, match="extraneous"):
+        read_image(tmp_path / "b.jpg", apply_orientation=True)
+
+
 def test_jpeg_with_bytes_after_its_end_and_png_are_read(tmp_path: Path) -> None:
     photo = position_image(64, 48)
     (tmp_path / "a.jpg").write_bytes(jpeg(photo) + b"trailer of a camera")
@@ -255,12 +303,25 @@ def test_three_faces_of_one_photo_are_three_crops_of_one_reading(
         photo[top:bottom, left:right] = colour
     cv2.imwrite(str(tmp_path / "photo.png"), cv2.cvtColor(photo, cv2.COLOR_RGB2BGR))
     read: list[Path] = []
-    monkeypatch.setattr(faces, "read_image", lambda path, **kw: (read.append(path), read_image(path, **kw))[1])
+    monkeypatch.setattr(faces, "read_image", lambda path, *args: (read.append(path), read_image(path, *args))[1])
     table = add_faces(planned([("photo.png", b) for b in boxes]), tmp_path, "box", FaceSettings(32, "raw", 95))
     images = table["image"].combine_chunks().flatten().to_numpy().reshape(3, 32, 32, 3)
     assert [tuple(image.reshape(-1, 3).mean(0)) for image in images] == colours
     assert table["reason"].to_pylist() == ["", "", ""]
     assert len(read) == 1
+
+
+def test_damaged_images_and_tiny_faces_are_left_out_by_name(tmp_path: Path) -> None:
+    content = bytearray(jpeg(scene(np.random.default_rng(1))))
+    content[-400:-100] = bytes(300)
+    (tmp_path / "damaged.jpg").write_bytes(content)
+    cv2.imwrite(str(tmp_path / "good.png"), position_image(50, 50))
+    rows = planned([("damaged.jpg", [0, 0, 40, 40]), ("good.png", [3, 3, 4, 4]), ("good.png", [0, 0, 30, 7])])
+    table = add_faces(rows, tmp_path, "box", FaceSettings(16, "raw", 95, smallest_face=8))
+    assert table["reason"].to_pylist() == ["damaged_image", "tiny_face", "tiny_face"]
+    assert table["where"].to_pylist()[1:] == ["good.png: 1 x 1 pixels", "good.png: 30 x 7 pixels"]
+    table = add_faces(rows, tmp_path, "box", FaceSettings(16, "raw", 95, smallest_face=1, keep_damaged=True))
+    assert table["reason"].to_pylist() == ["", "", ""]
 
 
 @pytest.mark.parametrize("encoding", ["raw", "jpeg"])
