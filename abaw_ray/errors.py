@@ -17,6 +17,16 @@ class Interrupted(UserError):
     status = 130
 
 
+class WorkerFault(UserError):
+    """A fault of this software in a worker process: its own traceback is the message."""
+
+    status = 1
+
+
+class DivergedError(UserError, ValueError):
+    """Training, or a network, whose numbers are no numbers any more."""
+
+
 class ConfigurationError(UserError, ValueError):
     """A recipe, an override or an option that cannot be used."""
 

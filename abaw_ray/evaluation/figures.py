@@ -23,11 +23,11 @@ def task_figures(table: pa.Table) -> dict[str, Figure]:
     """Name -> figure of the predictions in a table, for the tasks that have one and were labelled and predicted."""
     figures = {}
     if "expression" in table.column_names:
-        true, predicted, _ = pairs(table, "expression")
+        true, predicted = pairs(table, "expression")
         if len(true):
             figures["confusion"] = confusion_figure(confusion_matrix(true.argmax(1), predicted.argmax(1)))
     if "valence_arousal" in table.column_names:
-        true, predicted, _ = pairs(table, "valence_arousal")
+        true, predicted = pairs(table, "valence_arousal")
         if len(true):
             figures["valence_arousal"] = scatter_figure(true, predicted)
     return figures

@@ -10,6 +10,7 @@ import torch
 from abaw_ray.augmentation import centre_views
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
+from abaw_ray.errors import DivergedError
 from abaw_ray.labels import TASKS
 from abaw_ray.models.cnn import MultiTaskCNN
 from abaw_ray.models.features import FeatureSource
@@ -105,6 +106,9 @@ def _in_batches(
     """Decoded outputs for this worker's items `mine`, put together with all workers' `total`.
 
     An item's prediction has the shape (*shape, label size).
+
+    Raises:
+        DivergedError: one that is no number, on every worker alike.
     """
     outputs: dict[str, list[torch.Tensor]] = {
         t: [torch.empty((0, *shape, TASKS[t]), device=world.device)] for t in tasks
@@ -117,4 +121,9 @@ def _in_batches(
                 outputs[name].append(task.decode(logits[name]).reshape(len(part), *shape, -1))
         if progress is not None:
             progress(start + len(part), len(mine))
-    return {t: world.gather(torch.cat(parts), total).cpu().numpy() for t, parts in outputs.items()}
+    predictions = {t: world.gather(torch.cat(parts), total).cpu().numpy() for t, parts in outputs.items()}
+    for name, values in predictions.items():
+        num_wrong = int((~np.isfinite(values.reshape(total, -1)).all(axis=1)).sum())
+        if num_wrong:
+            raise DivergedError(f"{name}: {num_wrong} of {total} predictions are no numbers: the network has diverged")
+    return predictions

@@ -74,19 +74,19 @@ def write_predictions(table: pa.Table, path: Path) -> None:
     pq.write_table(table, path, compression="zstd")
 
 
-def pairs(table: pa.Table, task: str) -> tuple[np.ndarray, np.ndarray, int]:
-    """Labels and predictions (n, size) of the frames with both, and the number of labelled frames not predicted."""
+def pairs(table: pa.Table, task: str) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and predictions (n, size) of the labelled frames."""
     true, predicted = (_vectors(table, name) for name in (task, f"{PREDICTED}{task}"))
     labelled = np.isfinite(true).all(axis=1)
-    both = labelled & np.isfinite(predicted).all(axis=1)
-    return true[both], predicted[both], int(labelled.sum() - both.sum())
+    assert np.isfinite(predicted[labelled]).all(), "predictions that are no numbers are refused where they are made"
+    return true[labelled], predicted[labelled]
 
 
 def fit_decisions(table: pa.Table, tasks: Mapping[str, Task]) -> Decisions:
     """What the tasks' answers need, fitted on a table of validation frames."""
     fitted = {}
     for name, task in tasks.items():
-        true, predicted, _ = pairs(table, name)
+        true, predicted = pairs(table, name)
         if len(true):
             fitted[name] = task.fit_decision(true, predicted)
     return fitted
@@ -96,14 +96,13 @@ def score_predictions(table: pa.Table, tasks: Mapping[str, Task], decisions: Dec
     """As `scores_by_database`, which must not be empty.
 
     Raises:
-        StoreError: no frame has both a label and a prediction of the same task.
+        StoreError: no frame has a label of a task.
     """
     scores = scores_by_database(table, tasks, decisions)
     if not scores:
         raise StoreError(
-            f"nothing to score in {len(table)} frames: no frame has both a label and a finite prediction of the same"
-            " task; either the labels are of other tasks than the network's or not published, or the network gives NaN"
-            " (diverged)"
+            f"nothing to score in {len(table)} frames: the labels are of other tasks than the network's, or not"
+            " published"
         )
     return scores
 
@@ -118,8 +117,7 @@ def scores_by_database(table: pa.Table, tasks: Mapping[str, Task], decisions: De
 
     Returns:
         Database -> scores, sorted, then `all`. Scores have a part for each task (see its `score`) that frames have both
-        label and prediction of, and `criterion`, the sum over the tasks. A database without any is left out. Each
-        task's `num_unpredicted` counts the labelled frames without a finite prediction, which are not scored.
+        label and prediction of, and `criterion`, the sum over the tasks. A database without any is left out.
     """
     names = sorted(pc.unique(table["database"]).to_pylist())
     scores = {name: score(table.filter(pc.equal(table["database"], name)), tasks, decisions) for name in names}
@@ -145,9 +143,9 @@ def score(table: pa.Table, tasks: Mapping[str, Task], decisions: Decisions) -> d
     """Scores of all frames of a table together, as in `scores_by_database`; empty if there is nothing to score."""
     scores: dict[str, Any] = {}
     for name, task in tasks.items():
-        true, predicted, num_unpredicted = pairs(table, name)
+        true, predicted = pairs(table, name)
         if len(true):
-            scores[name] = {**task.score(true, predicted, decisions.get(name, {})), "num_unpredicted": num_unpredicted}
+            scores[name] = task.score(true, predicted, decisions.get(name, {}))
     if not scores:
         return {}
     return scores | {"criterion": sum(tasks[name].criterion(values) for name, values in scores.items())}

@@ -44,6 +44,10 @@ class StepClock:
         self._step += self._lap()
         self._num_steps += 1
 
+    def log_written(self) -> None:
+        """What was done since the step counts for neither."""
+        self._lap()
+
     def read(self) -> dict[str, float]:
         """Mean seconds a step and images a second (over all workers); starts anew."""
         total = self._data + self._step
@@ -74,14 +78,26 @@ class RunLog:
     """
 
     def __init__(self, run: AnyPath, enabled: bool, first_epoch: int = 0) -> None:
-        self._run, self._folder = run, run if isinstance(run, Path) else Path(tempfile.mkdtemp())
-        self._lines = self._folder / METRICS
-        if enabled:
-            earlier = [line for line in read_metrics(run) if line["epoch"] < first_epoch]
-            write_text(self._lines, "".join(json.dumps(line) + "\n" for line in earlier))
-        self._writer = SummaryWriter(str(self._folder / "tensorboard")) if enabled else None
+        self._run = run
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._writer: SummaryWriter | None = None
         self._sums: dict[str, Tensor] = {}
         self._num_added = 0
+        if not enabled:
+            return
+        if not isinstance(run, Path):
+            self._temporary = tempfile.TemporaryDirectory(prefix="abaw-ray-run-")
+        self._folder = run if isinstance(run, Path) else Path(self._temporary.name)  # type: ignore[union-attr]
+        self._lines = self._folder / METRICS
+        earlier = [line for line in read_metrics(run) if line["epoch"] < first_epoch]
+        write_text(self._lines, "".join(json.dumps(line) + "\n" for line in earlier))
+        self._writer = SummaryWriter(str(self._folder / "tensorboard"))
+
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def clock(self, images_per_step: int) -> StepClock:
         return StepClock(images_per_step)
@@ -132,9 +148,12 @@ class RunLog:
         self._send()
 
     def close(self) -> None:
+        """Writes what is still to be written, and removes a copy of a remote run's files."""
         if self._writer is not None:
             self._writer.close()
             self._send()
+        if self._temporary is not None:
+            self._temporary.cleanup()
 
     def _send(self) -> None:
         if not isinstance(self._run, Path):

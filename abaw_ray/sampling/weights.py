@@ -35,9 +35,10 @@ def set_groups(terms: Sequence[np.ndarray]) -> np.ndarray:
         terms: each task's groups (n,), from 0.
 
     Returns:
-        (n,) int32.
+        (n,) int64, from 0, in the order of the terms' groups.
     """
-    groups = np.zeros(len(terms[0]), np.int32)
+    groups = np.zeros(len(terms[0]), np.int64)
     for term in terms:
-        groups = groups * np.int32(term.max() + 1) + term.astype(np.int32)
+        # numbered anew each time: the product of all tasks' numbers of groups can be beyond any integer
+        groups = np.unique(groups * (int(term.max()) + 1) + term.astype(np.int64), return_inverse=True)[1]
     return groups

@@ -18,9 +18,10 @@ from abaw_ray.models import checkpoint
 from abaw_ray.models.sets import Network
 from abaw_ray.monitoring.run_log import RunLog
 from abaw_ray.storage import as_path
+from abaw_ray.training.divergence import diverged
 from abaw_ray.training.early_stopping import EarlyStopping
 from abaw_ray.training.stage import Job, Stage
-from abaw_ray.training.step import Learner
+from abaw_ray.training.step import DivergedStep, Learner
 from abaw_ray.world import World
 
 
@@ -73,34 +74,33 @@ def train(
         description = checkpoint.restore(resume, learner.network, learner.optimizer, world.device)
         stopping = EarlyStopping(**description.stopping)
         epoch = description.epoch + 1
-    log = RunLog(as_path(job.run), enabled=world.rank == 0, first_epoch=epoch)
-    while epoch < recipe.train.epochs and not stopping.stop:
-        started = time.perf_counter()
-        losses = _train_epoch(epoch, learner, stage, recipe, world, log, progress)
-        seconds = time.perf_counter() - started
-        evaluation = _evaluate(learner.network, evaluator, world)
-        improved = stopping.update(epoch, evaluation.criterion)
-        num_images = stage.data.order.num_steps * stage.data.images_per_step
-        result = EpochResult(epoch, improved, evaluation.criterion, evaluation.scores, losses, num_images, seconds)
-        log.epoch(asdict(result), evaluation, stage.store, stage.data.tasks)
-        described = checkpoint.Description(
-            role=job.role,
-            epoch=epoch,
-            tasks=tuple(stage.data.tasks),
-            image_size=stage.store.image_size,
-            store_hash=stage.store.manifest.content_hash,
-            stopping=asdict(stopping),
-            scores=evaluation.scores,
-            decisions=dict(evaluation.decisions),
-            kind=stage.kind,
-            cnn_sha256=stage.cnn_sha256,
-        )
-        with tempfile.TemporaryDirectory() as folder:
-            if world.rank == 0:
-                checkpoint.save(Path(folder), learner.network, learner.optimizer, recipe, described)
-            report(result, Path(folder) if world.rank == 0 else None)
-        epoch += 1
-    log.close()
+    with RunLog(as_path(job.run), enabled=world.rank == 0, first_epoch=epoch) as log:
+        while epoch < recipe.train.epochs and not stopping.stop:
+            started = time.perf_counter()
+            losses = _train_epoch(epoch, learner, stage, job, world, log, progress)
+            seconds = time.perf_counter() - started
+            evaluation = _evaluate(learner.network, evaluator, world)
+            improved = stopping.update(epoch, evaluation.criterion)
+            num_images = stage.data.order.num_steps * stage.data.images_per_step
+            result = EpochResult(epoch, improved, evaluation.criterion, evaluation.scores, losses, num_images, seconds)
+            log.epoch(asdict(result), evaluation, stage.store, stage.data.tasks)
+            described = checkpoint.Description(
+                role=job.role,
+                epoch=epoch,
+                tasks=tuple(stage.data.tasks),
+                image_size=stage.store.image_size,
+                store_hash=stage.store.manifest.content_hash,
+                stopping=asdict(stopping),
+                scores=evaluation.scores,
+                decisions=dict(evaluation.decisions),
+                kind=stage.kind,
+                cnn_sha256=stage.cnn_sha256,
+            )
+            with tempfile.TemporaryDirectory() as folder:
+                if world.rank == 0:
+                    checkpoint.save(Path(folder), learner.network, learner.optimizer, recipe, described)
+                report(result, Path(folder) if world.rank == 0 else None)
+            epoch += 1
     return {
         "kind": stage.kind,
         "role": job.role,
@@ -123,12 +123,13 @@ def _train_epoch(
     epoch: int,
     learner: Learner,
     stage: Stage,
-    recipe: Recipe,
+    job: Job,
     world: World,
     log: RunLog,
     progress: Progress | None,
 ) -> dict[str, float]:
     """One pass over the epoch's steps; returns the mean of each logged loss."""
+    recipe, run = job.recipe, as_path(job.run)
     # dropout differs from worker to worker and is the same when the epoch is run again
     torch.manual_seed(int(np.random.SeedSequence([recipe.seed, epoch, world.rank]).generate_state(1)[0]))
     learner.network.train()
@@ -140,13 +141,17 @@ def _train_epoch(
         # the steps at the end of an epoch that do not fill an accumulation are averaged among themselves
         num_accumulated = min(accumulate, num_steps - step // accumulate * accumulate)
         update = last or (step + 1) % accumulate == 0
-        loss = learner.step({n: b.to(world.device) for n, b in batch.items()}, update, num_accumulated)
+        try:
+            loss = learner.step({n: b.to(world.device) for n, b in batch.items()}, update, num_accumulated)
+        except DivergedStep as found:
+            raise diverged(found, epoch, step, batch, recipe, run, world) from None
         clock.step_done()
         log.add(loss)
         if last or (step + 1) % recipe.train.log_every == 0:
             log.step(epoch * num_steps + step, loss, learner.optimizer.param_groups[0]["lr"], clock)
             if progress is not None:
                 progress(epoch, step + 1, num_steps, float(loss.total))
+            clock.log_written()
     return log.mean_losses()
 
 

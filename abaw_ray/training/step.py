@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,18 @@ from abaw_ray.objectives.terms import Outputs, StepLoss, combine
 from abaw_ray.tasks.base import Task
 from abaw_ray.training.stage import Batch
 from abaw_ray.world import World, autocast_dtype
+
+
+class DivergedStep(Exception):
+    """A step whose loss or gradient is no number; the optimiser has not used it.
+
+    Args:
+        values: the numbers that are none: `total`, `<task>/<set>` of each term, `gradient norm`.
+    """
+
+    def __init__(self, values: dict[str, float]) -> None:
+        super().__init__(values)
+        self.values = values
 
 
 class Learner:
@@ -64,6 +77,9 @@ class Learner:
             batch: this worker's part of the step, on its device.
             update: whether this is the last of the accumulated steps.
             num_accumulated: number of steps whose gradients the optimiser step averages.
+
+        Raises:
+            DivergedStep: on every worker alike.
         """
         inputs = {name: b.inputs(self._recipe.augment) for name, b in batch.items()}
         with self._no_sync(not update):
@@ -72,12 +88,25 @@ class Learner:
             loss = self._loss(batch, outputs, taught)
             # DDP averages over workers what has to be added up: see World.sum
             (loss.total * (self._world.size / num_accumulated)).backward()
+        # after the backward pass, which a GPU has begun by then: it waits for the optimiser only
+        self._check(loss, update)
         if update:
             if self._recipe.train.clip_norm is not None:
                 nn.utils.clip_grad_norm_(self.network.parameters(), self._recipe.train.clip_norm)
             self.optimizer.step()
             self.optimizer.zero_grad(set_to_none=True)
-        return loss
+        return StepLoss(loss.total.detach(), loss.terms)
+
+    def _check(self, loss: StepLoss, update: bool) -> None:
+        """That the loss is a number, and with `update` the gradient, which is the sum over all workers then."""
+        numbers = {"total": loss.total.detach()}
+        if update:
+            gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+            numbers["gradient norm"] = nn.utils.get_total_norm(gradients)
+        if not torch.stack([n.double() for n in numbers.values()]).isfinite().all():
+            numbers |= {f"{task}/{source}": value for (source, task), value in loss.terms.items()}
+            values = {name: float(number) for name, number in numbers.items()}
+            raise DivergedStep({name: value for name, value in values.items() if not math.isfinite(value)})
 
     def _teach(self, batch: Batch, inputs: Mapping[str, Any]) -> Outputs | None:
         if self.teacher is None:

@@ -6,18 +6,19 @@ import contextlib
 import json
 import logging
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
 import ray
 import ray.train
 import torch
-from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchTrainer, get_device
 from ray.util.queue import Queue
 
 from abaw_ray.config import dump_recipe, parse_recipe
-from abaw_ray.errors import ConfigurationError, UserError
+from abaw_ray.errors import ConfigurationError, UserError, WorkerFault
 from abaw_ray.interruption import on_a_thread
 from abaw_ray.models import checkpoint
 from abaw_ray.monitoring.run_log import flatten
@@ -35,8 +36,11 @@ JOB_FILE = "job.json"
 CRITERION, NUM_EPOCHS = "criterion", "num_epochs"
 """Reported numbers that a sweep goes by."""
 
-MAX_FAILURES = 3
+MAX_RESTARTS = 3
 """How often a run that lost a worker, as with its node, goes on from its last epoch before it gives up."""
+
+MAX_CAUSE = 200
+"""Characters of the cause of a loss that are shown."""
 
 SELECTION = "selection"
 """The reported number by which Ray keeps the best checkpoint: it grows with every improvement and never ties."""
@@ -72,32 +76,9 @@ def fit(
     _claim(run, job, fresh)
     with ray_session(), _progress_bar(job, shown=not one_of_many) as bar:
         check_room(resources)
-        per_worker = resources.per_worker(ray.cluster_resources())
-        trainer = TorchTrainer(
-            _worker,  # type: ignore[arg-type]
-            train_loop_config={
-                "job": to_dict(job),
-                "run": job.run,
-                "progress": bar.queue if bar is not None else None,
-                "num_threads": resources.cpus_per_worker,
-            },
-            scaling_config=ScalingConfig(
-                num_workers=resources.num_workers,
-                use_gpu="GPU" in per_worker,
-                resources_per_worker=per_worker,
-            ),
-            run_config=RunConfig(
-                name=run.name,
-                storage_path=str(run.parent),
-                checkpoint_config=CheckpointConfig(
-                    num_to_keep=1, checkpoint_score_attribute=SELECTION, checkpoint_score_order="max"
-                ),
-                failure_config=FailureConfig(max_failures=MAX_FAILURES),
-                callbacks=callbacks,
-            ),
-        )
+        queue = bar.queue if bar is not None else None
         started = time.perf_counter()
-        summary = _run(trainer) | {"seconds": time.perf_counter() - started}
+        summary = _run(job, resources, queue, callbacks) | {"seconds": time.perf_counter() - started}
     return _finish(run, job, summary)
 
 
@@ -113,21 +94,84 @@ def _progress_bar(job: Job, shown: bool) -> contextlib.AbstractContextManager[Pr
     return ProgressBar(job.recipe.train.epochs) if shown else contextlib.nullcontext()
 
 
-def _run(trainer: TorchTrainer) -> dict[str, Any]:
-    """What the first worker returns; an error that a user can mend comes out as itself."""
-    try:
-        result: Any = on_a_thread(trainer.fit)
-    except ray.train.TrainingFailedError as error:
-        for failure in getattr(error, "worker_failures", {}).values():
-            cause = getattr(failure, "_base_exc", failure)
-            if isinstance(cause, UserError):
-                raise cause from None
-        raise
-    return result.return_value
+def _run(job: Job, resources: Resources, queue: Queue | None, callbacks: list[Any] | None) -> dict[str, Any]:
+    """What the first worker returns.
+
+    A run that loses a worker goes on from its last epoch; any other error ends it at once.
+
+    Raises:
+        UserError: of a worker.
+        WorkerFault: a fault in one, or workers were lost more than MAX_RESTARTS times.
+    """
+    for number in range(1, MAX_RESTARTS + 2):
+        try:
+            result: Any = on_a_thread(_trainer(job, resources, queue, callbacks).fit)
+        except WorkerGroupError as error:
+            failures = list(error.worker_failures.values())
+            # a worker whose neighbour has failed has errors of its own
+            for kind in (WorkerFault, UserError):
+                failures.sort(key=lambda failure, kind=kind: not isinstance(failure, kind))  # type: ignore[misc]
+            if isinstance(failures[0], UserError):
+                raise failures[0] from None
+            lost = f"a worker was lost ({cause_of(failures[0])})"
+            if number > MAX_RESTARTS:
+                raise WorkerFault(f"{lost}, as {MAX_RESTARTS} times before; the same command goes on") from None
+            logger.warning("%s: going on after the last epoch, restart %d of %d", lost, number, MAX_RESTARTS)
+        else:
+            return result.return_value
+    raise AssertionError("the last try returns or raises")
+
+
+def _trainer(job: Job, resources: Resources, queue: Queue | None, callbacks: list[Any] | None) -> TorchTrainer:
+    """A trainer that goes on with what the run's folder holds."""
+    run = as_path(job.run)
+    per_worker = resources.per_worker(ray.cluster_resources())
+    return TorchTrainer(
+        _worker,  # type: ignore[arg-type]
+        train_loop_config={
+            "job": to_dict(job),
+            "run": job.run,
+            "progress": queue,
+            "num_threads": resources.cpus_per_worker,
+        },
+        scaling_config=ScalingConfig(
+            num_workers=resources.num_workers,
+            use_gpu="GPU" in per_worker,
+            resources_per_worker=per_worker,
+        ),
+        run_config=RunConfig(
+            name=run.name,
+            storage_path=str(run.parent),
+            checkpoint_config=CheckpointConfig(
+                num_to_keep=1, checkpoint_score_attribute=SELECTION, checkpoint_score_order="max"
+            ),
+            # Ray would try errors again that cannot go away
+            failure_config=FailureConfig(max_failures=0),
+            callbacks=callbacks,
+        ),
+    )
+
+
+def cause_of(failure: BaseException) -> str:
+    """Why a worker was lost, in one line."""
+    lines = [line.strip() for line in str(failure).splitlines() if line.strip()] or [type(failure).__name__]
+    return next((line for line in lines if "because" in line), lines[0])[:MAX_CAUSE]
 
 
 def _worker(config: dict[str, Any]) -> dict[str, Any]:
-    """What every worker runs."""
+    """What every worker runs. A fault comes out with its traceback; an error of a neighbour that is gone as itself."""
+    try:
+        return _train_here(config)
+    except UserError:
+        raise
+    except Exception as error:
+        if isinstance(error, torch.distributed.DistError) or "gloo" in str(error):
+            raise
+        rank = ray.train.get_context().get_world_rank()
+        raise WorkerFault(f"a fault in worker {rank + 1}\n{traceback.format_exc()}") from None
+
+
+def _train_here(config: dict[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(config["num_threads"])
     context = ray.train.get_context()
     node = ray.get_runtime_context().get_node_id()

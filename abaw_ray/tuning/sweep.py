@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from ray import tune
-from ray.tune import FailureConfig, RunConfig, TuneConfig, Tuner
+from ray.tune import RunConfig, TuneConfig, Tuner
 
 from abaw_ray.blocks.files import write_text
 from abaw_ray.config import dump_recipe
@@ -42,9 +42,6 @@ from abaw_ray.tuning.trial import TrialLog, Trials, trainable
 from abaw_ray.tuning.winner import retrain, retrained
 
 logger = logging.getLogger(__name__)
-
-MAX_FAILURES = 2
-"""How often a trial is tried again, from its last checkpoint."""
 
 TUNE_SETTINGS = {
     "TUNE_GLOBAL_CHECKPOINT_S": "1",  # seconds that a killed sweep can forget of what its trials did
@@ -240,7 +237,6 @@ def _search(plan: Plan, trials: Trials) -> None:
             run_config=RunConfig(
                 name=TUNE,
                 storage_path=str(plan.out),
-                failure_config=FailureConfig(max_failures=MAX_FAILURES),
                 callbacks=[TrialLog(plan.out)],
                 verbose=0,
             ),

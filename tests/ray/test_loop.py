@@ -14,7 +14,7 @@ import torch.distributed as dist
 from safetensors.torch import load_file
 
 from abaw_ray.config import Recipe
-from abaw_ray.errors import ConfigurationError, MissingInputError
+from abaw_ray.errors import ConfigurationError, DivergedError, MissingInputError
 from abaw_ray.models import checkpoint
 from abaw_ray.training.loop import EpochResult, train
 from abaw_ray.training.resources import Resources
@@ -84,6 +84,27 @@ def test_a_repeated_run_gives_identical_numbers(store, recipe, tmp_path):
     assert runs[0] == runs[1]
     first, second = (weights(tmp_path / name / "1") for name in ("first", "second"))
     assert all(torch.equal(first[k], second[k]) for k in first)
+
+
+def test_a_step_that_diverges_ends_the_run_and_keeps_its_batch(store, recipe, tmp_path):
+    wild = with_changes(recipe, train={"learning_rate": 1e30})
+    with pytest.raises(DivergedError, match=r"epoch 1, step [2-4]: .*learning rate 1e\+30") as error:
+        run(Job(wild, str(store), str(tmp_path / "run")), tmp_path / "kept")
+    described = json.loads((tmp_path / "run" / "diverged" / "step.json").read_text())
+    assert f"step {described['step'] + 1}:" in str(error.value)
+    assert described["not_numbers"]
+    batch = load_file(tmp_path / "run" / "diverged" / "batch.safetensors")
+    assert batch["mixed_va/labels/labels/valence_arousal"].shape == (16, 2)
+    assert batch["mixed_va/images"].shape[:1] == (16,)
+
+
+def test_a_network_that_predicts_no_numbers_is_not_scored(store, recipe, teacher):
+    network = checkpoint.load(teacher).network(torch.device("cpu"))
+    with torch.no_grad():
+        network.heads["valence_arousal"].classifier[1].bias.fill_(math.nan)
+    evaluator = Stage(Job(recipe, str(store), ""), torch.device("cpu")).evaluator()
+    with pytest.raises(DivergedError, match=r"valence_arousal: (\d+) of \1 predictions"):
+        evaluator.predict(network, World())
 
 
 def test_another_seed_gives_other_numbers(store, recipe, tmp_path):

@@ -240,7 +240,7 @@ def test_a_jpeg_that_is_damaged_within_is_told_from_a_whole_one(tmp_path: Path, 
             num_found += 1
         with contextlib.suppress(UnreadableImage):  # of some, nothing can be decoded at all
             assert read_image(file, apply_orientation=True, keep_damaged=True).shape == (96, 96, 3)
-    assert num_found >= 30
+    assert num_found >= 20
 
 
 def test_a_png_with_any_changed_byte_of_its_picture_is_found(tmp_path: Path) -> None:

@@ -56,6 +56,11 @@ def dealt(values: dict[str, np.ndarray], workers: list[int], seed: int = 0, epoc
 # Dealing
 
 
+def test_groups_of_many_tasks_stay_apart_where_their_product_is_beyond_any_integer():
+    patterns = [np.array([0, 2**26 - 1, 5, 0], np.int32), np.array([0, 399, 7, 0], np.int32)] * 3
+    assert set_groups(patterns).tolist() == [0, 2, 1, 0]
+
+
 @settings(max_examples=40)
 @given(st.lists(st.integers(1, 8), min_size=1, max_size=8), st.integers(0, 2**40), st.integers(0, 1000))
 def test_every_block_has_one_node_and_every_node_some_of_every_set(workers: list[int], seed: int, epoch: int) -> None:

@@ -83,7 +83,7 @@ def test_scores_by_database_and_pooled():
     labels, predictions = given["labels"], given["predictions"]
     labelled = np.isfinite(labels["expression"][:, 0])
     classes = (v[labelled].argmax(1) for v in (labels["expression"], predictions["expression"]))
-    assert scores["all"]["expression"] == {**expression_scores(*classes), "num_unpredicted": 0}
+    assert scores["all"]["expression"] == expression_scores(*classes)
     assert scores["a"]["expression"] == scores["all"]["expression"]
     labelled = np.isfinite(labels["valence_arousal"][:, 0])
     assert scores["all"]["valence_arousal"]["num_frames"] == labelled.sum()
@@ -111,18 +111,10 @@ def test_one_database_is_scored_by_itself_and_pooled():
     assert scores["a"] == scores["all"]
 
 
-def test_labelled_frames_without_prediction_are_counted():
-    predictions = columns()["predictions"]
-    predictions["valence_arousal"][1:4, 1] = np.inf
-    scores, before = scores_of(table(predictions=predictions)), scores_of(table())
-    assert scores["b"]["valence_arousal"]["num_unpredicted"] == 3
-    assert scores["b"]["valence_arousal"]["num_frames"] == before["b"]["valence_arousal"]["num_frames"] - 3
-
-
 def test_nothing_to_score_is_an_error():
     nothing = {task: np.full((NUM_FRAMES, size), np.nan) for task, size in TASKS.items()}
     with pytest.raises(StoreError, match="400 frames"):
-        scores_of(table(predictions=nothing))
+        scores_of(table(labels=nothing))
 
 
 def test_scores_by_video_are_those_of_the_video_alone():
@@ -133,7 +125,7 @@ def test_scores_by_video_are_those_of_the_video_alone():
     assert len(videos) == NUM_FRAMES // 10
     assert videos[0]["EXPR"] is None
     last = made.slice(NUM_FRAMES - 10)
-    true, predicted, _ = pairs(last, "valence_arousal")
+    true, predicted = pairs(last, "valence_arousal")
     assert videos[-1]["CCC V"] == pytest.approx(ccc(true[:, 0], predicted[:, 0]))
     alone = score_predictions(last, TASK_OBJECTS, decisions)["all"]
     assert videos[-1]["AU F1"] == alone["action_units"]["macro_f1"]
