@@ -56,6 +56,8 @@ def evaluate(
     title = f"{result['kind']} {result['role']} {run}, {result['split']} of {store}"
     if result["smoothing"]:
         title += f", smoothed {result['smoothing']}"
+    if result["thresholds_fitted_on_these_frames"]:
+        title += ", thresholds fitted on these frames"
     output.result(result, table(title, columns, rows), as_json)
 
 
@@ -67,6 +69,10 @@ def predict_set(
     split: SplitOption = "test",
     database: Annotated[str, typer.Option(help="A database of videos.")] = "affwild2",
     smooth: Annotated[str | None, typer.Option(help="Smooth over time: median:N or gaussian:S (frames).")] = None,
+    decisions: Annotated[
+        Any,
+        typer.Option(parser=as_path, metavar=PLACE, help="Smooth, and set thresholds, as evaluate in this folder did."),
+    ] = None,
     features: FeaturesOption = None,
     recipe: RecipeOption = None,
     overrides: SetOption = None,
@@ -79,11 +85,20 @@ def predict_set(
     kept = f"the entry in {out} is not complete: remove it, then the same command begins again"
     with stoppable(lambda: kept), progress_bar("predicting") as progress:
         result = write_set(
-            run, store, out, _split(split), database, smooth, features, change_of(recipe, overrides), progress
+            run,
+            store,
+            out,
+            _split(split),
+            database,
+            smooth,
+            decisions,
+            features,
+            change_of(recipe, overrides),
+            progress,
         )
     rows = [[t, f"{v['num_files']:,}", f"{v['num_frames']:,}"] for t, v in result["tasks"].items()]
     for task, names in result["without_face"].items():
-        rows += [[f"{task}: no face in {name}, no file", "0", "0"] for name in names]
+        rows += [[f"{task}: no face in {name}, the mean of the others", "", ""] for name in names]
     output.result(result, table(f"Submission in {out}", ["task", "files", "frames"], rows), as_json)
 
 

@@ -87,7 +87,8 @@ def read(root: Path, options: AffWild2Options) -> LabelTable:
         )
         num_frames[name] = _video_frames(track, videos, problems) if track.tests else track.num_frames
         rows.append(track.rows(problems))
-        unseen.append(track.unseen(problems))
+        if num_frames[name]:
+            unseen.append(track.unseen(problems))
     all_rows, all_unseen = pa.concat_tables(rows), pa.concat_tables(unseen)
     of_videos = videos_table(num_frames, all_rows, all_unseen)
     return LabelTable(all_rows, problems, all_unseen, of_videos, crop=images.crop)

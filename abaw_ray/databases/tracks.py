@@ -90,14 +90,15 @@ class Track:
             frames = np.intersect1d(self.frames, self._labelled(), assume_unique=True)
             unlabelled = np.setdiff1d(self.frames, frames, assume_unique=True)
             add_each(problems, "image_without_label", unlabelled, self.images.describe)
-        columns = self._label_columns(frames)
-        for task in self.tests:
-            columns[task] = (np.full((len(frames), TASKS[task]), np.nan), np.full(len(frames), int(Split.TEST)))
+        columns = self._label_columns(frames) | self._test_columns(frames)
         images = [self.images.file(f) for f in frames.tolist()]
         return rows_table([self.name] * len(frames), frames, images, columns, self.images.geometry(frames))
 
     def unseen(self, problems: Problems) -> pa.Table:
-        """Of `unseen_schema`: labelled frames that have no image."""
+        """Of `unseen_schema`: labelled frames that have no image.
+
+        A test track without any image has its first frame there, too, so that it is known.
+        """
         frames = np.setdiff1d(self._labelled(), self.frames, assume_unique=True)
 
         def where(frame: int) -> str:
@@ -105,7 +106,16 @@ class Track:
             return f"{labels.file}:{frame + 2}: no image {self.images.describe(frame)}"
 
         add_each(problems, "frame_without_image", frames, where)
-        return unseen_table([self.name] * len(frames), frames, self._label_columns(frames))
+        tests = {}
+        if self.tests and not len(self.frames):
+            frames = np.union1d(frames, [0])
+            tests = self._test_columns(frames)
+        return unseen_table([self.name] * len(frames), frames, self._label_columns(frames) | tests)
+
+    def _test_columns(self, frames: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Task whose test set the track is in -> labels that are not published, and splits, of `frames` (n,)."""
+        size = len(frames)
+        return {t: (np.full((size, TASKS[t]), np.nan), np.full(size, int(Split.TEST))) for t in self.tests}
 
     def _labelled(self) -> np.ndarray:
         """Frames (n,) with a valid label of any task, ascending."""

@@ -15,6 +15,7 @@ from abaw_ray.blocks.features import FeatureStore
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import LossConfig, ModelConfig, Recipe
 from abaw_ray.errors import ConfigurationError
+from abaw_ray.evaluation.decisions import ValidationDecisions
 from abaw_ray.evaluation.evaluator import HEADLINE, Evaluation, Evaluator, Predicted
 from abaw_ray.evaluation.figures import save, task_figures
 from abaw_ray.evaluation.predict import Progress
@@ -48,7 +49,8 @@ def evaluate(
     """Evaluates the best checkpoint of a run on a store's split, by both protocols.
 
     Writes `scores.json`, `predictions.parquet`, `videos.csv` and the figures into `out`. What answers need beside
-    predictions (thresholds) comes from the run's own validation, on every split but validation itself.
+    predictions (thresholds) comes from the run's own validation, on every split but validation itself: there they are
+    fitted on the frames that are scored, and written with the smoothing to `decisions.json` for `predict_set`.
 
     Args:
         run: a finished run, or a checkpoint.
@@ -92,10 +94,14 @@ def evaluate(
         "smoothings_tried": tuned,
         "num_frames": len(evaluation.table),
         "num_frames_without_face": len(evaluation.table) - int(pc.sum(evaluation.table["seen"]).as_py() or 0),
-        "videos_without_face": evaluator.frames.faceless,
+        "videos_without_face": list(evaluator.frames.faceless),
+        "thresholds_fitted_on_these_frames": decisions is None and any(evaluation.decisions.values()),
         "scores": evaluation.scores,
         "chance": _chance(evaluation, tasks),
     }
+    if split == Split.VALIDATION:
+        decided = str(smoothing) if smoothing is not None else None
+        ValidationDecisions(trained.weights_sha256(), decided, dict(evaluation.decisions)).write(out)
     with local_folder(out) as folder:
         _write(folder, evaluation, tasks, store)
         (folder / "scores.json").write_text(json.dumps(result, indent=2))

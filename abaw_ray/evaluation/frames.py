@@ -29,7 +29,7 @@ class Frames:
         row: (n,) int64 row of the store that the picture is in.
         seen: (n,) bool, whether that picture is the frame's own.
         unseen: (n,) int64 place in `store.unseen` of the labels of a frame without a picture of its own; -1: none.
-        faceless: names of the videos without any picture, which are left out.
+        faceless: videos without any picture, which are left out: name -> number of frames.
     """
 
     database: np.ndarray
@@ -39,7 +39,7 @@ class Frames:
     row: np.ndarray
     seen: np.ndarray
     unseen: np.ndarray
-    faceless: list[str]
+    faceless: dict[str, int]
 
     def __len__(self) -> int:
         return len(self.row)
@@ -97,7 +97,7 @@ def evaluation_frames(
         row=row,
         seen=seen,
         unseen=unseen,
-        faceless=[store.videos.names[v] for v in faceless],
+        faceless={store.videos.names[v]: int(store.videos.num_frames[v]) for v in faceless},
     )
 
 

@@ -108,12 +108,11 @@ def _run(job: Job, resources: Resources, queue: Queue | None, callbacks: list[An
             result: Any = on_a_thread(_trainer(job, resources, queue, callbacks).fit)
         except WorkerGroupError as error:
             failures = list(error.worker_failures.values())
-            # a worker whose neighbour has failed has errors of its own
-            for kind in (WorkerFault, UserError):
-                failures.sort(key=lambda failure, kind=kind: not isinstance(failure, kind))  # type: ignore[misc]
-            if isinstance(failures[0], UserError):
-                raise failures[0] from None
-            lost = f"a worker was lost ({cause_of(failures[0])})"
+            # a worker whose neighbour has failed may have errors of its own
+            ours = [f for f in failures if isinstance(f, UserError)]
+            if ours:
+                raise min(ours, key=lambda failure: isinstance(failure, WorkerFault)) from None
+            lost = f"a worker was lost ({'; '.join(map(cause_of, failures))})"
             if number > MAX_RESTARTS:
                 raise WorkerFault(f"{lost}, as {MAX_RESTARTS} times before; the same command goes on") from None
             logger.warning("%s: going on after the last epoch, restart %d of %d", lost, number, MAX_RESTARTS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from abaw_ray.blocks.features import FeatureStore
 from abaw_ray.blocks.reader import Store
 from abaw_ray.databases.track_files import TRACK_FORMATS
 from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError
+from abaw_ray.evaluation import evaluator
 from abaw_ray.evaluation.check_submission import check_submission
 from abaw_ray.evaluation.evaluate import evaluate
 from abaw_ray.evaluation.frames import evaluation_frames
@@ -156,6 +158,39 @@ def test_smoothing_is_tuned_on_validation_only(store, cnn, tmp_path):
     assert again["scores"]["every_frame"]["all"]["criterion"] == pytest.approx(tried["gaussian:4"])
     with pytest.raises(ConfigurationError, match="validation"):
         evaluate(cnn, store, tmp_path / "test", Split.TEST, smooth="tune")
+
+
+def test_an_entry_with_an_evaluations_decisions_has_its_score(store, cnn, gru, tmp_path):
+    results, entry = tmp_path / "results", tmp_path / "entry"
+    scores = evaluate(cnn, store, results, smooth="median:9")
+    assert scores["thresholds_fitted_on_these_frames"]
+    with pytest.raises(ConfigurationError, match="another network"):
+        predict_set(gru, store, entry, Split.VALIDATION, decisions=results)
+    with pytest.raises(ConfigurationError, match="no --smooth beside"):
+        predict_set(cnn, store, entry, Split.VALIDATION, smooth="median:9", decisions=results)
+    predict_set(cnn, store, entry, Split.VALIDATION, decisions=results)
+    form = TRACK_FORMATS["action_units"]
+    answers = {file.stem: form.read(file)[1] for file in (entry / form.folder).iterdir()}
+    labelled = [
+        (row["action_units"], answers[row["video"]][row["frame"]])
+        for row in pq.read_table(results / "predictions.parquet").to_pylist()
+        if np.isfinite(row["action_units"]).all()
+    ]
+    true, given = (np.array(column) for column in zip(*labelled, strict=True))
+    f1 = 2 * (true * given).sum(0) / np.maximum(true.sum(0) + given.sum(0), 1)
+    assert f1.mean() == pytest.approx(scores["scores"]["every_frame"]["all"]["action_units"]["macro_f1"])
+
+
+def test_a_test_track_without_a_face_gets_the_mean_of_the_others(store, cnn, tmp_path, monkeypatch):
+    found = evaluation_frames(Store(store), ["valence_arousal"], Split.TEST, ["affwild2"])
+    with_faceless = replace(found, faceless={"nobody": 7})
+    monkeypatch.setattr(evaluator, "evaluation_frames", lambda *_: with_faceless)
+    result = predict_set(cnn, store, tmp_path / "entry")
+    form = TRACK_FORMATS["valence_arousal"]
+    numbers = form.read(tmp_path / "entry" / form.folder / "nobody.txt")[1]
+    others = [form.read(tmp_path / "entry" / form.folder / f"{name}.txt")[1] for name in found.names]
+    np.testing.assert_allclose(numbers, np.tile(np.concatenate(others).mean(0), (7, 1)), atol=2e-4)
+    assert result["without_face"]["valence_arousal"] == ["nobody"]
 
 
 def test_labels_of_the_test_set_are_not_published(store, cnn, tmp_path):

@@ -263,6 +263,20 @@ def test_of_a_test_track_every_image_is_a_row(tmp_path: Path) -> None:
     assert table.problems.examples["video_not_found"] == [f"{tmp_path}/videos: no video of track no_folder"]
 
 
+def test_a_test_track_without_any_image_is_known_with_its_length(tmp_path: Path) -> None:
+    affwild2_track(tmp_path, "b", expression=[2], frames=[1])
+    affwild2_track(tmp_path, "faceless", valence_arousal=["-5,-5", "0.5,0"])
+    write(tmp_path / "expr_test_file.txt", "faceless\nno_video\n")
+    avi(tmp_path / "videos/faceless.avi", 8)
+    table = table_of(tmp_path)
+    assert lengths(table) == {"b": 1, "faceless": 8}
+    assert [
+        (r["video"], r["frame"], r["expression_split"], r["valence_arousal_split"]) for r in table.unseen.to_pylist()
+    ] == [("faceless", 0, TEST, NONE), ("faceless", 1, TEST, TRAIN)]
+    assert table.problems.examples["video_without_images"] == ["faceless", "no_video"]
+    assert table.problems.examples["video_not_found"] == [f"{tmp_path}/videos: no video of track no_video"]
+
+
 def test_lengths_of_test_tracks(tmp_path: Path) -> None:
     affwild2_track(tmp_path, "labelled", expression=[1], frames=[1])
     for name in ("own", "own_right", "short", "gone"):

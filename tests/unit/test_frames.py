@@ -82,7 +82,7 @@ def test_every_frame_of_a_video_has_the_last_picture_before_it(store):
     assert frames.row.tolist() == [6, 6, 6, 7, 8, 8, 8, 9, 9, 9, 0]
     assert np.flatnonzero(frames.seen).tolist() == [2, 3, 4, 7, 10]
     assert frames.video().tolist() == [0] * 10 + [1]
-    assert frames.faceless == ["faceless"]
+    assert frames.faceless == {"faceless": 3}
 
 
 def test_labels_of_frames_without_a_picture_count(store):
@@ -98,7 +98,7 @@ def test_only_the_databases_that_are_wanted(store):
     frames = evaluation_frames(store, ["valence_arousal"], Split.VALIDATION, ["clips"])
     assert frames.names == ["val"]
     photos = evaluation_frames(store, ["valence_arousal"], Split.VALIDATION, ["photos"])
-    assert (photos.names, photos.faceless) == (["photo 0"], [])
+    assert (photos.names, photos.faceless) == (["photo 0"], {})
     with pytest.raises(StoreError, match="no test labels of valence_arousal"):
         evaluation_frames(store, ["valence_arousal"], Split.TEST)
     with pytest.raises(StoreError, match="no validation labels of expression"):
