@@ -214,6 +214,17 @@ def change_recipe(recipe: Recipe, changes: dict[str, Any], source: str) -> Recip
     return parse_recipe(values, source)
 
 
+def replaced_settings(given: Recipe, used: Recipe) -> dict[str, tuple[Any, Any]]:
+    """Dotted keys that `given` was given a value for, where `used` has another -> both values."""
+    found = {}
+    for section in sorted(given.model_fields_set & {"model", "augment"}):
+        ours, theirs = getattr(given, section), getattr(used, section)
+        for key in sorted(ours.model_fields_set):
+            if getattr(ours, key) != getattr(theirs, key):
+                found[f"{section}.{key}"] = getattr(ours, key), getattr(theirs, key)
+    return found
+
+
 def dump_recipe(recipe: Recipe) -> str:
     """The resolved recipe as YAML, every key included."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)

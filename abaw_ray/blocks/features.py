@@ -47,6 +47,8 @@ class FeatureManifest(BaseModel):
     margin: int
     flip: float
     """The variants."""
+    precision: str | None = None
+    """`train.precision` that they were computed under; None: written before it was kept."""
     blocks: list[ComputedBlock]
 
     @property
@@ -56,7 +58,8 @@ class FeatureManifest(BaseModel):
 
 def block_key(manifest: FeatureManifest, path: str, variants: list[int]) -> str:
     """Hash of everything that a block is made from."""
-    values = [manifest.store_hash, manifest.cnn_sha256, path, variants, manifest.offsets, manifest.flips]
+    made_by = [manifest.store_hash, manifest.cnn_sha256, manifest.precision]
+    values = [*made_by, path, variants, manifest.offsets, manifest.flips]
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 

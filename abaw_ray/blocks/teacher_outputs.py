@@ -39,6 +39,8 @@ class TeacherManifest(BaseModel):
     """Training sets whose images have outputs."""
     augment: AugmentConfig
     """With a number of views."""
+    precision: str | None = None
+    """`train.precision` that they were computed under; None: written before it was kept."""
     blocks: list[ComputedBlock]
 
     @property
@@ -73,8 +75,8 @@ class TeacherOutputs:
             )
         self._blocks = ComputedBlocks(self.path, store, self.manifest.blocks)
 
-    def require(self, tasks: list[str], sets: list[str], augment: AugmentConfig) -> None:
-        """Checks that they serve a student with these tasks, training sets and views.
+    def require(self, tasks: list[str], sets: list[str], augment: AugmentConfig, precision: str) -> None:
+        """Checks that they serve a student with these tasks, training sets, views and precision.
 
         Raises:
             ConfigurationError: they do not.
@@ -86,6 +88,12 @@ class TeacherOutputs:
             raise ConfigurationError(f"{self.path}: no outputs for {', '.join(lacking)}")
         if augment != self.manifest.augment:
             raise ConfigurationError(f"{self.path}: outputs for augment {self.manifest.augment}, found {augment}")
+        if precision != self.manifest.precision:
+            found = self.manifest.precision or "a precision that was not kept"
+            raise ConfigurationError(
+                f"{self.path}: outputs under train.precision {found}, the student's is {precision}; compute them again"
+                " in another folder"
+            )
 
     def read(self, rows: np.ndarray, views: np.ndarray) -> dict[str, np.ndarray]:
         """Task -> logits (n, outputs) float32 for the rows (n,) of the store's index as views (n,).

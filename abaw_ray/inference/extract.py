@@ -82,6 +82,7 @@ def _manifest(
         flips=variants.flips.tolist(),
         margin=variants.margin,
         flip=variants.flip,
+        precision=recipe.train.precision,
         blocks=[],
     )
 

@@ -62,6 +62,7 @@ def compute_teacher_outputs(
         outputs={name: task.num_outputs for name, task in teacher.tasks(teacher.recipe).items()},
         sets=sets,
         augment=recipe.augment,
+        precision=recipe.train.precision,
         blocks=[],
     )
     claim(out, MANIFEST, manifest, read_manifest, "a teacher's outputs")

@@ -105,7 +105,7 @@ class TrainingData:
         if recipe.sampling.placement == "partition":
             self._partition = self._partitioned(weights, recipe)
         if outputs is not None:
-            outputs.require(list(self.tasks), list(self._sets), recipe.augment)
+            outputs.require(list(self.tasks), list(self._sets), recipe.augment, recipe.train.precision)
         self.images_per_step = recipe.sampling.batch_size * len(self._sets)
 
     def batch(self, epoch: int, step: int, world: World) -> dict[str, SetBatch]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from abaw_ray.blocks.features import CNN, FeatureStore
 from abaw_ray.blocks.reader import Store
 from abaw_ray.blocks.teacher_outputs import TeacherOutputs
 from abaw_ray.blocks.teacher_outputs import read_manifest as read_teacher_manifest
-from abaw_ray.config import Recipe
+from abaw_ray.config import Recipe, replaced_settings
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.evaluator import Evaluator
 from abaw_ray.labels import Split
@@ -29,6 +30,8 @@ from abaw_ray.training.data import SetBatch, TrainingData
 from abaw_ray.training.prefetch import prefetch
 from abaw_ray.training.windows import WindowBatch, WindowData
 from abaw_ray.world import World
+
+logger = logging.getLogger(__name__)
 
 Batch = Mapping[str, SetBatch | WindowBatch]
 """Source set -> its part of a step."""
@@ -63,18 +66,22 @@ class Job:
 
 def adopt(job: Job) -> Job:
     """The job with what its inputs decide: a temporal one has the `model` and `augment` sections of its CNN, a student
-    of known teacher's outputs their `augment`.
+    of known teacher's outputs their `augment`. Settings that are replaced by others are warned of.
 
     Raises:
         MissingInputError: no such features, CNN or outputs.
     """
     if job.teacher_outputs is not None:
         augment = read_teacher_manifest(as_path(job.teacher_outputs)).augment
-        return replace(job, recipe=job.recipe.model_copy(update={"augment": augment}))
-    if job.features is None and job.cnn is None:
+        adopted, whose = job.recipe.model_copy(update={"augment": augment}), "the teacher's outputs"
+    elif job.features is not None or job.cnn is not None:
+        cnn = checkpoint.load(as_path(job.features) / CNN if job.features is not None else str(job.cnn))
+        adopted, whose = cnn.adopted_by(job.recipe), "the CNN"
+    else:
         return job
-    cnn = checkpoint.load(as_path(job.features) / CNN if job.features is not None else str(job.cnn))
-    return replace(job, recipe=cnn.adopted_by(job.recipe))
+    for key, (given, used) in replaced_settings(job.recipe, adopted).items():
+        logger.warning("%s=%s is not used: %s was made with %s", key, given, whose, used)
+    return replace(job, recipe=adopted)
 
 
 class Stage:

@@ -118,6 +118,11 @@ def test_outputs_that_do_not_fit_are_refused(cluster, store, recipe, teacher, st
         check(Job(changed, str(store), str(tmp_path), teacher=str(teacher), teacher_outputs=str(outputs)))
     with pytest.raises(ConfigurationError, match="differ in augment"):
         compute_teacher_outputs(teacher, store, outputs, changed)
+    other_precision = with_changes(student_recipe, train={"precision": "bfloat16"})
+    with pytest.raises(ConfigurationError, match=r"under train\.precision float32, the student's is bfloat16"):
+        check(student(store, other_precision, teacher, outputs, tmp_path))
+    with pytest.raises(ConfigurationError, match="differ in precision"):
+        compute_teacher_outputs(teacher, store, outputs, other_precision)
     with pytest.raises(ConfigurationError, match=r"augment\.views"):
         compute_teacher_outputs(teacher, store, tmp_path / "new", recipe)
     with pytest.raises(MissingInputError, match="abaw-ray teacher-outputs"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from abaw_ray.config import Recipe, dump_recipe, load_recipe, recipe_names
+from abaw_ray.config import Recipe, dump_recipe, load_recipe, recipe_names, replaced_settings
 from abaw_ray.errors import ConfigurationError, MissingInputError
 
 
@@ -44,6 +44,12 @@ def test_every_installed_recipe_loads():
 def test_wrong_overrides_are_named(override, named):
     with pytest.raises(ConfigurationError, match=named):
         load_recipe(None, [override])
+
+
+def test_settings_that_another_recipe_replaces_are_those_that_were_given():
+    given = load_recipe(None, ["augment.flip=0.5", "augment.zoom=1.1", "model.head=paper", "train.epochs=3"])
+    used = load_recipe(None, ["augment.flip=0.2", "augment.zoom=1.1", "model.backbone=resnet18"])
+    assert replaced_settings(given, used) == {"augment.flip": (0.5, 0.2), "model.head": ("paper", "reference")}
 
 
 def test_missing_recipe_says_what_is_installed():
