@@ -5,15 +5,17 @@ Each clip shows a square that stands further to the right, and then further down
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
-from abaw_ray.video import num_frames, read_frames
+from abaw_ray import video
+from abaw_ray.video import UnreadableVideo, num_frames, read_frames
 
 NUM_PICTURES, SIDE, COLUMNS = 30, 16, 8
 WIDTH, HEIGHT = SIDE * COLUMNS, SIDE * 4
@@ -44,13 +46,21 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "B-frames": ("h264", "hevc", "mpeg4", "mpeg2"),
     "open GOP": ("h264", "hevc", "mpeg2"),
     "packed": ("mpeg4",),
+    "repeats": ("mpeg4",),
+    "times of decoding": ("h264", "hevc", "mpeg4", "mpeg2"),
     "edit list": ("h264", "hevc", "mpeg4", "mpeg2", "mjpeg"),
     "first key frame missing": ("h264", "hevc", "mpeg4", "mpeg2", "vp9"),
     "variable rate": tuple(ENCODERS),
 }
 """Variant -> the codecs that have it."""
 
-ONLY_IN = {"packed": ("avi",), "edit list": ("mp4", "mov"), "variable rate": ("mp4", "mkv", "mov", "webm", "ts")}
+ONLY_IN = {
+    "packed": ("avi",),
+    "repeats": ("avi", "mp4", "mkv"),
+    "times of decoding": ("mp4", "mkv"),
+    "edit list": ("mp4", "mov"),
+    "variable rate": ("mp4", "mkv", "mov", "webm", "ts"),
+}
 """Variant -> the containers that have it; all where it is not named."""
 
 CASES = [
@@ -88,15 +98,15 @@ def options(codec: str, variant: str) -> dict[str, str]:
 
 
 def num_b_frames(variant: str) -> int:
-    return {"B-frames": 2, "open GOP": 2, "packed": 1}.get(variant, 0)
+    return {"B-frames": 2, "open GOP": 2, "packed": 1, "times of decoding": 2}.get(variant, 0)
 
 
-def clip(path: Path, codec: str, variant: str) -> Path:
-    """Writes a clip of NUM_PICTURES pictures."""
+def clip(path: Path, codec: str, variant: str, of_encoder: dict[str, str] | None = None) -> Path:
+    """Writes a clip of NUM_PICTURES pictures; `of_encoder` replaces the options of the codec and variant."""
     times = [2 * n + n % 2 for n in range(NUM_PICTURES)] if variant == "variable rate" else list(range(NUM_PICTURES))
     with_edits = {"avoid_negative_ts": "disabled", "use_editlist": "1"} if variant == "edit list" else {}
     with av.open(str(path), "w", options=with_edits) as out:
-        stream = out.add_stream(ENCODERS[codec], rate=RATE, options=options(codec, variant))
+        stream = out.add_stream(ENCODERS[codec], rate=RATE, options=of_encoder or options(codec, variant))
         stream.width, stream.height = WIDTH, HEIGHT
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         stream.gop_size, stream.max_b_frames = 10, num_b_frames(variant)
@@ -143,10 +153,31 @@ def packed(packets: list[av.Packet]) -> list[av.Packet]:
     return result
 
 
+def times_of_decoding(packets: list[av.Packet]) -> list[av.Packet]:
+    """As a muxer does that is told nothing of the order in which pictures are shown."""
+    for number, packet in enumerate(packets):
+        packet.pts = packet.dts = number
+    return packets
+
+
+def with_repeats(packets: list[av.Packet]) -> list[av.Packet]:
+    """Two packets in the middle say that the picture before stays."""
+    result = []
+    for number, packet in enumerate(packets):
+        for content in [b"\x00\x00\x01\xb6\x50\x4f", bytes(packet)] if number in (18, 24) else [bytes(packet)]:
+            made = av.Packet(content)
+            made.pts = made.dts = len(result)
+            made.time_base, made.is_keyframe = packet.time_base, packet.is_keyframe and len(content) > 9
+            result.append(made)
+    return result
+
+
 CHANGES: dict[str, Callable[[list[av.Packet]], list[av.Packet]]] = {
     "first key frame missing": without_the_first,
     "edit list": begun_before_zero,
     "packed": packed,
+    "times of decoding": times_of_decoding,
+    "repeats": with_repeats,
 }
 
 
@@ -167,7 +198,7 @@ def decoded(path: Path) -> list[int | None]:
 def test_frames_are_those_of_a_plain_decoding_loop(tmp_path: Path, container: str, codec: str, variant: str) -> None:
     path = clip(tmp_path / f"a.{container}", codec, variant)
     expected = {n: shown for n, shown in enumerate(decoded(path)) if shown is not None}
-    if variant in ("no B-frames", "B-frames", "open GOP", "packed", "variable rate"):
+    if variant not in ("edit list", "first key frame missing"):
         assert list(expected.values()) == list(range(NUM_PICTURES)), "the clip is not what it is meant to be"
     total = max(expected) + 1
     assert num_frames(path) == total
@@ -175,3 +206,47 @@ def test_frames_are_those_of_a_plain_decoding_loop(tmp_path: Path, container: st
     for part in parts:
         found = {number: number_of(image) for number, image in read_frames(path, part)}
         assert found == {n: expected[n] for n in part if n in expected}
+
+
+def test_pictures_that_are_refreshed_part_by_part_are_read_from_anywhere(tmp_path: Path) -> None:
+    refreshed = {"x264-params": "intra-refresh=1:keyint=10:bframes=0:scenecut=0", "crf": "10"}
+    path = clip(tmp_path / "a.mp4", "h264", "no B-frames", refreshed)
+    for number in range(NUM_PICTURES):
+        assert [(n, number_of(image)) for n, image in read_frames(path, [number])] == [(number, number)]
+
+
+@pytest.mark.parametrize("container", ["avi", "mp4"])
+def test_a_damaged_picture_keeps_its_number_where_pictures_are_rearranged(tmp_path: Path, container: str) -> None:
+    path = clip(tmp_path / f"a.{container}", "h264", "B-frames")
+    with av.open(str(path)) as opened:
+        packet = [bytes(p) for p in opened.demux(video=0) if p.size][11]
+    content = path.read_bytes()
+    path.write_bytes(content.replace(packet, packet[:8] + bytes(len(packet) - 8)))
+    assert num_frames(path) == NUM_PICTURES
+    found = {n: number_of(image) for n, image in read_frames(path, range(NUM_PICTURES))}
+    assert len(found) == NUM_PICTURES - 1
+    unspoiled = [*range(10), *range(20, NUM_PICTURES)]  # the others are predicted from it, up to the next key frame
+    assert {n: found[n] for n in unspoiled} == {n: n for n in unspoiled}
+
+
+def test_a_part_is_not_decoded_from_the_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = clip(tmp_path / "a.avi", "h264", "B-frames")
+    assert num_frames(path) == NUM_PICTURES, "numbered by decoding it once"
+    num_decoded = 0
+    decoded_plainly = video._decoded
+
+    def counted(*args: Any, **options: Any) -> Iterator[Any]:
+        nonlocal num_decoded
+        for picture in decoded_plainly(*args, **options):
+            num_decoded += 1
+            yield picture
+
+    monkeypatch.setattr(video, "_decoded", counted)
+    assert sorted(n for n, _ in read_frames(path, [25, 26])) == [25, 26]
+    assert 2 <= num_decoded <= 10
+
+
+def test_a_codec_that_cannot_be_decoded_is_named_with_its_file(tmp_path: Path) -> None:
+    path = clip(tmp_path / "a.mpg", "mjpeg", "no B-frames")  # this container has no name for the codec
+    with pytest.raises(UnreadableVideo, match=r"a\.mpg.*cannot decode"):
+        num_frames(path)
