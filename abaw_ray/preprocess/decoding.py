@@ -19,12 +19,19 @@ JPEG_START, JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
 PNG_TAIL = 64
 
-JPEG_DAMAGE = (b"premature end of data", b"bad Huffman", b"instead of RST", b"Inconsistent progression")
+JPEG_DAMAGE = (
+    b"premature end of data",
+    b"Premature end of JPEG",
+    b"bad Huffman",
+    b"bad arithmetic",
+    b"instead of RST",
+    b"Inconsistent progression",
+)
 """What libjpeg says of a scan that is none."""
 
-EXTRANEOUS = re.compile(rb"(\d+) extraneous bytes before marker 0xd[0-9]")
+EXTRANEOUS = re.compile(rb"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
 PADDING = 8
-"""Bytes at a scan's end that mean nothing, as some cameras write them."""
+"""Bytes at the end of the last scan that mean nothing, as some cameras write them."""
 
 _standard_error = threading.Lock()
 
@@ -68,7 +75,7 @@ def read_image(path: Path, apply_orientation: bool, keep_damaged: bool = False) 
         image, said = _decode(content, flags)
     except cv2.error as error:
         raise UnreadableImage(error.err) from None
-    damage = _png_damage(content) if content.startswith(PNG_START) else _jpeg_damage(said)
+    damage = _png_damage(content) if content.startswith(PNG_START) else _jpeg_damage(content, said)
     if damage and not keep_damaged:
         raise DamagedImage(damage)
     os.write(2, said)
@@ -113,13 +120,30 @@ def _said() -> BinaryIO:
     return tempfile.TemporaryFile(buffering=0)
 
 
-def _jpeg_damage(said: bytes) -> str:
-    """What is wrong with a JPEG by what libjpeg says; empty if nothing is."""
+def _jpeg_damage(content: bytes, said: bytes) -> str:
+    """What is wrong with the scans of a JPEG by what libjpeg says; empty if nothing is."""
     for line in said.splitlines():
         extraneous = EXTRANEOUS.search(line)
-        if any(damage in line for damage in JPEG_DAMAGE) or (extraneous and int(extraneous[1]) > PADDING):
+        if extraneous:
+            is_padding = extraneous[2] == b"d9" and int(extraneous[1]) <= PADDING
+            is_damage = not is_padding and _is_header_gapless(content)  # between parts of a header they do no harm
+        else:
+            is_damage = any(damage in line for damage in JPEG_DAMAGE)
+        if is_damage:
             return line.decode(errors="replace")
     return ""
+
+
+def _is_header_gapless(content: bytes) -> bool:
+    """Whether the parts of a JPEG's header, up to its first scan, lie end to end."""
+    start = len(JPEG_START)
+    while content[start : start + 1] == b"\xff":
+        marker = content[start : start + 2]
+        if marker == JPEG_SCAN:
+            return True
+        is_fill = marker == b"\xff\xff"
+        start += 1 if is_fill else 2 + int.from_bytes(content[start + 2 : start + 4], "big")
+    return False
 
 
 def _png_damage(content: bytes) -> str:

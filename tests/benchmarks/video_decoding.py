@@ -2,6 +2,7 @@
 
 A synthetic video (H.264, 640 x 360, a key frame every 250 frames) is decoded to RGB by one thread each, by turns: every
 frame, and the 200 frames of a segment in the middle (OpenCV can only seek to a frame and hope; it reads up to it here).
+As in `prepare`, a process numbers the frames of a video once: that is in the first of the repeats alone.
 """
 
 from __future__ import annotations

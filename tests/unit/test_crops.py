@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 from pathlib import Path
 
@@ -241,6 +242,30 @@ def test_a_jpeg_that_is_damaged_within_is_told_from_a_whole_one(tmp_path: Path, 
         with contextlib.suppress(UnreadableImage):  # of some, nothing can be decoded at all
             assert read_image(file, apply_orientation=True, keep_damaged=True).shape == (96, 96, 3)
     assert num_found >= 20
+
+
+def test_what_is_left_over_within_a_progressive_jpeg_is_damage(tmp_path: Path) -> None:
+    rng, file = np.random.default_rng(0), tmp_path / "a.jpg"
+    content = cv2.imencode(".jpg", scene(rng), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    end = content.index(b"\xff\xc4", content.index(b"\xff\xda"))  # of the first scan: the next one's tables begin
+    file.write_bytes(content[:end] + bytes(60) + content[end:])
+    with pytest.raises(DamagedImage, match="extraneous bytes before marker 0xc4"):
+        read_image(file, apply_orientation=True)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_unusual_jpegs_are_whole(tmp_path: Path, mode: str, progressive: bool) -> None:
+    photo, thumbnail = Image.fromarray(scene(np.random.default_rng(0))), io.BytesIO()
+    photo.resize((32, 24)).save(thumbnail, "jpeg")
+    exif = b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00" + thumbnail.getvalue()
+    encoded = io.BytesIO()
+    photo.convert(mode).save(encoded, "jpeg", progressive=progressive, exif=exif, restart_marker_blocks=3)
+    content = encoded.getvalue()
+    start = 4 + int.from_bytes(content[4:6], "big")  # the end of the first part of the header
+    for whole in (content, content + thumbnail.getvalue(), content[:start] + b"of a camera" + content[start:]):
+        (tmp_path / "a.jpg").write_bytes(whole)
+        assert read_image(tmp_path / "a.jpg", apply_orientation=True).shape == (96, 96, 3)
 
 
 def test_a_png_with_any_changed_byte_of_its_picture_is_found(tmp_path: Path) -> None:
