@@ -57,3 +57,7 @@ class DatabaseFormatError(UserError, ValueError):
         where = f"{file}:{line}" if line is not None else str(file)
         super().__init__(f"{where}: found {found}, expected {expected}")
         self.file, self.line, self.found, self.expected = str(file), line, found, expected
+
+    def __reduce__(self) -> tuple[type, tuple[str, int | None, str, str]]:
+        # an error that another process cannot read is not told from a process that died
+        return type(self), (self.file, self.line, self.found, self.expected)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.training.resources import Resources
 from abaw_ray.training.stage import Job
 from abaw_ray.training.trainer import finished, fit
+
+logger = logging.getLogger(__name__)
 
 DATABASES = ("affwild2", "expw", "afew_va", "affectnet")
 """The paper's, as the generated data have them."""
@@ -39,9 +42,14 @@ def prepare_databases(out: Path, data: Path, recipe: Recipe) -> Path:
     return out / "store"
 
 
-def train_and_evaluate(job: Job, resources: Resources, folder: Path) -> dict[str, Any]:
-    """Trains a job, evaluates it on the validation split into `folder`, and gives the evaluation with `seconds`."""
-    run = finished(job) or fit(job, resources)
+def train_and_evaluate(
+    job: Job, resources: Resources, folder: Path, say: Callable[[str], None] = logger.warning
+) -> dict[str, Any]:
+    """Trains a job, evaluates it on the validation split into `folder`, and gives the evaluation with `seconds`.
+
+    `say` prints a line where workers were lost.
+    """
+    run = finished(job) or fit(job, resources, say=say)
     best = str(Path(job.run) / run["best"])
     if (folder / "scores.json").is_file():
         result = json.loads((folder / "scores.json").read_text())

@@ -229,7 +229,9 @@ def run_seed(plan: Plan, seed: int, say: Callable[[str], None]) -> dict[str, Any
             extract_features(plan.run(cnn, seed), plan.out / "store", plan.features(cnn, seed), change=_temporal(plan))
         job = plan.job(name, seed)
         say(f"seed {seed}: {MODELS[name].title}: {job.run}")
-        result = train_and_evaluate(job, plan.resources, plan.out / "evaluation" / f"{name}-{seed}")
+        result = train_and_evaluate(
+            job, plan.resources, plan.out / "evaluation" / f"{name}-{seed}", lambda line: say(f"seed {seed}: {line}")
+        )
         scores = {protocol: _columns(result["scores"][protocol][VALIDATED_ON]) for protocol in PROTOCOLS}
         say(f"seed {seed}: {MODELS[name].title}: {_line(scores[HEADLINE])}, {result['seconds']:.0f} s")
         results[name] = {**scores, "run": job.run, "seconds": result["seconds"], "num_epochs": result["num_epochs"]}

@@ -64,6 +64,11 @@ class World:
         dist.all_reduce(total)
         return local + (total - local.detach())
 
+    def wait_for_all(self) -> None:
+        """Returns when every worker has come here."""
+        if self.size > 1:
+            dist.barrier()
+
     def share_buffers(self, module: nn.Module) -> None:
         """Gives every worker the first one's buffers (batch norm statistics are per worker during training)."""
         if self.size > 1:

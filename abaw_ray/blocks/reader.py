@@ -127,6 +127,11 @@ class Store:
         """Rows (n,) int64, ascending, with a validation label of any task."""
         return np.flatnonzero(np.any([s == Split.VALIDATION for s in self.index.splits.values()], axis=0))
 
+    def frames_of(self, rows: np.ndarray) -> list[tuple[str, str, int]]:
+        """Database, video and frame of `rows` (n,)."""
+        databases = [self.databases[code] for code in self.index.database[rows].tolist()]
+        return list(zip(databases, self.index.video(rows), self.index.frame[rows].tolist(), strict=True))
+
     def images(self, rows: np.ndarray) -> np.ndarray:
         """Images (n, size, size, 3) uint8 RGB of `rows` (n,), in any order, repeats allowed.
 

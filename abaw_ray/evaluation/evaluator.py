@@ -17,7 +17,7 @@ import pyarrow as pa
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.evaluation.frames import evaluation_frames, gap_free
-from abaw_ray.evaluation.predict import Predictions, Progress, predict_rows, predict_windows
+from abaw_ray.evaluation.predict import Predictions, Progress, predict_rows, predict_windows, require_numbers
 from abaw_ray.evaluation.predictions import (
     POOLED,
     Decisions,
@@ -121,11 +121,14 @@ class Evaluator:
         if isinstance(network, MultiTaskCNN):
             rows, place = np.unique(frames.row, return_inverse=True)
             of_rows = predict_rows(network, self._tasks, self._store, rows, recipe, world, progress)
+            require_numbers("predictions", of_rows, rows, self._store)
             return {task: values[place] for task, values in of_rows.items()}
         assert self._source is not None, "an evaluator of CNNs"
         windows, owner = covering_windows(frames.starts, len(frames), recipe.temporal.window)
         covering = predict_windows(network, self._tasks, self._source, frames.row[windows], recipe, world, progress)
-        return {task: values.reshape(-1, TASKS[task])[owner] for task, values in covering.items()}
+        of_frames = {task: values.reshape(-1, TASKS[task])[owner] for task, values in covering.items()}
+        require_numbers("predictions", of_frames, frames.row, self._store)
+        return of_frames
 
     def _predict_windows(
         self, network: TemporalNetwork, task: str, world: World, progress: Progress | None
@@ -134,7 +137,9 @@ class Evaluator:
         assert self._source is not None, "an evaluator of CNNs"
         one = {task: self._tasks[task]}
         predicted = predict_windows(network, one, self._source, self._windows[task], self._recipe, world, progress)
-        return predicted[task].reshape(-1, TASKS[task])
+        of_frames = predicted[task].reshape(-1, TASKS[task])
+        require_numbers("predictions", {task: of_frames}, self._windows[task].reshape(-1), self._store)
+        return of_frames
 
     def score(
         self, predicted: Predicted, decisions: Decisions | None = None, smoothing: Smoothing | None = None

@@ -93,6 +93,29 @@ def predict_windows(
     return _in_batches(predict, tasks, mine, len(windows), batch, world, progress, (length,))
 
 
+def require_numbers(what: str, values: Mapping[str, np.ndarray], rows: np.ndarray, store: Store) -> None:
+    """That a network has given numbers: frames without one would have to be left out of scores, which can raise them.
+
+    Args:
+        what: the network gave, in the plural.
+        values: task -> (n, size).
+        rows: (n,) rows of the store that they are of.
+        store: where the rows are.
+
+    Raises:
+        DivergedError: it has not; the message names the task and the first frame.
+    """
+    for task, of_task in values.items():
+        wrong = np.flatnonzero(~np.isfinite(of_task).all(axis=1))
+        if len(wrong):
+            ((database, video, frame),) = store.frames_of(rows[wrong[:1]])
+            raise DivergedError(
+                f"{task}: {len(wrong)} of {len(rows)} {what} are no numbers, the first of {database}, video {video},"
+                f" frame {frame}: the network has diverged; take an earlier checkpoint, or train it with a lower"
+                " train.learning_rate"
+            )
+
+
 def _in_batches(
     predict: Callable[[np.ndarray], dict[str, torch.Tensor]],
     tasks: Mapping[str, Task],
@@ -106,9 +129,6 @@ def _in_batches(
     """Decoded outputs for this worker's items `mine`, put together with all workers' `total`.
 
     An item's prediction has the shape (*shape, label size).
-
-    Raises:
-        DivergedError: one that is no number, on every worker alike.
     """
     outputs: dict[str, list[torch.Tensor]] = {
         t: [torch.empty((0, *shape, TASKS[t]), device=world.device)] for t in tasks
@@ -121,9 +141,4 @@ def _in_batches(
                 outputs[name].append(task.decode(logits[name]).reshape(len(part), *shape, -1))
         if progress is not None:
             progress(start + len(part), len(mine))
-    predictions = {t: world.gather(torch.cat(parts), total).cpu().numpy() for t, parts in outputs.items()}
-    for name, values in predictions.items():
-        num_wrong = int((~np.isfinite(values.reshape(total, -1)).all(axis=1)).sum())
-        if num_wrong:
-            raise DivergedError(f"{name}: {num_wrong} of {total} predictions are no numbers: the network has diverged")
-    return predictions
+    return {t: world.gather(torch.cat(parts), total).cpu().numpy() for t, parts in outputs.items()}

@@ -17,11 +17,13 @@ from ray.data import ActorPoolStrategy
 from abaw_ray.blocks.computed import BLOCKS, ComputedBlock, is_finished, write_columns
 from abaw_ray.blocks.files import sha256_of, write_text
 from abaw_ray.blocks.reader import Store
-from abaw_ray.errors import ConfigurationError
+from abaw_ray.errors import ConfigurationError, UserError
 from abaw_ray.ray_session import data_context, ray_session
 from abaw_ray.storage import AnyPath
 
 UNFINISHED = "unfinished.json"
+ERROR = "error"
+"""Column with the message of a worker's `UserError`; empty: the block is written."""
 
 ManifestT = TypeVar("ManifestT", bound=BaseModel)
 
@@ -52,9 +54,13 @@ class BlockWorker(ABC):
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
         job = BlockJob(**{name: values[0] for name, values in batch.items()})
         rows = np.arange(job.first_row, job.first_row + job.num_rows)
-        columns = self.columns(rows, [int(variant) for variant in job.variants])
-        sha256 = write_columns(self._out / BLOCKS / job.path, columns, str(job.key))
-        return {"path": [job.path], "num_rows": [job.num_rows], "sha256": [sha256]}
+        sha256, error = "", ""
+        try:
+            columns = self.columns(rows, [int(variant) for variant in job.variants])
+            sha256 = write_columns(self._out / BLOCKS / job.path, columns, str(job.key))
+        except UserError as raised:
+            error = str(raised)  # of an error that is raised, Ray Data gives a text of its own
+        return {"path": [job.path], "num_rows": [job.num_rows], "sha256": [sha256], ERROR: [error]}
 
     @abstractmethod
     def columns(self, rows: np.ndarray, variants: list[int]) -> dict[str, np.ndarray]:
@@ -103,6 +109,7 @@ def compute_blocks(
 
     Raises:
         ConfigurationError: `use_gpu`, and there is none.
+        UserError: of a worker.
     """
     total = sum(job.num_rows for job in jobs)
     waiting = [job for job in jobs if not is_finished(out / BLOCKS / job.path, job.key)]
@@ -111,6 +118,8 @@ def compute_blocks(
     if waiting:
         with ray_session(), data_context():
             for result in _results(waiting, worker, arguments, use_gpu):
+                if result[ERROR]:
+                    raise UserError(result[ERROR])
                 hashes[result["path"]] = result["sha256"]
                 done += result["num_rows"]
                 if progress is not None:

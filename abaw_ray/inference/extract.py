@@ -12,6 +12,7 @@ from abaw_ray.blocks.features import CNN, MANIFEST, FeatureManifest, block_key, 
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError, StoreError
+from abaw_ray.evaluation.predict import require_numbers
 from abaw_ray.inference.blockwise import BlockJob, BlockWorker, claim, compute_blocks, finish, rows_of_block
 from abaw_ray.labels import TASKS, Split
 from abaw_ray.models import checkpoint
@@ -119,14 +120,15 @@ class Extractor(BlockWorker):
 
     def columns(self, rows: np.ndarray, variants: list[int]) -> dict[str, np.ndarray]:
         images = self.store.images(rows)
-        return {
-            f"{task}/{variant}": values for variant in variants for task, values in self._view(images, variant).items()
-        }
+        views = {variant: self._view(images, rows, variant) for variant in variants}
+        return {f"{task}/{variant}": values for variant, view in views.items() for task, values in view.items()}
 
-    def _view(self, images: np.ndarray, variant: int) -> dict[str, np.ndarray]:
+    def _view(self, images: np.ndarray, rows: np.ndarray, variant: int) -> dict[str, np.ndarray]:
         size = self._recipe.train.evaluation_batch_size
         parts = [
             view_features(self._cnn, part, self._variants, np.full(len(part), variant), self._recipe)
             for part in (images[i : i + size] for i in range(0, len(images), size))
         ]
-        return {task: np.concatenate([part[task] for part in parts]) for task in parts[0]}
+        features = {task: np.concatenate([part[task] for part in parts]) for task in parts[0]}
+        require_numbers("features", features, rows, self.store)
+        return features

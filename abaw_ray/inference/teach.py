@@ -12,6 +12,7 @@ from abaw_ray.blocks.reader import Store
 from abaw_ray.blocks.teacher_outputs import MANIFEST, TeacherManifest, read_manifest
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError
+from abaw_ray.evaluation.predict import require_numbers
 from abaw_ray.inference.blockwise import BlockJob, BlockWorker, claim, compute_blocks, finish, rows_of_block
 from abaw_ray.models import checkpoint
 from abaw_ray.storage import AnyPath
@@ -110,7 +111,9 @@ class Teacher(BlockWorker):
         """Task -> logits (n, outputs) of rows (n,)."""
         size = self._recipe.train.evaluation_batch_size
         parts = [self._logits(rows[i : i + size], view) for i in range(0, len(rows), size)]
-        return {task: torch.cat([part[task] for part in parts]).float().cpu().numpy() for task in parts[0]}
+        logits = {task: torch.cat([part[task] for part in parts]).float().cpu().numpy() for task in parts[0]}
+        require_numbers("outputs", logits, rows, self.store)
+        return logits
 
     def _logits(self, rows: np.ndarray, view: int) -> dict[str, torch.Tensor]:
         device, augment = self._network.mean.device, self._recipe.augment

@@ -102,9 +102,9 @@ class RunLog:
     def clock(self, images_per_step: int) -> StepClock:
         return StepClock(images_per_step)
 
-    def add(self, loss: StepLoss) -> None:
+    def add(self, losses: Mapping[str, Tensor]) -> None:
         """Adds a step's losses to the epoch's means, without waiting for the device."""
-        for name, value in _named(loss).items():
+        for name, value in losses.items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
         self._num_added += 1
 
@@ -114,12 +114,11 @@ class RunLog:
         self._sums, self._num_added = {}, 0
         return means
 
-    def step(self, step: int, loss: StepLoss, learning_rate: float, clock: StepClock) -> None:
+    def step(self, step: int, losses: Mapping[str, float], learning_rate: float, clock: StepClock) -> None:
         """One point of every training curve."""
         if self._writer is None:
             return
-        values = {name: float(value) for name, value in _named(loss).items()}
-        for name, value in values.items():
+        for name, value in losses.items():
             self._writer.add_scalar(f"loss/{name}", value, step)
         self._writer.add_scalar("optimiser/learning_rate", learning_rate, step)
         for name, value in clock.read().items():
@@ -171,6 +170,16 @@ def read_metrics(run: AnyPath) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
 
+def named_losses(loss: StepLoss) -> dict[str, Tensor]:
+    """A step's losses as `total` and `<task>/<set>` -> scalar, without gradient."""
+    return {"total": loss.total.detach()} | {f"{task}/{source}": v for (source, task), v in loss.terms.items()}
+
+
+def read(losses: Mapping[str, Tensor]) -> dict[str, float]:
+    """The numbers themselves; waits until the device has them."""
+    return {name: float(value) for name, value in losses.items()}
+
+
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     """Nested numbers as `a/b/c` -> number; anything else is left out."""
     flat: dict[str, float] = {}
@@ -180,10 +189,6 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
         elif isinstance(value, int | float):
             flat[f"{prefix}{key}"] = float(value)
     return flat
-
-
-def _named(loss: StepLoss) -> dict[str, Tensor]:
-    return {"total": loss.total.detach()} | {f"{task}/{source}": v for (source, task), v in loss.terms.items()}
 
 
 def _samples(store: Store, tasks: Mapping[str, Task], evaluation: Evaluation) -> Figure:

@@ -15,12 +15,14 @@ import ray.data
 
 from abaw_ray.blocks.writer import BlockMetadata, BlockResult, write_block
 from abaw_ray.databases.base import Problems
+from abaw_ray.errors import UserError
 from abaw_ray.preprocess.faces import REASON, WHERE, FaceSettings, add_faces
 from abaw_ray.ray_session import data_context
 from abaw_ray.storage import AnyPath
 
-BLOCK, RESULT = "block", "result"
-"""Columns with the place of a row's block in the list of tasks, and with what was written of a block, as JSON."""
+BLOCK, RESULT, ERROR = "block", "result", "error"
+"""Columns with the place of a row's block in the list of tasks, with what was written of a block, as JSON, and with the
+message of a `UserError` if it could not be written."""
 
 MAX_BLOCKS = 8
 """Blocks that a task of Ray makes at most: enough to make light of the pause between two tasks."""
@@ -63,6 +65,9 @@ def write_blocks(
 
     Returns:
         What was written, in the order of `tasks`.
+
+    Raises:
+        UserError: of a worker.
     """
     plans = [
         table.append_column(BLOCK, pa.array(np.full(table.num_rows, place, np.int32)))
@@ -81,6 +86,8 @@ def write_blocks(
         )
         num_done = 0
         for row in dataset.iter_rows():
+            if row[ERROR]:
+                raise UserError(row[ERROR])
             values = json.loads(row[RESULT])
             result = BlockResult(**values | {"metadata": BlockMetadata(**values["metadata"])})
             written[result.path] = result
@@ -107,8 +114,12 @@ def _make_blocks(
     for place in plan[BLOCK].unique().to_pylist():
         task, rows = tasks[place], plan.filter(pc.equal(plan[BLOCK], place))
         assert rows.num_rows == task.num_rows, f"{task.path}: {rows.num_rows} of {task.num_rows} rows arrived"
-        result = _write(folder, task, add_faces(rows, task.root, task.crop, settings), settings)
-        yield pa.table({BLOCK: [place], RESULT: [json.dumps(asdict(result))]})
+        result, error = "", ""
+        try:
+            result = json.dumps(asdict(_write(folder, task, add_faces(rows, task.root, task.crop, settings), settings)))
+        except UserError as raised:
+            error = str(raised)  # of an error that is raised, Ray Data gives a text of its own
+        yield pa.table({BLOCK: [place], RESULT: [result], ERROR: [error]})
 
 
 def _write(folder: AnyPath, task: BlockTask, faces: pa.Table, settings: FaceSettings) -> BlockResult:

@@ -122,6 +122,10 @@ class TrainingData:
             batch[name] = SetBatch(torch.from_numpy(self._store.images(rows)), uniforms, labels, taught)
         return batch
 
+    def rows(self, epoch: int, step: int, world: World) -> dict[str, np.ndarray]:
+        """Rows (n,) of the store in this worker's part of a step, set by set."""
+        return {name: self._sets[name].rows[s.rows] for name, s in self._samples(epoch, step, world).items()}
+
     def blocks(self, epoch: int, world: World) -> np.ndarray | None:
         """Blocks (k,), ascending, that this worker's node reads in an epoch; None: those of all sets.
 

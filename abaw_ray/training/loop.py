@@ -16,12 +16,12 @@ from abaw_ray.config import Recipe
 from abaw_ray.evaluation.evaluator import Evaluation, Evaluator
 from abaw_ray.models import checkpoint
 from abaw_ray.models.sets import Network
-from abaw_ray.monitoring.run_log import RunLog
+from abaw_ray.monitoring.run_log import RunLog, named_losses, read
 from abaw_ray.storage import as_path
-from abaw_ray.training.divergence import diverged
+from abaw_ray.training.divergence import Watch
 from abaw_ray.training.early_stopping import EarlyStopping
 from abaw_ray.training.stage import Job, Stage
-from abaw_ray.training.step import DivergedStep, Learner
+from abaw_ray.training.step import Learner
 from abaw_ray.world import World
 
 
@@ -74,10 +74,11 @@ def train(
         description = checkpoint.restore(resume, learner.network, learner.optimizer, world.device)
         stopping = EarlyStopping(**description.stopping)
         epoch = description.epoch + 1
+    watch = Watch(job, stage, world)
     with RunLog(as_path(job.run), enabled=world.rank == 0, first_epoch=epoch) as log:
         while epoch < recipe.train.epochs and not stopping.stop:
             started = time.perf_counter()
-            losses = _train_epoch(epoch, learner, stage, job, world, log, progress)
+            losses = _train_epoch(epoch, learner, stage, recipe, world, watch, log, progress)
             seconds = time.perf_counter() - started
             evaluation = _evaluate(learner.network, evaluator, world)
             improved = stopping.update(epoch, evaluation.criterion)
@@ -123,13 +124,13 @@ def _train_epoch(
     epoch: int,
     learner: Learner,
     stage: Stage,
-    job: Job,
+    recipe: Recipe,
     world: World,
+    watch: Watch,
     log: RunLog,
     progress: Progress | None,
 ) -> dict[str, float]:
     """One pass over the epoch's steps; returns the mean of each logged loss."""
-    recipe, run = job.recipe, as_path(job.run)
     # dropout differs from worker to worker and is the same when the epoch is run again
     torch.manual_seed(int(np.random.SeedSequence([recipe.seed, epoch, world.rank]).generate_state(1)[0]))
     learner.network.train()
@@ -141,17 +142,20 @@ def _train_epoch(
         # the steps at the end of an epoch that do not fill an accumulation are averaged among themselves
         num_accumulated = min(accumulate, num_steps - step // accumulate * accumulate)
         update = last or (step + 1) % accumulate == 0
-        try:
-            loss = learner.step({n: b.to(world.device) for n, b in batch.items()}, update, num_accumulated)
-        except DivergedStep as found:
-            raise diverged(found, epoch, step, batch, recipe, run, world) from None
+        loss, norm = learner.step({n: b.to(world.device) for n, b in batch.items()}, update, num_accumulated)
+        losses = named_losses(loss)
+        watch.take(epoch, step, batch, losses | ({"gradient norm": norm} if norm is not None else {}))
+        logged = last or (step + 1) % recipe.train.log_every == 0
+        # waits for the device, which is part of the step
+        values = read(losses) if logged else {}
         clock.step_done()
-        log.add(loss)
-        if last or (step + 1) % recipe.train.log_every == 0:
-            log.step(epoch * num_steps + step, loss, learner.optimizer.param_groups[0]["lr"], clock)
+        log.add(losses)
+        if logged:
+            log.step(epoch * num_steps + step, values, learner.optimizer.param_groups[0]["lr"], clock)
             if progress is not None:
-                progress(epoch, step + 1, num_steps, float(loss.total))
+                progress(epoch, step + 1, num_steps, values["total"])
             clock.log_written()
+    watch.look()
     return log.mean_losses()
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from abaw_ray.config import Recipe
@@ -20,18 +19,6 @@ from abaw_ray.objectives.terms import Outputs, StepLoss, combine
 from abaw_ray.tasks.base import Task
 from abaw_ray.training.stage import Batch
 from abaw_ray.world import World, autocast_dtype
-
-
-class DivergedStep(Exception):
-    """A step whose loss or gradient is no number; the optimiser has not used it.
-
-    Args:
-        values: the numbers that are none: `total`, `<task>/<set>` of each term, `gradient norm`.
-    """
-
-    def __init__(self, values: dict[str, float]) -> None:
-        super().__init__(values)
-        self.values = values
 
 
 class Learner:
@@ -70,7 +57,7 @@ class Learner:
         self._recipe, self._world = recipe, world
         self._dtype = autocast_dtype(world.device, train)
 
-    def step(self, batch: Batch, update: bool, num_accumulated: int) -> StepLoss:
+    def step(self, batch: Batch, update: bool, num_accumulated: int) -> tuple[StepLoss, Tensor | None]:
         """Adds a step's gradient, and with `update` takes the optimiser step.
 
         Args:
@@ -78,8 +65,8 @@ class Learner:
             update: whether this is the last of the accumulated steps.
             num_accumulated: number of steps whose gradients the optimiser step averages.
 
-        Raises:
-            DivergedStep: on every worker alike.
+        Returns:
+            The losses, and with `update` the norm of the gradient, before it is clipped; the same on every worker.
         """
         inputs = {name: b.inputs(self._recipe.augment) for name, b in batch.items()}
         with self._no_sync(not update):
@@ -88,25 +75,17 @@ class Learner:
             loss = self._loss(batch, outputs, taught)
             # DDP averages over workers what has to be added up: see World.sum
             (loss.total * (self._world.size / num_accumulated)).backward()
-        # after the backward pass, which a GPU has begun by then: it waits for the optimiser only
-        self._check(loss, update)
-        if update:
-            if self._recipe.train.clip_norm is not None:
-                nn.utils.clip_grad_norm_(self.network.parameters(), self._recipe.train.clip_norm)
-            self.optimizer.step()
-            self.optimizer.zero_grad(set_to_none=True)
-        return StepLoss(loss.total.detach(), loss.terms)
+        norm = self._update() if update else None
+        return StepLoss(loss.total.detach(), loss.terms), norm
 
-    def _check(self, loss: StepLoss, update: bool) -> None:
-        """That the loss is a number, and with `update` the gradient, which is the sum over all workers then."""
-        numbers = {"total": loss.total.detach()}
-        if update:
-            gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
-            numbers["gradient norm"] = nn.utils.get_total_norm(gradients)
-        if not torch.stack([n.double() for n in numbers.values()]).isfinite().all():
-            numbers |= {f"{task}/{source}": value for (source, task), value in loss.terms.items()}
-            values = {name: float(number) for name, number in numbers.items()}
-            raise DivergedStep({name: value for name, value in values.items() if not math.isfinite(value)})
+    def _update(self) -> Tensor:
+        """Takes the optimiser step; returns the norm of the gradient."""
+        norm = nn.utils.get_total_norm([p.grad for p in self.network.parameters() if p.grad is not None])
+        if self._recipe.train.clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(self.network.parameters(), self._recipe.train.clip_norm, norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return norm
 
     def _teach(self, batch: Batch, inputs: Mapping[str, Any]) -> Outputs | None:
         if self.teacher is None:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 import time
-import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ from ray.train.torch import TorchTrainer, get_device
 from ray.util.queue import Queue
 
 from abaw_ray.config import dump_recipe, parse_recipe
-from abaw_ray.errors import ConfigurationError, UserError, WorkerFault
+from abaw_ray.errors import ConfigurationError, WorkerFault
 from abaw_ray.interruption import on_a_thread
 from abaw_ray.models import checkpoint
 from abaw_ray.monitoring.run_log import flatten
 from abaw_ray.ray_session import ray_session
 from abaw_ray.storage import AnyPath, as_path, remove_tree
+from abaw_ray.training.failures import MAX_RESTARTS, loss, told_apart
 from abaw_ray.training.loop import EpochResult, train
 from abaw_ray.training.progress import ProgressBar
 from abaw_ray.training.resources import Resources, check_room
@@ -36,11 +37,8 @@ JOB_FILE = "job.json"
 CRITERION, NUM_EPOCHS = "criterion", "num_epochs"
 """Reported numbers that a sweep goes by."""
 
-MAX_RESTARTS = 3
-"""How often a run that lost a worker, as with its node, goes on from its last epoch before it gives up."""
-
-MAX_CAUSE = 200
-"""Characters of the cause of a loss that are shown."""
+RESTARTS = "restarts"
+"""Reported with them once workers were lost: what `fit` said of it."""
 
 SELECTION = "selection"
 """The reported number by which Ray keeps the best checkpoint: it grows with every improvement and never ties."""
@@ -52,6 +50,7 @@ def fit(
     fresh: bool = False,
     callbacks: list[Any] | None = None,
     one_of_many: bool = False,
+    say: Callable[[str], None] = logger.warning,
 ) -> dict[str, Any]:
     """Trains on Ray and writes `run.json` into the run's folder; a run that was cut off goes on where it stopped.
 
@@ -61,6 +60,7 @@ def fit(
         fresh: remove an earlier run from the run's folder first.
         callbacks: of Ray Train, called with every epoch's report.
         one_of_many: no progress bar, and what cannot run is found out by its workers.
+        say: prints a line where workers were lost.
 
     Returns:
         The contents of `run.json`: role, best and last checkpoint (folders in the run's folder), criterion, scores,
@@ -69,6 +69,8 @@ def fit(
     Raises:
         ConfigurationError: the folder holds a finished run, another run or something else, the job cannot run, or
             this machine has too few CPUs or GPUs.
+        UserError: any other of a worker; it is not tried again.
+        WorkerFault: a fault in a worker, or too many lost workers.
     """
     if not one_of_many:
         Stage(job, torch.device("cpu")).check(resources.num_workers)
@@ -78,7 +80,7 @@ def fit(
         check_room(resources)
         queue = bar.queue if bar is not None else None
         started = time.perf_counter()
-        summary = _run(job, resources, queue, callbacks) | {"seconds": time.perf_counter() - started}
+        summary = _run(job, resources, queue, callbacks, say) | {"seconds": time.perf_counter() - started}
     return _finish(run, job, summary)
 
 
@@ -94,7 +96,9 @@ def _progress_bar(job: Job, shown: bool) -> contextlib.AbstractContextManager[Pr
     return ProgressBar(job.recipe.train.epochs) if shown else contextlib.nullcontext()
 
 
-def _run(job: Job, resources: Resources, queue: Queue | None, callbacks: list[Any] | None) -> dict[str, Any]:
+def _run(
+    job: Job, resources: Resources, queue: Queue | None, callbacks: list[Any] | None, say: Callable[[str], None]
+) -> dict[str, Any]:
     """What the first worker returns.
 
     A run that loses a worker goes on from its last epoch; any other error ends it at once.
@@ -103,25 +107,23 @@ def _run(job: Job, resources: Resources, queue: Queue | None, callbacks: list[An
         UserError: of a worker.
         WorkerFault: a fault in one, or workers were lost more than MAX_RESTARTS times.
     """
-    for number in range(1, MAX_RESTARTS + 2):
+    restarts: list[str] = []
+    while True:
         try:
-            result: Any = on_a_thread(_trainer(job, resources, queue, callbacks).fit)
+            result: Any = on_a_thread(_trainer(job, resources, queue, callbacks, restarts).fit)
         except WorkerGroupError as error:
-            failures = list(error.worker_failures.values())
-            # a worker whose neighbour has failed may have errors of its own
-            ours = [f for f in failures if isinstance(f, UserError)]
-            if ours:
-                raise min(ours, key=lambda failure: isinstance(failure, WorkerFault)) from None
-            lost = f"a worker was lost ({'; '.join(map(cause_of, failures))})"
-            if number > MAX_RESTARTS:
-                raise WorkerFault(f"{lost}, as {MAX_RESTARTS} times before; the same command goes on") from None
-            logger.warning("%s: going on after the last epoch, restart %d of %d", lost, number, MAX_RESTARTS)
+            lost = loss(error.worker_failures)
+            if len(restarts) == MAX_RESTARTS:
+                raise WorkerFault(f"{lost}, after {MAX_RESTARTS} restarts; the same command goes on") from None
+            restarts.append(f"{lost}: restart {len(restarts) + 1} of {MAX_RESTARTS}, from the last epoch")
+            say(restarts[-1])
         else:
             return result.return_value
-    raise AssertionError("the last try returns or raises")
 
 
-def _trainer(job: Job, resources: Resources, queue: Queue | None, callbacks: list[Any] | None) -> TorchTrainer:
+def _trainer(
+    job: Job, resources: Resources, queue: Queue | None, callbacks: list[Any] | None, restarts: list[str]
+) -> TorchTrainer:
     """A trainer that goes on with what the run's folder holds."""
     run = as_path(job.run)
     per_worker = resources.per_worker(ray.cluster_resources())
@@ -132,6 +134,7 @@ def _trainer(job: Job, resources: Resources, queue: Queue | None, callbacks: lis
             "run": job.run,
             "progress": queue,
             "num_threads": resources.cpus_per_worker,
+            "restarts": restarts,
         },
         scaling_config=ScalingConfig(
             num_workers=resources.num_workers,
@@ -151,23 +154,9 @@ def _trainer(job: Job, resources: Resources, queue: Queue | None, callbacks: lis
     )
 
 
-def cause_of(failure: BaseException) -> str:
-    """Why a worker was lost, in one line."""
-    lines = [line.strip() for line in str(failure).splitlines() if line.strip()] or [type(failure).__name__]
-    return next((line for line in lines if "because" in line), lines[0])[:MAX_CAUSE]
-
-
 def _worker(config: dict[str, Any]) -> dict[str, Any]:
-    """What every worker runs. A fault comes out with its traceback; an error of a neighbour that is gone as itself."""
-    try:
-        return _train_here(config)
-    except UserError:
-        raise
-    except Exception as error:
-        if isinstance(error, torch.distributed.DistError) or "gloo" in str(error):
-            raise
-        rank = ray.train.get_context().get_world_rank()
-        raise WorkerFault(f"a fault in worker {rank + 1}\n{traceback.format_exc()}") from None
+    """What every worker runs."""
+    return told_apart(lambda: _train_here(config), ray.train.get_context().get_world_rank())
 
 
 def _train_here(config: dict[str, Any]) -> dict[str, Any]:
@@ -180,7 +169,11 @@ def _train_here(config: dict[str, Any]) -> dict[str, Any]:
     job = Job(**values | {"recipe": parse_recipe(values["recipe"], "the run's recipe"), "run": config["run"]})
 
     def report(result: EpochResult, folder: Path | None) -> None:
-        metrics = flatten({"scores": result.scores, "loss": result.losses, CRITERION: result.criterion})
+        metrics: dict[str, Any] = dict(
+            flatten({"scores": result.scores, "loss": result.losses, CRITERION: result.criterion})
+        )
+        if config["restarts"]:
+            metrics[RESTARTS] = "; ".join(config["restarts"])
         ray.train.report(
             metrics | {NUM_EPOCHS: result.epoch + 1, SELECTION: result.epoch if result.improved else -1},
             checkpoint=ray.train.Checkpoint.from_directory(str(folder)) if folder is not None else None,
@@ -201,6 +194,8 @@ def _train_here(config: dict[str, Any]) -> dict[str, Any]:
     if earlier is None:
         return train(job, world, report, progress=progress)
     with earlier.as_directory() as folder:
+        if world.rank == 0 and queue is not None:
+            queue.put(("line", f"going on after epoch {checkpoint.load(folder).description.epoch + 1}"))
         return train(job, world, report, resume=Path(folder), progress=progress)
 
 

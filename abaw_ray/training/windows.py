@@ -97,6 +97,11 @@ class WindowData:
         self.order = ShuffledOrder(sizes, config.batch_size, recipe.seed)
         self.images_per_step = config.batch_size * config.window * len(sizes)
 
+    def rows(self, epoch: int, step: int, world: World) -> dict[str, np.ndarray]:
+        """Rows (n,) of the store in this worker's part of a step, window after window, task by task."""
+        shard = self.order.shard(epoch, step, world.rank, world.size, num_uniforms=1)
+        return {name: self._windows[name][samples.rows].reshape(-1) for name, samples in shard.items()}
+
     def batch(self, epoch: int, step: int, world: World) -> dict[str, WindowBatch]:
         """This worker's part of a step, task by task."""
         batch = {}

@@ -13,7 +13,7 @@ from abaw_ray.console import ERRORS
 from abaw_ray.storage import AnyPath
 from abaw_ray.training.resources import Resources
 from abaw_ray.training.stage import Job
-from abaw_ray.training.trainer import CRITERION, NUM_EPOCHS, finished, fit
+from abaw_ray.training.trainer import CRITERION, NUM_EPOCHS, RESTARTS, finished, fit
 from abaw_ray.tuning.record import Clock, begin, criteria, end, read_record, trial_folder
 from abaw_ray.tuning.results import Value
 from abaw_ray.tuning.spaces import plain, with_parameters
@@ -68,6 +68,7 @@ class TrialLog(tune.Callback):
     def __init__(self, out: AnyPath) -> None:
         self._out = out
         self._clock = Clock(out)
+        self._restarts: dict[str, str] = {}
 
     def setup(self, *arguments: Any, **info: Any) -> None:
         self._clock = Clock(self._out)
@@ -81,6 +82,10 @@ class TrialLog(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
+        restarts = result.get(RESTARTS, "")
+        if restarts != self._restarts.get(trial.trial_id, ""):
+            self._restarts[trial.trial_id] = restarts
+            self._say(trial, restarts)
         self._say(trial, f"epoch {result[NUM_EPOCHS]}, criterion {result[CRITERION]:.4f}")
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -33,7 +33,7 @@ def _retrain(trials: Trials, best: Trial, seed: int, say: Callable[[str], None])
     run = _run(trials.out, best, seed)
     job = trials.job_of({**best.parameters, "seed": seed}, run)
     say(f"best configuration, {best.name}, with seed {seed}: {run}")
-    result = finished(job) or fit(job, trials.resources, one_of_many=True)
+    result = finished(job) or fit(job, trials.resources, one_of_many=True, say=lambda line: say(f"seed {seed}: {line}"))
     say(f"seed {seed}: criterion {result['best_criterion']:.4f}")
 
 

@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
 from safetensors.torch import load_file
 
+from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError, DivergedError, MissingInputError
 from abaw_ray.models import checkpoint
+from abaw_ray.monitoring import run_log
+from abaw_ray.training import loop
 from abaw_ray.training.loop import EpochResult, train
 from abaw_ray.training.resources import Resources
 from abaw_ray.training.stage import Job, Stage
@@ -92,10 +99,58 @@ def test_a_step_that_diverges_ends_the_run_and_keeps_its_batch(store, recipe, tm
         run(Job(wild, str(store), str(tmp_path / "run")), tmp_path / "kept")
     described = json.loads((tmp_path / "run" / "diverged" / "step.json").read_text())
     assert f"step {described['step'] + 1}:" in str(error.value)
-    assert described["not_numbers"]
+    wrong = {name for name, value in described["numbers"].items() if value in ("nan", "inf", "-inf")}
+    assert wrong
+    assert all(f"{name} {described['numbers'][name]}" in str(error.value) for name in wrong)
     batch = load_file(tmp_path / "run" / "diverged" / "batch.safetensors")
-    assert batch["mixed_va/labels/labels/valence_arousal"].shape == (16, 2)
     assert batch["mixed_va/images"].shape[:1] == (16,)
+    rows = [image["row"] for image in described["images"]["mixed_va"]]
+    kept = batch["mixed_va/labels/labels/valence_arousal"].numpy()
+    np.testing.assert_array_equal(kept, Store(store).index.labels["valence_arousal"][rows])
+    assert all(image["video"] for image in described["images"]["mixed_va"])
+    assert not (tmp_path / "kept").exists(), "no epoch is saved"
+
+
+def diverging(rank: int, rendezvous: str, job: Job, keep: Path) -> None:
+    """Trains in one of two processes until it fails, and keeps the message."""
+    try:
+        spawned(rank, 2, rendezvous, job, keep)
+    except DivergedError as error:
+        (keep / f"{rank}.txt").write_text(str(error))
+
+
+def test_two_workers_end_together_and_keep_the_images_of_both(store, recipe, tmp_path):
+    job = Job(with_changes(recipe, train={"learning_rate": 1e30}), str(store), str(tmp_path / "run"))
+    arguments = (str(tmp_path / "rendezvous"), job, tmp_path)
+    torch.multiprocessing.spawn(diverging, arguments, nprocs=2, join=True)
+    first, second = ((tmp_path / f"{rank}.txt").read_text() for rank in range(2))
+    assert first == second
+    described = json.loads((tmp_path / "run" / "diverged" / "step.json").read_text())
+    for images in described["images"].values():
+        assert [image["worker"] for image in images] == [1] * 8 + [2] * 8
+
+
+def test_waiting_for_the_device_is_part_of_the_step_and_writing_logs_of_neither(store, recipe, tmp_path, monkeypatch):
+    now, written = 0.0, {}
+
+    def later(seconds: float, function: Callable[..., Any]) -> Callable[..., Any]:
+        def take_time(*arguments: Any, **options: Any) -> Any:
+            nonlocal now
+            now += seconds
+            return function(*arguments, **options)
+
+        return take_time
+
+    monkeypatch.setattr(run_log, "time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(loop, "read", later(8.0, run_log.read))
+    monkeypatch.setattr(
+        run_log.SummaryWriter,
+        "add_scalar",
+        later(100.0, lambda self, name, value, step: written.setdefault(name, []).append(value)),
+    )
+    run(Job(with_changes(recipe, train={"epochs": 1, "log_every": 2}), str(store), str(tmp_path / "run")), tmp_path)
+    assert written["speed/step_seconds"] == [4.0, 4.0], "8 seconds in every other step"
+    assert written["speed/data_seconds"] == [0.0, 0.0]
 
 
 def test_a_network_that_predicts_no_numbers_is_not_scored(store, recipe, teacher):
@@ -103,7 +158,7 @@ def test_a_network_that_predicts_no_numbers_is_not_scored(store, recipe, teacher
     with torch.no_grad():
         network.heads["valence_arousal"].classifier[1].bias.fill_(math.nan)
     evaluator = Stage(Job(recipe, str(store), ""), torch.device("cpu")).evaluator()
-    with pytest.raises(DivergedError, match=r"valence_arousal: (\d+) of \1 predictions"):
+    with pytest.raises(DivergedError, match=r"valence_arousal: (\d+) of \1 predictions .* video \S+, frame \d+"):
         evaluator.predict(network, World())
 
 

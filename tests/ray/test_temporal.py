@@ -254,6 +254,17 @@ def test_temporal_jobs_that_do_not_fit_are_refused(store, recipe, cnn, gru, feat
         job(store, recipe, tmp_path, features=tmp_path / "no-features")
 
 
+def test_windows_longer_than_any_run_of_validation_frames_leave_the_frames_to_be_scored(store, recipe, gru, features):
+    opened, trained = Store(store), checkpoint.load(gru)
+    longest = int(opened.videos.num_frames.max()) + 1
+    changed = with_changes(recipe, temporal={"window": longest})
+    source = FeatureStore(features, opened)
+    scorer = evaluator.Evaluator(opened, trained.tasks(changed), Split.VALIDATION, changed, source)
+    scores = scorer.score(scorer.predict(trained.network(torch.device("cpu")), World())).scores
+    assert scores["paper"] == {}
+    assert scores["every_frame"]["all"]["criterion"] > 0
+
+
 def test_two_workers_reach_the_weights_of_one(store, recipe, features, gru, tmp_path):
     slow = with_changes(recipe, train={"epochs": 1, "learning_rate": 1e-4})
     student = job(store, slow, tmp_path / "run", features=features, teacher=gru)

@@ -1,0 +1,84 @@
+"""Workers that fail under Ray Train while the others wait for them."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray.train
+import torch
+import torch.distributed as dist
+
+from abaw_ray.config import Recipe
+from abaw_ray.errors import DatabaseFormatError
+from abaw_ray.training import trainer
+from abaw_ray.training.failures import told_apart
+from abaw_ray.training.resources import Resources
+from abaw_ray.training.stage import Job
+
+WAIT_SECONDS = 300
+
+
+def second_fails(fail: Callable[[], None], starts: Path) -> Callable[[dict[str, Any]], str]:
+    """What workers run: the second one fails at first, the first one waits for it."""
+
+    def work(config: dict[str, Any]) -> str:
+        rank = ray.train.get_context().get_world_rank()
+        num_starts = len(list(starts.glob(f"{rank}-*")))
+        (starts / f"{rank}-{num_starts}").touch()
+
+        def train() -> str:
+            if rank == 1 and num_starts == 0:
+                limit = time.monotonic() + WAIT_SECONDS
+                while not (starts / "0-0").exists():
+                    assert time.monotonic() < limit
+                    time.sleep(0.05)
+                fail()
+            dist.all_reduce(torch.zeros(1))
+            return "done"
+
+        return told_apart(train, rank)
+
+    return work
+
+
+@pytest.fixture
+def run(cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Runs two workers of which the second one fails; gives the result, what was said and the number of starts."""
+
+    def run_with(fail: Callable[[], None]) -> tuple[object, list[str], int]:
+        said: list[str] = []
+        starts = tmp_path / "starts"
+        starts.mkdir()
+        monkeypatch.setattr(trainer, "_worker", second_fails(fail, starts))
+        job = Job(Recipe(), "store", str(tmp_path / "run"))
+        try:
+            result: object = trainer._run(job, Resources(2, use_gpu=False), None, None, said.append)
+        except Exception as error:
+            result = error
+        return result, said, len(list(starts.glob("1-*")))
+
+    return run_with
+
+
+def test_an_error_of_a_user_in_one_worker_ends_the_run_at_once(run):
+    def fail() -> None:
+        raise DatabaseFormatError("labels.txt", 3, "7", "a class from 0 to 6")
+
+    result, said, num_starts = run(fail)
+    assert isinstance(result, DatabaseFormatError)
+    assert str(result) == "labels.txt:3: found 7, expected a class from 0 to 6"
+    assert (said, num_starts) == ([], 1)
+
+
+def test_a_run_goes_on_when_a_worker_dies_and_says_which(run):
+    result, (line,), num_starts = run(lambda: os._exit(1))
+    assert (result, num_starts) == ("done", 2)
+    # its neighbour's broken connection can be known first
+    assert re.match(r"worker 2 on \S+ was lost \(.*died.*\): |a worker was lost \(.*onnection.*\): ", line), line
+    assert line.endswith("restart 1 of 3, from the last epoch")
