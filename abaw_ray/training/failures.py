@@ -33,8 +33,12 @@ LOSSES = (
 """What Ray says of a process or node that is gone, and not of a program that is wrong."""
 
 
-def told_apart(work: Callable[[], T], rank: int) -> T:
-    """`work()` of a worker, whose errors come out so that `loss` can tell them apart.
+def told_apart(work: Callable[[], T], where: str) -> T:
+    """`work()` of another process than the driver's, whose errors come out so that it can tell them apart.
+
+    Args:
+        work: what to do.
+        where: it is done, as `worker 2`.
 
     Raises:
         UserError: as it was raised.
@@ -48,7 +52,7 @@ def told_apart(work: Callable[[], T], rank: int) -> T:
     except Exception as error:
         if _is_of_connections(error) or isinstance(error, LOSSES):
             raise
-        raise WorkerFault(f"a fault in worker {rank + 1}\n{traceback.format_exc()}") from None
+        raise WorkerFault(f"a fault in {where}\n{traceback.format_exc()}") from None
 
 
 def loss(failures: Mapping[int, Exception]) -> str:

@@ -156,7 +156,7 @@ def _trainer(
 
 def _worker(config: dict[str, Any]) -> dict[str, Any]:
     """What every worker runs."""
-    return told_apart(lambda: _train_here(config), ray.train.get_context().get_world_rank())
+    return told_apart(lambda: _train_here(config), f"worker {ray.train.get_context().get_world_rank() + 1}")
 
 
 def _train_here(config: dict[str, Any]) -> dict[str, Any]:

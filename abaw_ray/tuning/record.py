@@ -5,6 +5,7 @@ tune/                      Ray Tune's own state
 teacher_outputs/           shared by all trials
 trials/<trial>/            a run (see `training.trainer`)
 trials/<trial>.json        its parameters, its start, and how it ended
+trials/<trial>.failed.txt  its last error, as the trial itself says it
 retrained/seed-<n>/        runs of the best configuration
 best.yaml, report.html, hparams/
 """
@@ -43,6 +44,7 @@ def begin(out: AnyPath, name: str, parameters: dict[str, Value]) -> None:
     record = read_record(out, name)
     if record.get("status") in ("finished", "stopped"):
         return
+    _failure(out, name).unlink(missing_ok=True)
     now = time.time()
     started = {"parameters": parameters, "first_started": record.get("first_started", now), "started": now}
     _write(out, name, started)
@@ -59,6 +61,17 @@ def end(out: AnyPath, name: str, error: str | None = None) -> Status:
         seconds = time.time() - record["started"]
     _write(out, name, record | {"status": status, "seconds": seconds, "error": error})
     return status
+
+
+def note_failure(out: AnyPath, name: str, text: str) -> None:
+    """Notes why a trial fails; called by itself."""
+    write_text(_failure(out, name), text)
+
+
+def read_failure(out: AnyPath, name: str) -> str:
+    """Why a trial failed."""
+    file = _failure(out, name)
+    return file.read_text() if file.is_file() else "its process was lost"
 
 
 def criteria(run: AnyPath) -> list[float]:
@@ -102,6 +115,10 @@ class Clock:
 
 def _record(out: AnyPath, name: str) -> AnyPath:
     return out / TRIALS / f"{name}.json"
+
+
+def _failure(out: AnyPath, name: str) -> AnyPath:
+    return out / TRIALS / f"{name}.failed.txt"
 
 
 def _write(out: AnyPath, name: str, record: dict[str, Any]) -> None:

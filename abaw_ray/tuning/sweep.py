@@ -215,8 +215,9 @@ def _search(plan: Plan, trials: Trials) -> None:
     """Runs the trials that are still to be run."""
     for name, value in TUNE_SETTINGS.items():
         os.environ.setdefault(name, value)
-    # it warns of every trial that it does not find its own kind of log, which is off
-    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    # it warns of every trial that it does not find its own kind of log, which is off, and prints a traceback of its own
+    # for every one that fails; TrialLog says what there is to say
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     function = tune.with_resources(trainable(trials), DRIVER)
     state = plan.out / TUNE
     if Tuner.can_restore(str(state)):

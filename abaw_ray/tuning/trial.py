@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,11 +11,12 @@ from ray import tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from abaw_ray.console import ERRORS
+from abaw_ray.errors import UserError
 from abaw_ray.storage import AnyPath
 from abaw_ray.training.resources import Resources
 from abaw_ray.training.stage import Job
 from abaw_ray.training.trainer import CRITERION, NUM_EPOCHS, RESTARTS, finished, fit
-from abaw_ray.tuning.record import Clock, begin, criteria, end, read_record, trial_folder
+from abaw_ray.tuning.record import Clock, begin, criteria, end, note_failure, read_failure, read_record, trial_folder
 from abaw_ray.tuning.results import Value
 from abaw_ray.tuning.spaces import plain, with_parameters
 
@@ -42,7 +44,14 @@ def trainable(trials: Trials) -> Callable[[dict[str, Any]], None]:
     """What Ray Tune calls with a trial's parameters."""
 
     def trial(parameters: dict[str, Any]) -> None:
-        _run(trials, parameters, tune.get_context().get_trial_id())
+        name = tune.get_context().get_trial_id()
+        try:
+            _run(trials, parameters, name)
+        except Exception as error:
+            # Ray Tune has no more than a text with its own traceback, and that too late
+            text = str(error) if isinstance(error, UserError) else traceback.format_exc()
+            note_failure(trials.out, name, text)
+            raise
 
     return trial
 
@@ -95,8 +104,7 @@ class TrialLog(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         if not read_record(self._out, trial.trial_id):
             self._begin(trial)  # it failed before it could start
-        error = trial.get_error()
-        text = str(getattr(error, "cause", error))
+        text = read_failure(self._out, trial.trial_id)
         end(self._out, trial.trial_id, text)
         self._say(trial, f"failed: {text}")
 

@@ -42,7 +42,7 @@ def second_fails(fail: Callable[[], None], starts: Path) -> Callable[[dict[str, 
             dist.all_reduce(torch.zeros(1))
             return "done"
 
-        return told_apart(train, rank)
+        return told_apart(train, f"worker {rank + 1}")
 
     return work
 

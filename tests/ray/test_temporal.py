@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from abaw_ray.augmentation import window_variants
 from abaw_ray.blocks.features import FeatureStore
 from abaw_ray.blocks.reader import Store
 from abaw_ray.databases.track_files import TRACK_FORMATS
-from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError
+from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError, UserError
 from abaw_ray.evaluation import evaluator
 from abaw_ray.evaluation.check_submission import check_submission
 from abaw_ray.evaluation.evaluate import evaluate
@@ -238,6 +239,16 @@ def test_features_go_on_where_they_stopped_and_are_refused_elsewhere(cluster, st
         extract_features(cnn, store, tmp_path / "other", num_variants=5)
     with pytest.raises(ConfigurationError, match="temporal network; expected a CNN"):
         extract_features(gru, store, tmp_path / "other")
+
+
+def test_a_damaged_block_that_a_worker_meets_is_named(cluster, store, cnn, tmp_path):
+    damaged = tmp_path / "store"
+    shutil.copytree(store, damaged)
+    for block in (damaged / "blocks" / "affwild2").rglob("*.arrow"):
+        block.write_bytes(block.read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"affwild2\S+\.arrow") as error:
+        extract_features(cnn, damaged, tmp_path / "features")
+    assert "Traceback" not in str(error.value)
 
 
 def test_temporal_jobs_that_do_not_fit_are_refused(store, recipe, cnn, gru, features, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -99,6 +100,20 @@ def plan(store: Path, recipe: Recipe, out: Path, **changes: Any) -> Plan:
     job = Job(recipe, str(store), "")
     given = {"space": load_space("distillation"), "space_name": "distillation", "num_trials": 3, **changes}
     return Plan(out, job, resources=Resources(1), **given)
+
+
+def test_trials_that_diverge_have_failed_and_the_sweep_goes_on_to_the_next(store, recipe, tmp_path, capfd):
+    out = tmp_path / "sweep"
+    space = {"train.learning_rate": tune.choice([1e30])}
+    with pytest.raises(ConfigurationError, match="no trial of 2 went through an epoch; the first failed: training div"):
+        run_sweep(plan(store, recipe, out, space=space, num_trials=2))
+    after = records(out)
+    assert [record["status"] for record in after.values()] == ["failed", "failed"]
+    said = capfd.readouterr().err
+    for name, record in after.items():
+        assert re.match(r"training diverged in epoch 1, step [2-4]: .*learning rate 1e\+30", record["error"])
+        assert said.count(f"trial {name}: failed: training diverged") == 1
+    assert "Traceback" not in said
 
 
 def test_sweeps_that_cannot_run_are_refused_before_anything_starts(store, recipe, tmp_path):

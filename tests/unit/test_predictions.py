@@ -9,9 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from stores import make_store
 
+from abaw_ray.blocks.reader import Store
 from abaw_ray.config import LossConfig, ModelConfig
-from abaw_ray.errors import StoreError
+from abaw_ray.errors import DivergedError, StoreError
+from abaw_ray.evaluation.predict import require_numbers
 from abaw_ray.evaluation.predictions import (
     fit_decisions,
     pairs,
@@ -109,6 +112,16 @@ def test_one_database_is_scored_by_itself_and_pooled():
     scores = scores_of(table().slice(NUM_FRAMES // 2))
     assert list(scores) == ["a", "all"]
     assert scores["a"] == scores["all"]
+
+
+def test_frames_that_a_network_gives_no_number_for_are_refused_by_name(tmp_path: Path):
+    made = make_store(tmp_path)
+    opened, rows = Store(made.path), np.array([9, 3, 22, 24])
+    values = {"valence_arousal": np.zeros((4, 2), np.float32), "expression": np.ones((4, 7), np.float32)}
+    require_numbers("predictions", values, rows, opened)
+    values["expression"][1:3, 5] = np.nan, np.inf
+    with pytest.raises(DivergedError, match=r"expression: 2 of 4 predictions .* first of a, video video 0, frame 3:"):
+        require_numbers("predictions", values, rows, opened)
 
 
 def test_nothing_to_score_is_an_error():

@@ -107,10 +107,10 @@ def test_a_run_gives_up_after_some_losses(monkeypatch):
 def test_a_workers_errors_are_told_apart():
     for error in (ConfigurationError("mine"), torch.distributed.DistNetworkError("closed"), GONE, LOST):
         with pytest.raises(type(error)) as found:
-            told_apart(raising(error), 0)
+            told_apart(raising(error), "worker 1")
         assert found.value is error
     with pytest.raises(WorkerFault, match=r"(?s)worker 3\n.*in fail\n.*KeyError: 'gloo'"):
-        told_apart(raising(KeyError("gloo")), 2)
+        told_apart(raising(KeyError("gloo")), "worker 3")
 
 
 def raising(error: Exception) -> Callable[[], None]:

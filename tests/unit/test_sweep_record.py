@@ -16,7 +16,16 @@ from abaw_ray.monitoring.run_log import METRICS, RunLog
 from abaw_ray.training.resources import Resources
 from abaw_ray.training.stage import Job
 from abaw_ray.training.trainer import CRITERION, NUM_EPOCHS
-from abaw_ray.tuning.record import Clock, begin, criteria, end, read_trials, trial_folder
+from abaw_ray.tuning.record import (
+    Clock,
+    begin,
+    criteria,
+    end,
+    note_failure,
+    read_failure,
+    read_trials,
+    trial_folder,
+)
 from abaw_ray.tuning.results import Sweep, Trial
 from abaw_ray.tuning.search import ResumableASHA, scheduler
 from abaw_ray.tuning.spaces import load_space
@@ -102,6 +111,17 @@ def test_the_clock_goes_on(tmp_path):
     (tmp_path / "clock.json").write_text('{"seconds": 100.0}')
     Clock(tmp_path).tick()
     assert 100 <= Clock.read(tmp_path) < 101
+
+
+def test_why_a_trial_failed_is_what_it_said_itself_until_it_begins_again(tmp_path):
+    begin(tmp_path, "a", {})
+    assert read_failure(tmp_path, "a") == "its process was lost"
+    note_failure(tmp_path, "a", "training diverged")
+    assert read_failure(tmp_path, "a") == "training diverged"
+    end(tmp_path, "a", "training diverged")
+    assert [trial.status for trial in read_trials(tmp_path)] == ["failed"]
+    begin(tmp_path, "a", {})
+    assert read_failure(tmp_path, "a") == "its process was lost"
 
 
 def decisions(asha: ResumableASHA, name: str, values: list[float], first: int = 1) -> list[str]:
