@@ -9,6 +9,7 @@ import typer
 
 from abaw_ray.cli.options import JsonOption, RecipeOption, SetOption
 from abaw_ray.cli.recipes import resolve
+from abaw_ray.cli.unused import keys_of, unused_by, warn_of
 from abaw_ray.config import Recipe, load_recipe
 from abaw_ray.console import Output, progress_bar, table
 from abaw_ray.databases import databases
@@ -32,6 +33,7 @@ def generate(
     from abaw_ray.generation import generate as generate_databases
 
     output = Output()
+    warn_of(unused_by("generate", keys_of(overrides)), "generate")
     own_seed = load_recipe(recipe, overrides).seed if seed is None else seed
     with stoppable(lambda: "the same command begins again"), progress_bar("drawing faces") as progress:
         counts = generate_databases(out, own_seed, size, progress=progress)
@@ -53,6 +55,7 @@ def inspect(
     from abaw_ray.databases.inspection import inspect_database
 
     output = Output()
+    warn_of(unused_by("inspect", keys_of(overrides)), "inspect")
     settings = load_recipe(recipe, overrides).prepare.databases.get(name, {})
     inspection = inspect_database(name, root, {k: v for k, v in settings.items() if k != "root"})
     output.result(inspection.to_dict(), inspection.render(), as_json)
@@ -77,6 +80,7 @@ def prepare(
 
     output = Output()
     resolved = resolve(recipe, overrides)
+    warn_of(unused_by("prepare", keys_of(overrides)), "prepare")
     roots = _roots(database or [], resolved)
     kept = f"blocks that are finished are kept in {store}, {GOES_ON}"
     with stoppable(lambda: kept), progress_bar("preparing blocks") as progress:

@@ -18,6 +18,7 @@ from abaw_ray.cli.options import (
     StoreOption,
 )
 from abaw_ray.cli.recipes import change_of
+from abaw_ray.cli.unused import keys_of, unused_by, warn_of
 from abaw_ray.console import Output, progress_bar, table
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.interruption import stoppable
@@ -50,6 +51,7 @@ def evaluate(
     from abaw_ray.evaluation.evaluate import score_rows
 
     output = Output()
+    warn_of(unused_by("evaluate", keys_of(overrides)), "evaluate")
     with stoppable(lambda: "the same command begins again"), progress_bar("predicting") as progress:
         result = evaluate_run(run, store, out, _split(split), smooth, features, change_of(recipe, overrides), progress)
     columns, rows = score_rows(result["scores"])
@@ -82,6 +84,7 @@ def predict_set(
     from abaw_ray.inference.predict_set import predict_set as write_set
 
     output = Output()
+    warn_of(unused_by("predict-set", keys_of(overrides)), "predict-set")
     kept = f"the entry in {out} is not complete: remove it, then the same command begins again"
     with stoppable(lambda: kept), progress_bar("predicting") as progress:
         result = write_set(

@@ -24,6 +24,7 @@ from abaw_ray.cli.options import (
     WorkersOption,
 )
 from abaw_ray.cli.recipes import change_of, with_weights
+from abaw_ray.cli.unused import keys_of, unused_by, unused_in, warn_of
 from abaw_ray.config import Recipe, load_recipe
 from abaw_ray.console import Output, progress_bar, show_recipe
 from abaw_ray.errors import ConfigurationError
@@ -60,6 +61,7 @@ def train(
     """Train a teacher: each head learns from the sets made for its task (equation 7)."""
     with stoppable(lambda: _epochs_kept(out)):
         job = _job(store, out, None, (temporal, features, cnn), load_recipe(recipe, overrides))
+        _warn_of_unused(job, keys_of(overrides))
         _train(job, (workers, gpu, cpus_per_worker), fresh, as_json)
 
 
@@ -91,6 +93,7 @@ def distill(
     """Train a student: every head learns from every set, from labels and from the teacher (equations 8-10)."""
     with stoppable(lambda: _epochs_kept(out)):
         job = _job(store, out, teacher, (temporal, features, cnn), load_recipe(recipe, overrides), teacher_outputs)
+        _warn_of_unused(job, keys_of(overrides))
         _train(job, (workers, gpu, cpus_per_worker), fresh, as_json)
 
 
@@ -117,6 +120,7 @@ def teacher_outputs(
     output = Output()
     resolved = with_views(load_recipe(recipe, overrides))
     show_recipe(resolved)
+    warn_of(unused_by("teacher-outputs", keys_of(overrides)), "teacher-outputs")
     kept = f"blocks that are finished are kept in {out}, {GOES_ON}"
     with stoppable(lambda: kept), progress_bar("asking the teacher") as progress:
         manifest = compute_teacher_outputs(run, store, out, resolved, gpu, progress)
@@ -144,6 +148,7 @@ def features(
     from abaw_ray.inference.extract import extract_features
 
     output = Output()
+    warn_of(unused_by("features", keys_of(overrides)), "features")
     kept = f"blocks that are finished are kept in {out}, {GOES_ON}"
     with stoppable(lambda: kept), progress_bar("computing features") as progress:
         manifest = extract_features(run, store, out, variants, change_of(recipe, overrides), gpu, progress)
@@ -204,7 +209,9 @@ def tune(
         show_recipe(job.recipe)
         resources = Resources(workers, gpu, cpus_per_worker, gpus_per_worker)
         name = Path(space).stem
-        plan = Plan(out.resolve(), job, load_space(space), name, trials, resources, scheduler, search)
+        searched = load_space(space)
+        _warn_of_unused(job, [*keys_of(overrides), *searched])
+        plan = Plan(out.resolve(), job, searched, name, trials, resources, scheduler, search)
         sweep = run_sweep(plan, resume, fresh)
     output.result(sweep_values(sweep), render_sweep(sweep, out), as_json)
 
@@ -238,6 +245,11 @@ def _job(
     paths = {"teacher": teacher, "features": features, "cnn": cnn, "teacher_outputs": teacher_outputs}
     given = {name: str(path.resolve()) for name, path in paths.items() if path is not None}
     return adopt(Job(with_weights(recipe), str(store.resolve()), str(out.resolve()), **given))
+
+
+def _warn_of_unused(job: Job, keys: list[str]) -> None:
+    kind = "CNN" if job.features is None and job.cnn is None else "temporal network"
+    warn_of(unused_in(job, keys), f"the training of a {job.role}, a {kind},")
 
 
 def _train(job: Job, resources: tuple[int, bool | None, int], fresh: bool, as_json: bool) -> None:

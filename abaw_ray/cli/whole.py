@@ -9,6 +9,7 @@ import typer
 
 from abaw_ray.cli.options import CpusOption, GpuOption, JsonOption, OutOption, RecipeOption, SetOption, WorkersOption
 from abaw_ray.cli.recipes import resolve, with_weights
+from abaw_ray.cli.unused import keys_of, warn_of
 from abaw_ray.config import load_recipe
 from abaw_ray.console import Output, show_recipe
 from abaw_ray.errors import ConfigurationError
@@ -68,6 +69,8 @@ def reproduce(
     paper = load_recipe(f"paper/{name}")
     resolved = with_weights(load_recipe(recipe, overrides, paper if data else load_recipe("demo", base=paper)))
     show_recipe(resolved)
+    replaced = [key for key in keys_of(overrides) if key == "loss.shared_annotations"]
+    warn_of(replaced, "reproduce, where every row of a table has its own,")
     resources = Resources(workers, gpu, cpus_per_worker)
     plan = Plan(name, out.resolve(), resolved, resources, None if data else size)
     with stoppable(lambda: f"what is finished is kept in {out}, {GOES_ON}"):

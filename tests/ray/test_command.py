@@ -101,6 +101,9 @@ def test_more_workers_than_cpus_are_refused(store, recipe_file, tmp_path):
         (["train", "--store", "s", "--out", "r", "--set", "train.epoch=1"], "train.epoch"),
         (["evaluate", "no-such-run", "--store", "s", "--out", "o"], "no-such-run"),
         (["train", "--store", "s"], "--out"),
+        (["train", "--store", "s", "--out", "r", "--set", "temporal.window=8"], "temporal.window changes nothing"),
+        (["evaluate", "r", "--store", "s", "--out", "o", "--set", "train.epochs=9"], "train.epochs changes nothing"),
+        (["tune", "--space", "distillation", "--store", "s", "--out", "o"], "loss.temperature changes nothing"),
     ],
 )
 def test_wrong_use_ends_with_status_2_and_a_message(arguments, said, tmp_path, monkeypatch):

@@ -1,0 +1,60 @@
+"""Settings on the command line that change nothing there, which are warned of. Recipe files serve many commands."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from abaw_ray.training.stage import Job
+
+logger = logging.getLogger(__name__)
+
+PREDICTING = ("train.precision", "train.evaluation_batch_size")
+
+USED: dict[str, tuple[str, ...]] = {
+    "generate": ("seed",),
+    "inspect": ("prepare.databases",),
+    "prepare": ("prepare", "seed"),
+    "teacher-outputs": ("augment", "sampling.sets", *PREDICTING),
+    "features": ("model", "augment", "temporal.databases", *PREDICTING),
+    "evaluate": ("model", "augment", "temporal.databases", "temporal.window", *PREDICTING),
+    "predict-set": ("model", "augment", "temporal.databases", "temporal.window", *PREDICTING),
+}
+"""Command -> the settings that it uses, by section or dotted key."""
+
+DISTILLING = ("temperature", "temperature_squared", "hard_weight", "shared_annotations", "shared_weighting")
+"""Settings of the section `loss` that a teacher's objective does not have."""
+
+
+def keys_of(overrides: Iterable[str] | None) -> list[str]:
+    """Dotted keys of overrides as `train.epochs=5`."""
+    return [override.partition("=")[0].strip() for override in overrides or ()]
+
+
+def unused_by(command: str, keys: Iterable[str]) -> list[str]:
+    """Those of `keys` that a command in `USED` does not use."""
+    used = USED[command]
+    return [key for key in keys if not _is_within(key, used) and not any(_is_within(name, (key,)) for name in used)]
+
+
+def unused_in(job: Job, keys: Iterable[str]) -> list[str]:
+    """Those of `keys` that a training does not use."""
+    is_temporal = job.features is not None or job.cnn is not None
+    unused = ["prepare", *(["sampling", "augment.views"] if is_temporal else ["temporal"])]
+    if job.teacher is None:
+        unused += [f"loss.{name}" for name in DISTILLING]
+    if is_temporal or job.recipe.augment.views is None:
+        unused.append("augment.views_seed")
+    return [key for key in keys if _is_within(key, unused)]
+
+
+def warn_of(unused: Iterable[str], what: str) -> None:
+    """A line for every setting that `what` does not use."""
+    for key in unused:
+        logger.warning("%s changes nothing: %s does not use it", key, what)
+
+
+def _is_within(key: str, names: Sequence[str]) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in names)
