@@ -1,56 +1,83 @@
-"""Backbones by timm name, with weights from a local file."""
+"""Backbones by timm name, built for the size of their images, with weights from a local file."""
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
+from typing import Any
 
-import torch
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
-from abaw_ray.errors import ConfigurationError, MissingInputError
+from abaw_ray.errors import ConfigurationError
+from abaw_ray.models.state_dicts import load_weights
 
 
-def create_backbone(name: str, weights: str | None = None) -> nn.Module:
-    """A timm model without classifier: images (batch, 3, H, W) -> features (batch, `num_features`).
+def create_backbone(name: str, image_size: int, weights: str | None = None) -> nn.Module:
+    """A timm model without classifier: images (batch, 3, size, size) -> features (batch, `feature_width`).
+
+    A model whose images have one size, as most vision transformers, is built for this one.
 
     Args:
         name: timm model name.
-        weights: local file with its state dict (.safetensors, or a torch file of tensors only); a classifier in it
-            is ignored. None: random weights.
+        image_size: side of the images in pixels.
+        weights: local file with its state dict (safetensors, or a torch file of tensors only); a classifier in it
+            is ignored, and position embeddings for another size of images are resampled. None: random weights.
 
     Raises:
-        ConfigurationError: unknown name, or weights of another architecture.
-        MissingInputError: no such weight file.
+        ConfigurationError: unknown name, a model that cannot take such images, no weight file, or weights of another
+            architecture.
+        MissingInputError: the weight file is not there.
     """
     import timm  # takes two seconds, which processes that build no network can do without
 
     if not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name[:6]}*")[:8]) or "none similar"
         raise ConfigurationError(f"model.backbone: {name!r} is not a timm model ({near})")
-    backbone = timm.create_model(name, pretrained=False, num_classes=0)
+    config = timm.get_pretrained_cfg(name)
+    is_fixed = config is not None and config.fixed_input_size
+    sizes: dict[str, Any] = {"img_size": image_size} if is_fixed else {}
+    try:
+        backbone = timm.create_model(name, pretrained=False, num_classes=0, **sizes)
+    except Exception as error:  # each model has its own
+        raise unsuitable(name, image_size, error) from error
+    _require_whole_patches(backbone, name, image_size)
     if weights is not None:
-        _load(backbone, name, Path(weights))
+        load_weights(backbone, f"{name} for images of {image_size} pixels" if is_fixed else name, Path(weights))
     return backbone
 
 
-def _load(backbone: nn.Module, name: str, path: Path) -> None:
-    state = _read(path)
-    expected = backbone.state_dict()
-    missing = [k for k in expected if k not in state and not k.endswith("num_batches_tracked")]
-    shapes = [k for k in expected if k in state and state[k].shape != expected[k].shape]
-    if missing or shapes:
-        raise ConfigurationError(
-            f"model.weights: {path} does not fit {name}: {len(missing)} tensors missing"
-            f" (first: {missing[:3]}), {len(shapes)} of another shape (first: {shapes[:3]})"
-        )
-    backbone.load_state_dict({k: v for k, v in state.items() if k in expected}, strict=False)
+def feature_width(backbone: nn.Module) -> int:
+    """Length of a backbone's features, which some models widen after their last stage."""
+    return int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)  # type: ignore[arg-type]
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise MissingInputError(f"model.weights: no file {path}")
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    return state.get("state_dict", state.get("model", state))
+def unsuitable(name: str, image_size: int, reason: Exception | str) -> ConfigurationError:
+    """The error of a backbone that cannot learn from images of `image_size` pixels."""
+    import timm
+
+    if isinstance(reason, Exception):
+        reason = " ".join(f"{type(reason).__name__}: {str(reason) or _last_line(reason)}".split())
+    config = timm.get_pretrained_cfg(name)
+    own = f" (it was made for {config.input_size[-1]} pixels)" if config is not None else ""
+    return ConfigurationError(
+        f"model.backbone: {name} cannot learn from images of {image_size} pixels{own}: {reason}; choose another"
+        " backbone, or prepare a store of another image_size"
+    )
+
+
+def _last_line(error: Exception) -> str:
+    """The model's line that raised an error without words, as an assertion."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((f.line for f in reversed(frames) if f.line and "timm" in Path(f.filename).parts), "")
+
+
+def _require_whole_patches(backbone: nn.Module, name: str, image_size: int) -> None:
+    """Refuses what would leave out a border of every image without a word."""
+    from timm.layers import PatchEmbed
+
+    for part in backbone.modules():
+        if not isinstance(part, PatchEmbed) or part.img_size != (image_size, image_size) or part.dynamic_img_pad:
+            continue
+        if any(image_size % side for side in part.patch_size):
+            height, width = part.patch_size
+            raise unsuitable(name, image_size, f"its patches of {height} x {width} pixels do not divide them")

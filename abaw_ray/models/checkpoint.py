@@ -79,10 +79,11 @@ class Checkpoint:
         outputs = {t: task.num_outputs for t, task in self.tasks(self.recipe).items()}
         config = self.recipe.model.model_copy(update={"weights": None})
         network: Network
+        size = self.description.image_size
         if self.description.kind == "temporal":
-            network = TemporalNetwork(config, self.recipe.temporal, outputs)
+            network = TemporalNetwork(config, self.recipe.temporal, outputs, size)
         else:
-            network = MultiTaskCNN(config, outputs)
+            network = MultiTaskCNN(config, outputs, size)
         network.load_state_dict(load_file(local_file(self.path / WEIGHTS)))
         return on_device(network, device).eval()
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from abaw_ray.config import ModelConfig
-from abaw_ray.models.backbone import create_backbone
+from abaw_ray.models.backbone import create_backbone, feature_width
 
 
 class Head(nn.Module):
@@ -36,15 +37,16 @@ class MultiTaskCNN(nn.Module):
     Args:
         config: backbone, weights, heads, batch norm.
         outputs: task -> length of its output.
+        image_size: side of the images in pixels.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, config: ModelConfig, outputs: Mapping[str, int]) -> None:
+    def __init__(self, config: ModelConfig, outputs: Mapping[str, int], image_size: int) -> None:
         super().__init__()
-        self.backbone = create_backbone(config.backbone, config.weights)
-        width = int(self.backbone.num_features)  # type: ignore[arg-type]
+        self.backbone = create_backbone(config.backbone, image_size, config.weights)
+        width = feature_width(self.backbone)
         self.heads = nn.ModuleDict(
             {t: Head(width, config.head_features, n, config.head, config.head_dropout) for t, n in outputs.items()}
         )
@@ -54,12 +56,12 @@ class MultiTaskCNN(nn.Module):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """RGB images (batch, 3, H, W), 0-255 -> task -> logits (batch, outputs)."""
-        features = self._backbone_features(images)
+        features = self.backbone_features(images)
         return {task: head(features) for task, head in self.heads.items()}
 
     def task_features(self, images: Tensor) -> dict[str, Tensor]:
         """RGB images (batch, 3, H, W), 0-255 -> task -> what its classifier takes (batch, hidden), float32."""
-        features = self._backbone_features(images)
+        features = self.backbone_features(images)
         return {task: head.features(features).float() for task, head in self.heads.items()}  # type: ignore[operator]
 
     def forward_sets(self, images: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
@@ -74,7 +76,8 @@ class MultiTaskCNN(nn.Module):
         outputs = {t: o.split(sizes) for t, o in self(torch.cat(list(images.values()))).items()}
         return {name: {t: parts[i] for t, parts in outputs.items()} for i, name in enumerate(images)}
 
-    def _backbone_features(self, images: Tensor) -> Tensor:
+    def backbone_features(self, images: Tensor) -> Tensor:
+        """RGB images (batch, 3, H, W), 0-255 -> what the heads take (batch, width)."""
         return self.backbone(normalised(images, self.mean, self.std))
 
 
@@ -99,4 +102,26 @@ def on_device(network: NetworkT, device: torch.device) -> NetworkT:
     """The network on its device, in the memory layout that convolutions are fastest in."""
     network.to(device)
     network.to(memory_format=torch.channels_last)
+    if device.type == "cpu":
+        _avoid_strided_pointwise(network)
     return network
+
+
+def _avoid_strided_pointwise(network: nn.Module) -> None:
+    """Leaves pixels out before 1 x 1 convolutions of few channels with a stride, instead of in them.
+
+    The gradient of their weights is written beyond its memory on CPUs (oneDNN issue 6035), which ends the process or
+    spoils other tensors. Stems of MobileOne, FastViT and RepVGG have such convolutions; the results are the same.
+    """
+    for module in network.modules():
+        if not isinstance(module, nn.Conv2d) or module.kernel_size != (1, 1) or module.padding not in ((0, 0), "valid"):
+            continue
+        rows, columns = module.stride
+        if module.groups == 1 and module.in_channels < 16 and rows * columns > 1:
+            module.stride = (1, 1)
+            module.register_forward_pre_hook(partial(_thinned, rows=rows, columns=columns))
+
+
+def _thinned(module: nn.Module, inputs: tuple[Tensor], rows: int, columns: int) -> tuple[Tensor]:
+    """Every `rows`-th row and `columns`-th column of the first input."""
+    return (inputs[0][:, :, ::rows, ::columns],)

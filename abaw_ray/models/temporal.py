@@ -35,11 +35,14 @@ class TemporalNetwork(nn.Module):
         model: of the CNN.
         temporal: of the GRUs.
         outputs: task -> length of its output.
+        image_size: side of the CNN's images in pixels.
     """
 
-    def __init__(self, model: ModelConfig, temporal: TemporalConfig, outputs: Mapping[str, int]) -> None:
+    def __init__(
+        self, model: ModelConfig, temporal: TemporalConfig, outputs: Mapping[str, int], image_size: int
+    ) -> None:
         super().__init__()
-        self.cnn = MultiTaskCNN(model, outputs).eval().requires_grad_(False)
+        self.cnn = MultiTaskCNN(model, outputs, image_size).eval().requires_grad_(False)
         self.heads = nn.ModuleDict(
             {task: TaskGRU(model.head_features, temporal.hidden, n) for task, n in outputs.items()}
         )

@@ -18,7 +18,6 @@ from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.evaluator import Evaluator
 from abaw_ray.labels import Split
 from abaw_ray.models import checkpoint
-from abaw_ray.models.backbone import create_backbone
 from abaw_ray.models.checkpoint import Checkpoint
 from abaw_ray.models.cnn import MultiTaskCNN
 from abaw_ray.models.features import ComputedFeatures, FeatureSource
@@ -28,6 +27,7 @@ from abaw_ray.storage import as_path
 from abaw_ray.threads import num_threads
 from abaw_ray.training.data import SetBatch, TrainingData
 from abaw_ray.training.prefetch import prefetch
+from abaw_ray.training.trial_step import check_step
 from abaw_ray.training.windows import WindowBatch, WindowData
 from abaw_ray.world import World
 
@@ -121,9 +121,9 @@ class Stage:
         """The network to train, with its first weights."""
         outputs = {t: task.num_outputs for t, task in self.data.tasks.items()}
         if self._cnn is None:
-            return MultiTaskCNN(self._recipe.model, outputs)
+            return MultiTaskCNN(self._recipe.model, outputs, self.store.image_size)
         model = self._recipe.model.model_copy(update={"weights": None})
-        network = TemporalNetwork(model, self._recipe.temporal, outputs)
+        network = TemporalNetwork(model, self._recipe.temporal, outputs, self.store.image_size)
         network.cnn.load_state_dict(self._cnn.tensors(outputs))
         return network
 
@@ -155,11 +155,14 @@ class Stage:
 
         Raises:
             MissingInputError, StoreError, ConfigurationError: as `teacher` and `evaluator`; no such backbone or
-                weights; a batch that the workers cannot share equally.
+                weights; a batch that the workers cannot share equally; a network that cannot take a step with their
+                parts of it.
         """
         self.data.order.shard(0, 0, 0, num_workers)
-        if self._cnn is None:
-            create_backbone(self._recipe.model.backbone, self._recipe.model.weights)
+        with torch.random.fork_rng(devices=[]):
+            network = self.network()
+            if isinstance(network, MultiTaskCNN):
+                check_step(network, self._recipe, self.store.image_size, len(self.data.set_tasks), num_workers)
         self.teacher(torch.device("cpu"))
         self.evaluator()
 

@@ -1,15 +1,10 @@
-"""The network: heads, source sets, weights from files."""
+"""The network: heads, source sets, GRUs over time."""
 
 from __future__ import annotations
 
-import pytest
-import timm
 import torch
-from safetensors.torch import save_file
 
 from abaw_ray.config import ModelConfig, TemporalConfig
-from abaw_ray.errors import ConfigurationError, MissingInputError
-from abaw_ray.models.backbone import create_backbone
 from abaw_ray.models.cnn import MultiTaskCNN
 from abaw_ray.models.temporal import TaskGRU, TemporalNetwork
 
@@ -17,7 +12,7 @@ OUTPUTS = {"expression": 7, "valence_arousal": 40}
 
 
 def network(**config) -> MultiTaskCNN:
-    return MultiTaskCNN(ModelConfig(backbone="test_efficientnet", **config), OUTPUTS)
+    return MultiTaskCNN(ModelConfig(backbone="test_efficientnet", **config), OUTPUTS, 64)
 
 
 def test_reference_head_layers_and_sizes():
@@ -49,39 +44,13 @@ def test_joint_forward_gives_each_set_its_own_rows():
             torch.testing.assert_close(logits, net(images[name])[task], atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("suffix", ["safetensors", "pth"])
-def test_backbone_weights_from_a_file(tmp_path, suffix):
-    source = timm.create_model("test_efficientnet", num_classes=8)
-    path = tmp_path / f"weights.{suffix}"
-    if suffix == "pth":
-        torch.save({"state_dict": source.state_dict()}, path)
-    else:
-        save_file(source.state_dict(), path)
-    loaded = create_backbone("test_efficientnet", str(path)).state_dict()
-    assert all(torch.equal(v, source.state_dict()[k]) for k, v in loaded.items())
-
-
-def test_weights_of_another_network_are_refused(tmp_path):
-    path = tmp_path / "weights.safetensors"
-    save_file(timm.create_model("test_vit").state_dict(), path)
-    with pytest.raises(ConfigurationError, match="does not fit test_efficientnet"):
-        create_backbone("test_efficientnet", str(path))
-
-
-def test_unknown_backbone_and_missing_file_are_named():
-    with pytest.raises(ConfigurationError, match="resnet5000"):
-        create_backbone("resnet5000")
-    with pytest.raises(MissingInputError, match=r"nowhere\.pth"):
-        create_backbone("test_efficientnet", "nowhere.pth")
-
-
 # Over time
 
 
 def temporal() -> TemporalNetwork:
     torch.manual_seed(0)
     config = ModelConfig(backbone="test_efficientnet")
-    return TemporalNetwork(config, TemporalConfig(), {"expression": 7, "valence_arousal": 40})
+    return TemporalNetwork(config, TemporalConfig(), OUTPUTS, 64)
 
 
 def test_grus_have_the_reference_s_number_of_parameters():
