@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +22,8 @@ TEMPORARY = ".unfinished-"
 """How the names of files begin that are being written."""
 
 HASH_CHUNK = 1 << 20
+MAX_QUOTED = 80
+"""Characters of a damaged file that a message shows."""
 
 
 @contextmanager
@@ -45,6 +49,32 @@ def write_text(path: AnyPath, text: str) -> None:
     """Writes a text file atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: AnyPath, values: Mapping[str, Any]) -> None:
+    """Writes a JSON object atomically."""
+    write_text(path, json.dumps(values, indent=2) + "\n")
+
+
+def read_json(path: AnyPath) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        StoreError: it cannot be read, or holds anything else, as after its machine died; the message says what.
+    """
+    expected = "expected a JSON object, written whole"
+    with damage_named(path):
+        content = path.read_bytes()
+    if not content.strip():
+        raise StoreError(f"{path}: found an empty file, {expected}")
+    try:
+        values = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        quoted = content[:MAX_QUOTED].decode(errors="backslashreplace")
+        raise StoreError(f"{path}: found {quoted!r} ({str(error)[:MAX_QUOTED]}), {expected}") from None
+    if not isinstance(values, dict):
+        raise StoreError(f"{path}: found a JSON {type(values).__name__}, {expected}")
+    return values
 
 
 def write_table(path: AnyPath, table: pa.Table) -> str:
