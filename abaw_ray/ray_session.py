@@ -15,6 +15,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from abaw_ray.errors import ConfigurationError, MissingInputError
 from abaw_ray.ray_leftovers import leftovers_ended
+from abaw_ray.threads import available_cpus
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ def ray_session(num_cpus: int | None = None, include_dashboard: bool = False) ->
     """Ray is ready inside the block; what was started here is shut down after it, an earlier session is left alone.
 
     Args:
-        num_cpus: CPUs of a local cluster; None: all of this machine. A cluster that already runs keeps its own.
+        num_cpus: CPUs of a local cluster; None: all that this process may use. A cluster that runs keeps its own.
         include_dashboard: start the dashboard of a local cluster. Sweeps that stop trials early need it.
 
     Raises:
@@ -64,7 +65,7 @@ def _started(num_cpus: int | None, include_dashboard: bool) -> Iterator[None]:
         with _environment(environment):
             ray.init(
                 address="local",
-                num_cpus=num_cpus,
+                num_cpus=num_cpus if num_cpus is not None else available_cpus(),
                 include_dashboard=include_dashboard,
                 # not the usual port, which would be taken from the next cluster that somebody starts here
                 dashboard_port=dashboard_port if include_dashboard else None,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -29,9 +31,47 @@ def be_one_of_many() -> None:
 
 @lru_cache(1)
 def num_threads() -> int:
-    """Threads that this process may use: `OMP_NUM_THREADS`, which Ray sets to a worker's CPUs, or else all CPUs."""
+    """Threads that this process may use: `OMP_NUM_THREADS`, which Ray sets to a worker's CPUs, or else its CPUs."""
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    return int(first) if first.isdecimal() and int(first) else os.cpu_count() or 1
+    return int(first) if first.isdecimal() and int(first) else available_cpus()
+
+
+def available_cpus(root: Path = Path("/")) -> int:
+    """CPUs that this process may use: those that it is bound to, or fewer where its container gets less time.
+
+    Args:
+        root: the folder of `proc` and `sys`.
+
+    Returns:
+        At least 1; parts of a CPU count as one.
+    """
+    return max(1, min([len(os.sched_getaffinity(0)), *map(math.ceil, _cpu_limits(root))]))
+
+
+def _cpu_limits(root: Path) -> Iterator[float]:
+    """CPUs' worth of time that each of this process's control groups may take, as far as it is limited."""
+    for line in _text_of(root / "proc/self/cgroup").splitlines():
+        _, controllers, place = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
+        # a container may see its own group as the top, under the name that it has outside
+        group = top / place.strip("/")
+        for folder in (group, *group.parents):
+            if not folder.is_relative_to(top):
+                break
+            files = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if controllers else ("cpu.max",)
+            words = " ".join(_text_of(folder / name) for name in files).split()
+            if len(words) == 2 and words[0] not in ("max", "-1"):
+                yield int(words[0]) / int(words[1])
+
+
+def _text_of(file: Path) -> str:
+    """Empty if it cannot be read."""
+    try:
+        return file.read_text()
+    except OSError:
+        return ""
 
 
 @lru_cache(1)

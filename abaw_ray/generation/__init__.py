@@ -6,7 +6,6 @@ They stand in for data that cannot be passed on, with the warts of the real labe
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ import pyarrow.parquet as pq
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.generation.layouts import afew_va, affectnet, affwild2, expw
 from abaw_ray.generation.records import FaceTruth, Written, truth_table
+from abaw_ray.threads import available_cpus
 
 SIZES = ("tiny", "small", "medium")
 MARKER = "generated.json"
@@ -71,7 +71,7 @@ def generate(
         out: folder to write; new or empty.
         seed: at least 0.
         size: one of `SIZES`: about 900, 11,100 or 33,500 pictures.
-        num_workers: processes; None: one for each CPU.
+        num_workers: processes; None: one for each CPU that this process may use.
         progress: called with (pictures done, pictures in all).
 
     Returns:
@@ -145,7 +145,7 @@ def _existing(out: Path, seed: int, size: str) -> dict[str, Any] | None:
 
 def _write_all(parts: list[tuple[Path, str, Any]], num_workers: int | None) -> Iterator[Written]:
     """Results in the order of `parts`."""
-    workers = num_workers if num_workers is not None else os.cpu_count() or 1
+    workers = num_workers if num_workers is not None else available_cpus()
     if workers <= 1:
         yield from map(_write_part, parts)
         return
