@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -19,11 +20,13 @@ class ObjectStore:
 
     Attributes:
         sent: path below the bucket -> bytes of files that were sent.
+        listed: path -> how often it was named in a listing.
         damaged: path -> how often a file's first part is still to be sent with a wrong byte.
     """
 
     def __init__(self) -> None:
         self.sent: Counter[str] = Counter()
+        self.listed: Counter[str] = Counter()
         self.damaged: Counter[str] = Counter()
         self._app = DomainDispatcherApplication(create_backend_app)
         self._server = make_server("127.0.0.1", 0, self._answer, threaded=True)
@@ -52,4 +55,6 @@ class ObjectStore:
             if self.damaged[path] and body and environ.get("HTTP_RANGE", "bytes=0-").startswith("bytes=0-"):
                 self.damaged[path] -= 1
                 body = bytes([body[0] ^ 1]) + body[1:]
+        if environ["REQUEST_METHOD"] == "GET" and "list-type=2" in environ["QUERY_STRING"]:
+            self.listed.update(re.findall(r"<Key>(.*?)</Key>", body.decode()))
         return [body]

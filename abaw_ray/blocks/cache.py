@@ -49,6 +49,11 @@ def local_file(path: AnyPath, sha256: str | None = None) -> Path:
     return path if isinstance(path, Path) else node_cache().fetch(path, sha256)
 
 
+def is_local(path: AnyPath, sha256: str) -> bool:
+    """Whether `local_file` would give that file without fetching it."""
+    return isinstance(path, Path) or node_cache().holds(sha256)
+
+
 @lru_cache(1)
 def node_cache() -> NodeCache:
     """The cache that this process uses.
@@ -92,6 +97,10 @@ class NodeCache:
         if self._room < 0:
             self._make_room(file)
         return file
+
+    def holds(self, sha256: str) -> bool:
+        """Whether a file with that hash was fetched and has not made room for others."""
+        return (self.folder / sha256).exists()
 
     def _is_whole(self, file: Path) -> bool:
         """Whether the file is as it was fetched; if it is, notes that it was asked for."""

@@ -46,16 +46,32 @@ class OpenFile:
             StoreError: the file ends before, or cannot be read.
         """
         expected = sum(b.nbytes for b in buffers)
-        try:
-            found = os.preadv(self._descriptor, buffers, offset)
-        except OSError as error:
-            raise StoreError(f"{self._path}: cannot be read ({error.strerror})") from None
-        if found != expected:
-            raise StoreError(f"{self._path}: found {found} bytes at {offset}, expected {expected}")
+        found = 0
+        while found < expected:
+            try:
+                # of a file that comes over a network, a call can give less than it was asked for
+                num_read = os.preadv(self._descriptor, _after(buffers, found), offset + found)
+            except OSError as error:
+                raise StoreError(f"{self._path}: cannot be read ({error.strerror})") from None
+            if num_read == 0:
+                raise StoreError(f"{self._path}: found {found} bytes at {offset}, expected {expected}")
+            found += num_read
 
     def __del__(self, close: Any = os.close) -> None:
         if hasattr(self, "_descriptor"):
             close(self._descriptor)
+
+
+def _after(buffers: Sequence[memoryview], num_bytes: int) -> Sequence[memoryview]:
+    """What is left of `buffers` when the first bytes are filled."""
+    if num_bytes == 0:
+        return buffers
+    left = []
+    for buffer in buffers:
+        if num_bytes < buffer.nbytes:
+            left.append(buffer.cast("B")[num_bytes:])
+        num_bytes = max(0, num_bytes - buffer.nbytes)
+    return left
 
 
 @dataclass(frozen=True)
@@ -114,6 +130,11 @@ class ImageReader(ABC):
         num_runs = len(first_rows)
         on_threads(part, [range(i, min(i + self.runs, num_runs)) for i in range(0, num_runs, self.runs)])
         return images
+
+    def not_open(self, blocks: np.ndarray) -> np.ndarray:
+        """Those of `blocks` (n,), each once, whose file is to be opened when they are read."""
+        with self._lock:
+            return np.array([block for block in np.unique(blocks).tolist() if block not in self._open], np.int64)
 
     @abstractmethod
     def _read_run(self, block: int, row: int, places: list[int], images: np.ndarray) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from abaw_ray.blocks.cache import local_file
+from abaw_ray.blocks.cache import is_local, local_file
 from abaw_ray.blocks.files import sha256_of
 from abaw_ray.blocks.images import ImageReader, JpegImages, RawImages
 from abaw_ray.blocks.index import Index, read_index, read_rows
@@ -36,7 +36,6 @@ class BlockFiles:
 
     def __init__(self, folder: AnyPath, entries: Sequence[BlockEntry]) -> None:
         self._folder, self._entries = folder, entries
-        self._fetched: set[int] = set()
 
     def locate(self, block: int) -> Path:
         """The file of a block, fetched if need be.
@@ -48,18 +47,20 @@ class BlockFiles:
         return local_file(self._folder / entry.path, entry.sha256)
 
     def fetch(self, blocks: np.ndarray) -> None:
-        """Brings blocks (n,) of a remote store to this node, several at a time.
+        """Brings blocks (n,) of a remote store to this node, several at a time; those that are there stay.
 
         Raises:
             StoreError: one is damaged.
         """
         if isinstance(self._folder, Path):
             return
-        missing = [block for block in np.unique(blocks).tolist() if block not in self._fetched]
+        missing = [block for block in np.unique(blocks).tolist() if not self._is_here(self._entries[block])]
         if missing:
             with ThreadPoolExecutor(NUM_FETCHERS) as threads:
                 list(threads.map(self.locate, missing))
-            self._fetched.update(missing)
+
+    def _is_here(self, entry: BlockEntry) -> bool:
+        return is_local(self._folder / entry.path, entry.sha256)
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,9 @@ class Store:
             StoreError: a block file is missing or not whole.
         """
         blocks = self.index.block[rows]
-        self._files.fetch(blocks)
+        if isinstance(self.path, RemotePath):
+            # an open file can be read when it is no longer in the cache
+            self._files.fetch(self._images.not_open(blocks))
         return self._images.read(blocks, self.index.row[rows])
 
     def fetch(self, blocks: np.ndarray) -> None:
@@ -174,13 +177,14 @@ class Store:
 
 
 def check_files(folder: AnyPath, names: Sequence[str], remedy: str) -> None:
-    """That files are there; of a remote folder by one listing.
+    """That files are there; of a remote folder by one listing, of what is below it too where names are paths.
 
     Raises:
         StoreError: some are not.
     """
     if isinstance(folder, RemotePath):
-        there = files_below(folder)
+        is_deep = any("/" in name for name in names)
+        there = files_below(folder) if is_deep else {path.name for path in folder.iterdir()}
         missing = [name for name in names if name not in there]
     else:
         missing = [name for name in names if not (folder / name).is_file()]

@@ -397,3 +397,20 @@ def test_the_same_rows_are_the_same_bytes_whatever_table_they_are_a_part_of(tmp_
 def test_reading_needs_neither_ray_nor_torch() -> None:
     code = "import sys, abaw_ray.blocks.reader; print({'ray', 'torch'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+@pytest.mark.parametrize("at_once", [1, 100, SIZE * SIZE * 3, 2000])
+@pytest.mark.parametrize("encoding", ["raw", "jpeg"])
+def test_files_that_give_less_than_they_are_asked_for_are_read_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, at_once: int
+) -> None:
+    made = make_store(tmp_path, encoding=encoding)
+    rows = np.random.default_rng(0).permutation(sum(BLOCK_ROWS))
+    expected, preadv = Store(made.path).images(rows), os.preadv
+
+    def some(descriptor: int, buffers: list[memoryview], offset: int) -> int:
+        buffer = next(buffer for buffer in buffers if buffer.nbytes)
+        return preadv(descriptor, [buffer.cast("B")[:at_once]], offset)
+
+    monkeypatch.setattr(os, "preadv", some)
+    np.testing.assert_array_equal(Store(made.path).images(rows), expected)

@@ -211,6 +211,38 @@ def test_a_store_larger_than_the_cache_is_read(object_store, remote, tmp_path, m
         np.testing.assert_array_equal(store.images(rows), made.images[rows])
 
 
+def test_blocks_that_made_room_for_others_are_fetched_ahead_again(object_store, remote, cache):
+    _, uri = remote
+    store, keys = Store(uri), block_keys(uri)
+    every = np.arange(len(keys))
+    store.fetch(every)
+    files = [cache.folder / block.sha256 for block in store.manifest.blocks]
+    for file in files[1:]:
+        file.unlink()
+    store.fetch(every)
+    assert all(file.is_file() for file in files)
+    assert object_store.sent[keys[0]] == files[0].stat().st_size
+    assert object_store.sent[keys[1]] == 2 * files[1].stat().st_size
+
+
+def test_a_block_that_is_open_is_not_fetched_again(object_store, remote, cache):
+    made, uri = remote
+    store, rows = Store(uri), np.arange(sum(BLOCK_ROWS))
+    store.images(rows)
+    before = object_store.sent.copy()
+    for block in store.manifest.blocks:
+        (cache.folder / block.sha256).unlink()
+    np.testing.assert_array_equal(store.images(rows), made.images)
+    assert object_store.sent == before
+
+
+def test_a_store_is_opened_with_one_listing_of_its_blocks(object_store, remote, cache):
+    _, uri = remote
+    object_store.listed.clear()
+    Store(uri)
+    assert {object_store.listed[key] for key in block_keys(uri)} == {1}
+
+
 @pytest.mark.parametrize("text", ["much", "1GB"])
 def test_a_size_that_is_no_number_is_refused(monkeypatch, text):
     monkeypatch.setenv("ABAW_RAY_CACHE_GIB", text)
