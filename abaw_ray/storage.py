@@ -5,8 +5,9 @@ from __future__ import annotations
 import fnmatch
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,6 +17,9 @@ import pyarrow as pa
 from pyarrow import fs
 
 from abaw_ray.errors import ConfigurationError, StorageError
+
+TEMPORARY = ".unfinished-"
+"""How the names of files begin that are being written."""
 
 CHUNK = 1 << 22
 OBJECT_STORES = ("s3", "gcs", "abfs")
@@ -130,8 +134,7 @@ class RemotePath:
         return self.read_bytes().decode(encoding)
 
     def write_bytes(self, content: bytes) -> None:
-        self._make_parent()
-        with self._named(), self._filesystem.open_output_stream(self._key) as stream:
+        with self._named(), self._written() as stream:
             stream.write(content)
 
     def write_text(self, content: str, encoding: str = "utf-8") -> None:
@@ -139,8 +142,7 @@ class RemotePath:
 
     def upload(self, file: Path) -> None:
         """Becomes a copy of a file of this machine."""
-        self._make_parent()
-        with self._named(), file.open("rb") as source, self._filesystem.open_output_stream(self._key) as stream:
+        with file.open("rb") as source, self._named(), self._written() as stream:
             shutil.copyfileobj(source, stream, CHUNK)
 
     def replace(self, target: RemotePath) -> None:
@@ -174,8 +176,22 @@ class RemotePath:
         kept = [info.path for info in found if not files_only or info.type == fs.FileType.File]
         return [self / path[len(self._key) :].lstrip("/") for path in kept]
 
-    def _make_parent(self) -> None:
+    @contextmanager
+    def _written(self) -> Iterator[pa.NativeFile]:
+        """A stream whose bytes become this file when the block ends without an error.
+
+        A stream of pyarrow cannot be given up: it becomes a file with what it got, so it is one of another name.
+        """
         self.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
+        try:
+            with self._filesystem.open_output_stream(temporary._key) as stream:
+                yield stream
+            temporary.replace(self)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
 
     @contextmanager
     def _named(self) -> Iterator[None]:

@@ -16,10 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from abaw_ray.errors import StoreError
-from abaw_ray.storage import AnyPath
-
-TEMPORARY = ".unfinished-"
-"""How the names of files begin that are being written."""
+from abaw_ray.storage import TEMPORARY, AnyPath
 
 HASH_CHUNK = 1 << 20
 MAX_QUOTED = 80

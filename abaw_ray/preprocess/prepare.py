@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from abaw_ray.blocks.cache import local_file
-from abaw_ray.blocks.files import TEMPORARY
 from abaw_ray.blocks.index import read_index, write_index
 from abaw_ray.blocks.manifest import BlockEntry, Manifest, begin_store, claim_store
 from abaw_ray.blocks.schema import BLOCKS, INDEX, UNSEEN, VIDEOS
@@ -31,7 +30,7 @@ from abaw_ray.preprocess.faces import FaceSettings
 from abaw_ray.preprocess.plan import DatabasePlan, Source, plan_database
 from abaw_ray.preprocess.sets import training_sets
 from abaw_ray.ray_session import ray_session
-from abaw_ray.storage import AnyPath, files_below
+from abaw_ray.storage import TEMPORARY, AnyPath, files_below
 
 logger = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -106,6 +107,25 @@ def test_a_folder_is_sent_when_it_is_complete(object_store, tmp_path):
         (local / "b").mkdir()
         (local / "b" / "c.txt").write_text("c")
     assert (folder / "b/c.txt").read_text() == "c"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("the network is gone"), MemoryError()])
+@pytest.mark.parametrize("num_mib", [0, 16])
+def test_what_is_cut_off_on_its_way_leaves_what_was_there(object_store, tmp_path, monkeypatch, error, num_mib):
+    folder, source = as_path(object_store.uri(f"{tmp_path.name}/folder")), tmp_path / "file"
+    source.write_bytes(b"new" + bytes(20 << 20))
+    (folder / "old").write_bytes(b"old")
+
+    def cut_off(here, stream, size):
+        stream.write(here.read(num_mib << 20))
+        raise error
+
+    monkeypatch.setattr(shutil, "copyfileobj", cut_off)
+    for name in ("old", "new"):
+        with pytest.raises(StorageError if isinstance(error, OSError) else type(error)):
+            (folder / name).upload(source)
+    assert files_below(folder) == {"old"}
+    assert (folder / "old").read_bytes() == b"old"
 
 
 def test_a_bucket_that_is_not_there_is_named(object_store):
