@@ -219,13 +219,15 @@ def as_path(place: str | Path | RemotePath) -> AnyPath:
     return Path(place) if isinstance(place, str) else place
 
 
-def remove_tree(folder: AnyPath) -> None:
-    """Removes a folder and all below it; nothing if it is not there."""
-    if folder.exists():
-        if isinstance(folder, RemotePath):
-            folder.remove_tree()
-        else:
-            shutil.rmtree(folder)
+def remove_tree(path: AnyPath) -> None:
+    """Removes a file, or a folder and all below it; nothing if it is not there."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif isinstance(path, RemotePath):
+        if path.exists():
+            path.remove_tree()
+    elif path.exists():
+        shutil.rmtree(path)
 
 
 def files_below(folder: AnyPath) -> set[str]:

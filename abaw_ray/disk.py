@@ -1,0 +1,69 @@
+"""Disks that cannot be written: full, over a quota, read-only, not ours. The user is told what, where and how much."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from abaw_ray.errors import StorageError, UserError
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+UNWRITABLE = FULL | {errno.EROFS, errno.EFBIG, errno.EIO}
+NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM})
+
+
+@contextmanager
+def write_errors_named(place: Path) -> Iterator[None]:
+    """Errors of a disk that cannot be written come out of the block as a StorageError.
+
+    Args:
+        place: what is written in the block, a file or a folder; an error that names a file is of that one.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        refused = _refused(error)
+        if refused is None:
+            raise
+        raise StorageError(_message(refused, place)) from None
+
+
+def _refused(error: BaseException) -> OSError | None:
+    """The disk's own error that `error` is or comes of, if it does."""
+    if isinstance(error, OSError) and error.errno in NOT_ALLOWED and error.filename is not None:
+        return error
+    cause: BaseException | None = error
+    while cause is not None:
+        # safetensors' errors hold the number in their text
+        stated = re.search(r"\(os error (\d+)\)", str(cause))
+        number = cause.errno if isinstance(cause, OSError) else int(stated[1]) if stated else None
+        if number in UNWRITABLE:
+            return OSError(number, os.strerror(number), getattr(cause, "filename", None))
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+def _message(error: OSError, place: Path) -> str:
+    file = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else place
+    if error.errno not in FULL:
+        return f"{file}: cannot be written ({error.strerror})"
+    there = next(folder for folder in (file, *file.absolute().parents) if folder.exists())
+    disk, files = shutil.disk_usage(there), os.statvfs(there)
+    free = f"{_size(disk.free)} of {_size(disk.total)} are free there"
+    if files.f_files and not files.f_favail:
+        free += f", and none of its {files.f_files:,} files"
+    return f"{file}: cannot be written ({error.strerror}); {free}. Make room, and run the same command again"
+
+
+def _size(num_bytes: int) -> str:
+    size, units = float(num_bytes), ["bytes", "KiB", "MiB", "GiB"]
+    while size >= 1024 and len(units) > 1:
+        size, units = size / 1024, units[1:]
+    return f"{size:.0f} bytes" if units[0] == "bytes" else f"{size:.1f} {units[0]}"
