@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from abaw_ray.databases.parsing import entries
 from abaw_ray.databases.track_files import TRACK_FORMATS, TrackFormat, read_test_list
-from abaw_ray.databases.videos import SUFFIXES, count_frames, find_video
-from abaw_ray.errors import MissingInputError
+from abaw_ray.databases.videos import SIDES, SUFFIXES, count_frames, find_video
+from abaw_ray.errors import DatabaseFormatError, MissingInputError
+from abaw_ray.evaluation.entry_file import Violation, check_entry_file
 
 MAX_SHOWN = 50
-
-
-@dataclass(frozen=True)
-class Violation:
-    """Something wrong in `file`, in its 1-based `line` if it is about one."""
-
-    file: Path
-    line: int | None
-    found: str
-    expected: str
-
-    def __str__(self) -> str:
-        place = f"{self.file}:{self.line}" if self.line is not None else str(self.file)
-        return f"{place}: found {self.found}, expected {self.expected}"
 
 
 @dataclass
@@ -72,97 +60,169 @@ class SubmissionReport:
 
 
 def check_submission(folder: Path, videos: Path) -> SubmissionReport:
-    """Checks `folder`/{EXPR_Set,VA_Set,AU_Set}/<track>.txt.
+    """Checks `folder`/{EXPR_Set,VA_Set,AU_Set}/<track>.txt: names, headers, lines (see `entry_file`), numbers of rows.
 
     The tracks must be those of the task's test list (as `expr_test_file.txt`) if there is one in the folder of videos,
-    beside it, or in `annotations` beside it; otherwise every video must have a track, and every track a video.
+    beside it, or in `annotations` beside it; otherwise every video must have a track, and every track a video. A file,
+    list or video that cannot be read is one of the violations, and all else is checked all the same.
 
     Args:
         folder: of the submission; tasks without a folder are not part of it.
         videos: folder of the source videos, which say how many rows a track has.
 
     Raises:
-        MissingInputError: no such folders.
-        DatabaseFormatError: a video or test list that cannot be read, or several videos of a track.
+        MissingInputError: no such folders, or folders that cannot be read.
     """
-    for needed in (folder, videos):
-        if not needed.is_dir():
-            raise MissingInputError(f"no folder {needed}")
-    report = SubmissionReport(folder)
+    report, sources = SubmissionReport(folder), _Videos(videos)
     formats = {form.folder: (task, form) for task, form in TRACK_FORMATS.items()}
-    for entry in entries(folder):
-        if entry.name not in formats or not entry.is_dir():
-            report.violations.append(
-                Violation(Path(entry.path), None, entry.name, f"folders {', '.join(formats)} only")
-            )
-    present = [(task, form) for name, (task, form) in formats.items() if (folder / name).is_dir()]
-    if not present:
+    folders = []
+    for entry in _listed(folder):
+        if entry.name in formats and _is(entry.is_dir):
+            folders.append(entry.name)
+        else:
+            expected = f"folders {', '.join(formats)} only"
+            report.violations.append(Violation(Path(entry.path), None, entry.name, expected))
+    if not folders:
         report.violations.append(Violation(folder, None, "no folder of a task", f"any of {', '.join(formats)}"))
-    for task, form in present:
-        _check_task(report, task, form, videos)
+    for name, (task, form) in formats.items():
+        if name in folders:
+            _check_task(report, task, form, sources)
     return report
 
 
-def _check_task(report: SubmissionReport, task: str, form: TrackFormat, videos: Path) -> None:
+class _Videos:
+    """The source videos, of which each is counted once.
+
+    Args:
+        folder: of them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.stems = {Path(e.name).stem for e in _listed(folder) if Path(e.name).suffix.lower() in SUFFIXES}
+        self._lengths: dict[Path, int | None] = {}
+
+    def find(self, tracks: list[str], report: SubmissionReport) -> dict[str, Path | None]:
+        """Track -> its video, None where there is none; tracks of several videos are reported and left out."""
+        found = {}
+        for track in tracks:
+            try:
+                found[track] = find_video(self.folder, track)
+            except DatabaseFormatError as error:
+                _add_once(report, error)
+        return found
+
+    def num_frames(self, video: Path, report: SubmissionReport) -> int | None:
+        """Number of frames of a video, None if it cannot be read, which is reported."""
+        if video not in self._lengths:
+            self._lengths[video] = None
+            try:
+                self._lengths[video] = count_frames(video)
+            except DatabaseFormatError as error:
+                _add_once(report, error)
+        return self._lengths[video]
+
+
+def _check_task(report: SubmissionReport, task: str, form: TrackFormat, sources: _Videos) -> None:
     folder = report.folder / form.folder
+    report.num_files[task] = report.num_frames[task] = 0
     tracks = []
-    for entry in entries(folder):
-        if entry.name.endswith(".txt") and entry.is_file():
+    try:
+        listed = entries(folder)
+    except OSError as error:
+        report.violations.append(_unreadable(folder, error, "a folder of files <track>.txt"))
+        return
+    for entry in listed:
+        if entry.name.endswith(".txt") and _is(entry.is_file):
             tracks.append(entry.name.removesuffix(".txt"))
         else:
             report.violations.append(Violation(Path(entry.path), None, entry.name, "files <track>.txt only"))
-    report.num_files[task], report.num_frames[task] = len(tracks), 0
-    sources = {track: find_video(videos, track) for track in tracks}
-    report.violations += _check_names(folder, sources, form, videos)
-    for track, video in sources.items():
+    report.num_files[task] = len(tracks)
+    found = sources.find(tracks, report)
+    _check_names(report, tracks, found, form, sources)
+    for track in tracks:
         file = folder / f"{track}.txt"
-        lines = file.read_text(encoding="utf-8-sig", errors="replace").split("\n")
-        if lines[-1] == "":  # a line end at the end of the file
-            lines.pop()
-        report.num_frames[task] += max(len(lines) - 1, 0)
-        report.violations += _check_lines(file, lines, form)
-        if video is None:
-            report.violations.append(Violation(file, None, "no video of this track", f"one in {videos}"))
-        elif len(lines) - 1 != (num_frames := count_frames(video)):
-            rows = f"{num_frames} rows below the header, as {video} has frames"
-            report.violations.append(Violation(file, None, f"{max(len(lines) - 1, 0)} rows", rows))
+        try:
+            num_rows, violations = check_entry_file(file, file.read_bytes(), form)
+        except OSError as error:
+            report.violations.append(_unreadable(file, error, f"a file with the header {form.header}"))
+            continue
+        report.num_frames[task] += num_rows
+        report.violations += violations
+        video = found.get(track)
+        if video is not None:
+            num_frames = sources.num_frames(video, report)
+            if num_frames not in (None, num_rows):
+                rows = f"{num_frames} rows below the header, as {video} has frames"
+                report.violations.append(Violation(file, None, f"{num_rows} rows", rows))
+        elif track in found:
+            report.violations.append(
+                Violation(file, None, "no video of this track", f"one in {sources.folder}, to count its frames")
+            )
 
 
 def _check_names(
-    folder: Path, sources: Mapping[str, Path | None], form: TrackFormat, videos: Path
-) -> Iterator[Violation]:
-    """Tracks that are missing or too many; `sources`: track -> its video."""
-    beside = videos.resolve().parent
-    lists = [place / form.test_list for place in (videos, beside, beside / "annotations")]
-    test_list = next((file for file in lists if file.is_file()), None)
-    if test_list is not None:
-        listed = set(read_test_list(test_list))
-        for track in sorted(listed - set(sources)):
-            yield Violation(folder / f"{track}.txt", None, "no such file", f"every track of {test_list}")
-        for track in sorted(set(sources) - listed):
-            yield Violation(folder / f"{track}.txt", None, "a track too many", f"the tracks of {test_list}")
+    report: SubmissionReport,
+    tracks: list[str],
+    found: Mapping[str, Path | None],
+    form: TrackFormat,
+    sources: _Videos,
+) -> None:
+    """Reports tracks that are missing or too many; `found`: as of `_Videos.find`."""
+    folder, beside = report.folder / form.folder, sources.folder.resolve().parent
+    lists = [place / form.test_list for place in (sources.folder, beside, beside / "annotations")]
+    test_list = next((file for file in lists if os.path.lexists(file)), None)
+    if test_list is None:
+        covered = {video.stem for video in found.values() if video is not None}
+        for track in set(tracks) - set(found):
+            covered |= {track, *(track.removesuffix(side) for side in SIDES)}
+        for stem in sorted(sources.stems - covered):
+            expected = f"a track of every video in {sources.folder}"
+            report.violations.append(Violation(folder / f"{stem}.txt", None, "no such file", expected))
         return
-    stems = {Path(e.name).stem for e in entries(videos) if Path(e.name).suffix.lower() in SUFFIXES}
-    for stem in sorted(stems - {video.stem for video in sources.values() if video is not None}):
-        yield Violation(folder / f"{stem}.txt", None, "no such file", f"a track of every video in {videos}")
-
-
-def _check_lines(file: Path, lines: list[str], form: TrackFormat) -> Iterator[Violation]:
-    header = lines[0] if lines else ""
-    if header.strip() != form.header:
-        yield Violation(file, 1, repr(header), f"the header {form.header}")
-    # lines of classes and action units come many times
-    wrong = {line for line in set(lines[1:]) if not _is_right(line, form)}
-    for number, line in enumerate(lines[1:], 2) if wrong else ():
-        if line in wrong:
-            yield Violation(file, number, repr(line), form.line)
-
-
-def _is_right(line: str, form: TrackFormat) -> bool:
-    if not line.isascii() or "_" in line:  # which Python takes as parts of numbers, and others do not
-        return False
     try:
-        numbers = [(int if form.integers else float)(text) for text in line.split(",")]
-    except ValueError:
+        wanted = set(read_test_list(test_list))
+    except DatabaseFormatError as error:
+        _add_once(report, error)
+        return
+    except OSError as error:
+        report.violations.append(_unreadable(test_list, error, "a list of tracks, one a line"))
+        return
+    for track in sorted(wanted - set(tracks)):
+        expected = f"every track of {test_list}"
+        report.violations.append(Violation(folder / f"{track}.txt", None, "no such file", expected))
+    for track in sorted(set(tracks) - wanted):
+        expected = f"the tracks of {test_list}"
+        report.violations.append(Violation(folder / f"{track}.txt", None, "a track too many", expected))
+
+
+def _listed(folder: Path) -> list[os.DirEntry[str]]:
+    """What a folder holds, sorted by name.
+
+    Raises:
+        MissingInputError: it is not there, or cannot be read.
+    """
+    try:
+        return entries(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        raise MissingInputError(f"no folder {folder}") from None
+    except OSError as error:
+        raise MissingInputError(f"{folder}: cannot be read ({error.strerror})") from None
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    """Whether an entry is of a kind: not, if that cannot be told, as of a link to itself."""
+    try:
+        return kind()
+    except OSError:
         return False
-    return len(numbers) == form.num_fields and all(form.low <= n <= form.high for n in numbers)
+
+
+def _add_once(report: SubmissionReport, error: DatabaseFormatError) -> None:
+    violation = Violation(Path(error.file), error.line, error.found, error.expected)
+    if violation not in report.violations:
+        report.violations.append(violation)
+
+
+def _unreadable(file: Path, error: OSError, expected: str) -> Violation:
+    return Violation(file, None, f"nothing that can be read ({error.strerror})", expected)
