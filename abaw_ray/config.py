@@ -12,12 +12,15 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from abaw_ray.errors import ConfigurationError, MissingInputError
+from abaw_ray.errors import ConfigurationError, MissingInputError, quoted
 from abaw_ray.labels import TASKS
+
+UNREADABLE = (yaml.YAMLError, UnicodeDecodeError, ValueError, OverflowError, RecursionError)
+"""What reading YAML ends with where a text is none, or a value is not what its tag says."""
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class PrepareConfig(Section):
@@ -202,7 +205,7 @@ def parse_recipe(values: dict[str, Any], source: str) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}, found {e['input']!r}" for e in error.errors()]
+        lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}, found {quoted(e['input'])}" for e in error.errors()]
         raise ConfigurationError("\n".join([f"{source} cannot be used:", *lines])) from None
 
 
@@ -244,9 +247,9 @@ def _read(source: str) -> dict[str, Any]:
         known = ", ".join(recipe_names())
         raise MissingInputError(f"no recipe file {source}, and no installed recipe of that name; installed: {known}")
     try:
-        values = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path}: not YAML: {error}") from None
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UNREADABLE as error:
+        raise ConfigurationError(f"{path}: not a recipe in YAML: {error}") from None
     if not isinstance(values or {}, dict):
         raise ConfigurationError(f"{path}: found {type(values).__name__}, expected a mapping of sections")
     return values or {}
@@ -264,12 +267,12 @@ def _merge(values: dict[str, Any], changes: dict[str, Any]) -> None:
 def _override(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise ConfigurationError(f"override {override!r}: expected key=value, as train.epochs=5")
+        raise ConfigurationError(f"override {quoted(override)}: expected key=value, as train.epochs=5")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigurationError(f"override {override!r}: {text!r} is not a YAML value") from None
-    _put(values, key.strip(), value, f"override {override!r}")
+    except UNREADABLE:
+        raise ConfigurationError(f"override {quoted(override)}: {quoted(text)} is not a YAML value") from None
+    _put(values, key.strip(), value, f"override {quoted(override)}")
 
 
 def _put(values: dict[str, Any], key: str, value: Any, source: str) -> None:

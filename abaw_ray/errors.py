@@ -4,6 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+MAX_QUOTED = 80
+"""Characters of bad text that a message shows."""
+
+
+def quoted(value: object) -> str:
+    """A bad value as messages show it: its beginning where it is long."""
+    text = value[:MAX_QUOTED] if isinstance(value, str) else value
+    shown = repr(text)
+    is_cut = len(shown) > MAX_QUOTED + 2 or (isinstance(value, str) and len(value) > MAX_QUOTED)
+    return f"{shown[: MAX_QUOTED + 1]}..." if is_cut else shown
+
 
 class UserError(Exception):
     """Wrong use or bad data: the message alone must be enough to mend it. `status` is the command's exit status."""

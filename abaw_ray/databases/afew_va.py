@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember
-from abaw_ray.databases.parsing import add_each, entries, require_folder, videos_table
-from abaw_ray.errors import DatabaseFormatError, MissingInputError
+from abaw_ray.databases.parsing import LARGEST_NUMBER, add_each, entries, require_folder, videos_table
+from abaw_ray.errors import DatabaseFormatError, MissingInputError, quoted
 from abaw_ray.labels import Split
 
 LAYOUT = "folders 01/, 02/, ..., each with clip folders of <frame>.png and one json"
@@ -71,7 +71,9 @@ def _read_clip(root: Path, clip: Path, rows: RowBuilder, problems: Problems) -> 
         landmarks, valence, arousal = _parse(file, frame, record)
         last = max(last, int(frame))
         if not (_is_label(valence) and _is_label(arousal)):
-            problems.add("label_out_of_range", f"{file}: frame {frame}: valence {valence}, arousal {arousal}")
+            problems.add(
+                "label_out_of_range", f"{file}: frame {frame}: valence {quoted(valence)}, arousal {quoted(arousal)}"
+            )
             continue
         label = {"valence_arousal": ([valence / LARGEST_LABEL, arousal / LARGEST_LABEL], Split.TRAIN)}
         if frame in stems:
@@ -90,6 +92,8 @@ def _read_frames(file: Path) -> dict[str, Any]:
         raise DatabaseFormatError(file, error.lineno, f"no json ({error.msg})", EXPECTED_FILE) from None
     except UnicodeDecodeError:
         raise DatabaseFormatError(file, None, "a byte that is not text", EXPECTED_FILE) from None
+    except (RecursionError, ValueError) as error:  # too deep, or a number of thousands of digits
+        raise DatabaseFormatError(file, None, f"json that cannot be read ({error})", EXPECTED_FILE) from None
     frames = content.get("frames") if isinstance(content, dict) else None
     if not isinstance(frames, dict):
         raise DatabaseFormatError(file, None, "no object `frames`", EXPECTED_FILE)
@@ -99,20 +103,20 @@ def _read_frames(file: Path) -> dict[str, Any]:
 def _parse(file: Path, frame: str, record: Any) -> tuple[np.ndarray, float, float]:
     """Landmarks (68, 2) in pixels, native valence and native arousal of one frame."""
     if not re.fullmatch(r"[0-9]{1,9}", frame):
-        raise DatabaseFormatError(file, None, f"frame {frame!r}", "a number of digits, as the png's name")
+        raise DatabaseFormatError(file, None, f"frame {quoted(frame)}", "a number of digits, as the png's name")
     if not isinstance(record, dict) or not {"landmarks", "valence", "arousal"} <= record.keys():
         found = f"frame {frame} without landmarks, valence or arousal"
         raise DatabaseFormatError(file, None, found, EXPECTED_FILE)
     try:
         landmarks = np.asarray(record["landmarks"], np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         landmarks = np.empty(0)
-    if landmarks.shape != (NUM_LANDMARKS, 2) or not np.isfinite(landmarks).all():
+    if landmarks.shape != (NUM_LANDMARKS, 2) or not (np.abs(landmarks) <= LARGEST_NUMBER).all():
         found = f"other landmarks in frame {frame}"
         raise DatabaseFormatError(file, None, found, f"{NUM_LANDMARKS} pairs of numbers")
     for name in ("valence", "arousal"):
         if isinstance(record[name], bool) or not isinstance(record[name], int | float):
-            raise DatabaseFormatError(file, None, f"{name} {record[name]!r} in frame {frame}", "an integer")
+            raise DatabaseFormatError(file, None, f"{name} {quoted(record[name])} in frame {frame}", "an integer")
     return landmarks, record["valence"], record["arousal"]
 
 

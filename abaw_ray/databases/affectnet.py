@@ -22,7 +22,7 @@ from abaw_ray.databases.parsing import (
     require_folder,
     rows_table,
 )
-from abaw_ray.errors import DatabaseFormatError
+from abaw_ray.errors import DatabaseFormatError, quoted
 from abaw_ray.labels import EXPRESSIONS, NATIVE_EXPRESSIONS, Split, expression_map
 
 LAYOUT = (
@@ -102,7 +102,7 @@ def _faces(file: Path, present: set[str], seen: set[str], problems: Problems) ->
         path, _, _, _, _, landmarks, *numbers = fields
         if line == 1 and (path.strip().lower() == COLUMNS[0].lower() or numbers[0].strip().lower() == "expression"):
             if [f.strip().lower() for f in fields] != [c.lower() for c in COLUMNS]:
-                raise DatabaseFormatError(file, line, repr(",".join(fields)), f"the header {','.join(COLUMNS)}")
+                raise DatabaseFormatError(file, line, quoted(",".join(fields)), f"the header {','.join(COLUMNS)}")
             continue
         expression = parse_integer(numbers[0], file, line, "a class number as 7th field")
         valence, arousal = (parse_number(n, file, line, "valence and arousal as last fields") for n in numbers[1:])

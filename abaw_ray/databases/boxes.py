@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from abaw_ray.databases.parsing import parse_numbers, read_lines
-from abaw_ray.errors import DatabaseFormatError
+from abaw_ray.errors import DatabaseFormatError, quoted
 
 HEADER = "frame,left,top,right,bottom"
 LINE = "a frame number from 0, larger than the one before, and left < right, top < bottom in pixels"
@@ -24,12 +24,12 @@ def read_boxes(file: Path) -> tuple[np.ndarray, np.ndarray]:
     """
     lines = read_lines(file)
     if not lines or lines[0].replace(" ", "") != HEADER:
-        raise DatabaseFormatError(file, 1, repr(lines[0]) if lines else "nothing", f"the header {HEADER}")
+        raise DatabaseFormatError(file, 1, quoted(lines[0]) if lines else "nothing", f"the header {HEADER}")
     numbers = parse_numbers(file, lines[1:], 2, 5, f"{HEADER}: {LINE}")
     frames, boxes = numbers[:, 0].astype(np.int64), numbers[:, 1:].astype(np.float32)
     wrong = (frames != numbers[:, 0]) | (np.diff(frames, prepend=-1) <= 0)
     wrong |= (boxes[:, 0] >= boxes[:, 2]) | (boxes[:, 1] >= boxes[:, 3])
     if wrong.any():
         line = int(np.argmax(wrong)) + 1
-        raise DatabaseFormatError(file, line + 1, repr(lines[line]), LINE)
+        raise DatabaseFormatError(file, line + 1, quoted(lines[line]), LINE)
     return frames, boxes

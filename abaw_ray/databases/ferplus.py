@@ -18,7 +18,7 @@ from abaw_ray.databases.parsing import (
     require_file,
     require_folder,
 )
-from abaw_ray.errors import DatabaseFormatError, MissingInputError
+from abaw_ray.errors import DatabaseFormatError, MissingInputError, quoted
 from abaw_ray.labels import EXPRESSIONS, NATIVE_EXPRESSIONS, Split, expression_map
 
 LAYOUT = "FER2013Train/, FER2013Valid/, FER2013Test/ (at least one), each with label.csv and its png files"
@@ -56,7 +56,7 @@ def _read_folder(folder: Path, options: FerPlusOptions, rows: RowBuilder, proble
     seen: set[str] = set()
     for line, (name, box, *texts) in csv_rows(file, 2 + len(NATIVE), EXPECTED):
         if not BOX.fullmatch(box.strip()):
-            raise DatabaseFormatError(file, line, repr(box), EXPECTED)
+            raise DatabaseFormatError(file, line, quoted(box), EXPECTED)
         votes = np.array([parse_integer(t, file, line, EXPECTED) for t in texts])
         reason, label = _label(votes, options)
         if name in seen:

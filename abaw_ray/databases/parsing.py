@@ -15,8 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from abaw_ray.databases.base import MAX_EXAMPLES, Problems, row_schema, unseen_schema, videos_schema
-from abaw_ray.errors import DatabaseFormatError, MissingInputError
+from abaw_ray.errors import DatabaseFormatError, MissingInputError, quoted
 from abaw_ray.labels import TASKS, Split
+
+LARGEST_NUMBER = float(np.finfo(np.float32).max)
+LARGEST_INTEGER = int(np.iinfo(np.int32).max)
 
 
 def require_folder(folder: Path, layout: str) -> Path:
@@ -70,36 +73,39 @@ def csv_rows(file: Path, num_fields: int, expected: str) -> Iterator[tuple[int, 
 
 
 def parse_number(text: str, file: Path, line: int, expected: str) -> float:
-    """A finite number, or DatabaseFormatError."""
+    """A number that a float32 holds, or DatabaseFormatError."""
     try:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not math.isfinite(number):
-        raise DatabaseFormatError(file, line, repr(text), expected)
+    if not abs(number) <= LARGEST_NUMBER:
+        raise DatabaseFormatError(file, line, quoted(text), expected)
     return number
 
 
 def parse_integer(text: str, file: Path, line: int, expected: str) -> int:
-    """An integer, or DatabaseFormatError."""
+    """An integer that an int32 holds, or DatabaseFormatError."""
     try:
-        return int(text)
+        number = int(text)
     except ValueError:
-        raise DatabaseFormatError(file, line, repr(text), expected) from None
+        number = None
+    if number is None or abs(number) > LARGEST_INTEGER:
+        raise DatabaseFormatError(file, line, quoted(text), expected)
+    return number
 
 
 def parse_numbers(file: Path, lines: Sequence[str], first_line: int, num_fields: int, expected: str) -> np.ndarray:
-    """Finite numbers (lines, num_fields) float64 of comma-separated lines, numbered from `first_line`."""
+    """Numbers (lines, num_fields) float64, which a float32 holds, of comma-separated lines from `first_line` on."""
     try:
         numbers = np.array([[float(t) for t in line.split(",")] for line in lines]).reshape(-1, num_fields)
     except ValueError:
         numbers = np.empty((0, num_fields))
-    if len(numbers) == len(lines) and np.isfinite(numbers).all():
+    if len(numbers) == len(lines) and (np.abs(numbers) <= LARGEST_NUMBER).all():
         return numbers
     for number, line in enumerate(lines, first_line):
         fields = line.split(",")
         if len(fields) != num_fields:
-            raise DatabaseFormatError(file, number, repr(line), expected)
+            raise DatabaseFormatError(file, number, quoted(line), expected)
         for text in fields:
             parse_number(text, file, number, expected)
     raise AssertionError(f"{file}: numbers read one by one but not together")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from abaw_ray.databases.parsing import parse_numbers, read_lines
-from abaw_ray.errors import DatabaseFormatError
+from abaw_ray.errors import DatabaseFormatError, quoted
 from abaw_ray.labels import ACTION_UNITS, DIMENSIONS, EXPRESSIONS
 
 
@@ -56,12 +56,12 @@ class TrackFormat:
         lines = read_lines(file)
         header = [n.strip().lower() for n in lines[0].split(",")] if lines else []
         if header != [n.lower() for n in self.names]:
-            found = repr(lines[0]) if lines else "an empty file"
+            found = quoted(lines[0]) if lines else "an empty file"
             raise DatabaseFormatError(file, 1, found, f"the header {self.header}")
         numbers = parse_numbers(file, lines[1:], 2, self.num_fields, self.line)
         fractions = np.flatnonzero((numbers % 1).any(axis=1) & self.integers)
         if len(fractions):
-            raise DatabaseFormatError(file, int(fractions[0]) + 2, repr(lines[fractions[0] + 1]), self.line)
+            raise DatabaseFormatError(file, int(fractions[0]) + 2, quoted(lines[fractions[0] + 1]), self.line)
         return lines, numbers
 
     def write(self, file: Path, numbers: np.ndarray) -> None:

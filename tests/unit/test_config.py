@@ -39,17 +39,31 @@ def test_every_installed_recipe_loads():
         ("sampling.batch_size=many", "sampling.batch_size"),
         ("train", "train"),
         ("seed.x=1", "seed"),
+        ("train.learning_rate=.nan", "train.learning_rate"),
+        ("train.learning_rate=.inf", "train.learning_rate"),
+        ("train.epochs=!!float x", "YAML value"),
+        ("train.epochs=!!python/object:os.system", "YAML value"),
+        ("train.epochs=" + "[" * 5000, "YAML value"),
+        ("train.epochs=2020-13-45", "YAML value"),
     ],
 )
 def test_wrong_overrides_are_named(override, named):
-    with pytest.raises(ConfigurationError, match=named):
+    with pytest.raises(ConfigurationError, match=named) as error:
         load_recipe(None, [override])
+    assert len(str(error.value)) < 400
 
 
 def test_settings_that_another_recipe_replaces_are_those_that_were_given():
     given = load_recipe(None, ["augment.flip=0.5", "augment.zoom=1.1", "model.head=paper", "train.epochs=3"])
     used = load_recipe(None, ["augment.flip=0.2", "augment.zoom=1.1", "model.backbone=resnet18"])
     assert replaced_settings(given, used) == {"augment.flip": (0.5, 0.2), "model.head": ("paper", "reference")}
+
+
+def test_a_recipe_that_is_no_text_is_named(tmp_path):
+    file = tmp_path / "recipe.yaml"
+    file.write_bytes(b"seed: \xff\xfe")
+    with pytest.raises(ConfigurationError, match=r"recipe\.yaml: not a recipe in YAML"):
+        load_recipe(str(file))
 
 
 def test_missing_recipe_says_what_is_installed():

@@ -1,0 +1,106 @@
+"""Native files with text that no database has: refused by file, in a short message; none ends in a fault."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from abaw_ray.databases.boxes import HEADER, read_boxes
+from abaw_ray.databases.reading import read_database
+from abaw_ray.errors import DatabaseFormatError, MissingInputError, quoted
+
+LONGEST = 700
+"""Characters of a message: what was expected is said in full."""
+
+
+def write(file: Path, content: str | bytes) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return file
+
+
+def clip(**changes: object) -> str:
+    record = {"landmarks": [[1, 2]] * 68, "valence": 1, "arousal": 1}
+    return json.dumps({"frames": {"00000": record | changes}})
+
+
+def afew_va(root: Path, content: str | bytes) -> Path:
+    return write(root / "01" / "001" / "001.json", content)
+
+
+def ferplus(root: Path, content: str | bytes) -> Path:
+    write(root / "FER2013Train" / "a.png", b"")
+    return write(root / "FER2013Train" / "label.csv", content)
+
+
+def expw(root: Path, content: str | bytes) -> Path:
+    write(root / "image" / "a.jpg", b"")
+    return write(root / "label.lst", content)
+
+
+WRITERS = {"afew_va": afew_va, "ferplus": ferplus, "expw": expw}
+VOTES = 'a.png,"(0, 0, 48, 48)",'
+MANY = "9" * 400
+
+BAD = {
+    "deep json": ("afew_va", "[" * 100_000),
+    "a number of 5000 digits": ("afew_va", clip().replace('"valence": 1', f'"valence": {"9" * 5000}')),
+    "a landmark of 400 digits": ("afew_va", clip().replace("[1, 2]", f"[{MANY}, 2]", 1)),
+    "infinite as float32": ("afew_va", clip(landmarks=[[1e300, 2]] * 68)),
+    "a long text": ("afew_va", clip(valence="x" * 10_000)),
+    "no text": ("afew_va", b"\xff"),
+    "votes of 400 digits": ("ferplus", VOTES + ",".join([MANY] * 10)),
+    "a long box": ("ferplus", f'a.png,"{"x" * 10_000}",' + ",".join("1" * 10)),
+    "an infinite box": ("expw", "a.jpg 0 1e300 2 3 4 50 1"),
+    "a class of 400 digits": ("expw", f"a.jpg 0 1 2 3 4 50 {MANY}"),
+}
+
+
+@pytest.mark.parametrize("kind", list(BAD))
+def test_numbers_and_texts_beyond_any_measure_are_refused_by_file(tmp_path: Path, kind: str) -> None:
+    name, content = BAD[kind]
+    file = WRITERS[name](tmp_path, content)
+    with pytest.raises(DatabaseFormatError, match=file.name) as error:
+        read_database(name, tmp_path, {})
+    assert len(str(error.value)) < LONGEST
+
+
+def test_boxes_beyond_any_measure_are_refused_by_line(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", f"{HEADER}\n0,1,2,1e300,4\n")
+    with pytest.raises(DatabaseFormatError, match=r"a\.csv:2: found '1e300'"):
+        read_boxes(file)
+
+
+def test_long_text_is_quoted_by_its_beginning() -> None:
+    assert quoted("short") == "'short'"
+    assert quoted("x" * 6_000_000) == "'" + "x" * 80 + "..."
+
+
+VALID = {
+    "afew_va": clip(),
+    "ferplus": VOTES + ",".join("1" * 10) + "\n",
+    "expw": "a.jpg 0 1 2 30 40 50 1\n",
+}
+ODD = (b"1e999", b"-", b"\x00", b'"', b"99" * 99, b"\xef\xbb\xbf", b"\r\n")
+
+
+@pytest.mark.parametrize("name", list(VALID))
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_changed_file_is_read_or_refused_in_a_short_message(tmp_path: Path, name: str, data: st.DataObject) -> None:
+    content = bytearray(VALID[name].encode())
+    for _ in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(0, len(content)))
+        stop = data.draw(st.integers(start, min(start + 8, len(content))))
+        content[start:stop] = data.draw(st.binary(max_size=8) | st.sampled_from(ODD))
+    WRITERS[name](tmp_path, bytes(content))
+    message = ""
+    try:
+        read_database(name, tmp_path, {})
+    except (DatabaseFormatError, MissingInputError) as error:
+        message = str(error)
+    assert len(message) < LONGEST + 3 * len(str(tmp_path))
