@@ -228,6 +228,12 @@ def replaced_settings(given: Recipe, used: Recipe) -> dict[str, tuple[Any, Any]]
     return found
 
 
+def changed_settings(recipe: Recipe, base: Recipe) -> dict[str, Any]:
+    """Dotted keys whose values in `recipe` are others than in `base` -> the value in `recipe`."""
+    before = _leaves(base.model_dump(mode="json"))
+    return {key: value for key, value in _leaves(recipe.model_dump(mode="json")).items() if before.get(key) != value}
+
+
 def dump_recipe(recipe: Recipe) -> str:
     """The resolved recipe as YAML, every key included."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
@@ -253,6 +259,13 @@ def _read(source: str) -> dict[str, Any]:
     if not isinstance(values or {}, dict):
         raise ConfigurationError(f"{path}: found {type(values).__name__}, expected a mapping of sections")
     return values or {}
+
+
+def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for key, value in values.items():
+        leaves |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {prefix + key: value}
+    return leaves
 
 
 def _merge(values: dict[str, Any], changes: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from abaw_ray.config import Recipe, dump_recipe
+from abaw_ray.config import Recipe, changed_settings, dump_recipe
 
 ERRORS = Console(stderr=True)
 
@@ -47,7 +47,7 @@ class Output:
 
     def __init__(self) -> None:
         sys.stdout.flush()
-        self._stdout: TextIO = os.fdopen(os.dup(1), "w")
+        self._stdout: TextIO = os.fdopen(os.dup(1), "w", errors="backslashreplace")
         os.dup2(2, 1)
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
 
@@ -61,9 +61,19 @@ class Output:
         self._stdout.flush()
 
 
-def show_recipe(recipe: Recipe) -> None:
-    """Prints the resolved configuration to stderr."""
-    print("configuration:\n" + "".join(f"  {line}\n" for line in dump_recipe(recipe).splitlines()), file=sys.stderr)
+def show_recipe(recipe: Recipe, base: Recipe, named: str, whole: bool = False) -> None:
+    """Prints a configuration to stderr: in what it differs from a recipe that has a name, or whole.
+
+    Args:
+        recipe: the resolved configuration.
+        base: what it was made from.
+        named: how people call that, as `recipe demo`.
+        whole: print every key.
+    """
+    changed = changed_settings(recipe, base)
+    lines = dump_recipe(recipe).splitlines() if whole else [f"{key}: {value}" for key, value in changed.items()]
+    title = named if whole or not lines else f"{named}, but for"
+    print("\n".join([f"{title}:" if lines else title, *(f"  {line}" for line in lines)]), file=sys.stderr)
 
 
 def table(title: str, columns: list[str], rows: list[list[str]]) -> Table:

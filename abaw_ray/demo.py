@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import statistics
 import time
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ class DemoResult:
 
     def render(self) -> Group:
         """The table, and the command to watch the runs with."""
-        command = f"tensorboard --logdir {self.values['runs']}"
+        command = f"tensorboard --logdir {shlex.quote(self.values['runs'])}"
         return Group(self.table(), Text(f"TensorBoard: {command}", no_wrap=True, overflow="ignore"))
 
     def table(self) -> Table:

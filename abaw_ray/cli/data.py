@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from abaw_ray.cli.options import JsonOption, RecipeOption, SetOption
+from abaw_ray.cli.options import JsonOption, RecipeOption, SetOption, VerboseOption
 from abaw_ray.cli.recipes import resolve
 from abaw_ray.cli.unused import keys_of, unused_by, warn_of
 from abaw_ray.config import Recipe, load_recipe
@@ -72,6 +72,7 @@ def prepare(
     ] = None,
     recipe: RecipeOption = None,
     overrides: SetOption = None,
+    verbose: VerboseOption = False,
     cpus: Annotated[int | None, typer.Option(min=1, help="CPUs of a local cluster; default all.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -79,7 +80,7 @@ def prepare(
     from abaw_ray.preprocess.prepare import prepare as prepare_store
 
     output = Output()
-    resolved = resolve(recipe, overrides)
+    resolved = resolve(recipe, overrides, verbose)
     warn_of(unused_by("prepare", keys_of(overrides)), "prepare")
     roots = _roots(database or [], resolved)
     kept = f"blocks that are finished are kept in {store}, {GOES_ON}"

@@ -16,6 +16,7 @@ from abaw_ray.cli.options import (
     SetOption,
     SplitOption,
     StoreOption,
+    VerboseOption,
 )
 from abaw_ray.cli.recipes import change_of
 from abaw_ray.cli.unused import keys_of, unused_by, warn_of
@@ -41,6 +42,7 @@ def evaluate(
     features: FeaturesOption = None,
     recipe: RecipeOption = None,
     overrides: SetOption = None,
+    verbose: VerboseOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Score a run on a store by both protocols; write figures, scores by video, and predictions as Parquet.
@@ -53,7 +55,9 @@ def evaluate(
     output = Output()
     warn_of(unused_by("evaluate", keys_of(overrides)), "evaluate")
     with stoppable(lambda: "the same command begins again"), progress_bar("predicting") as progress:
-        result = evaluate_run(run, store, out, _split(split), smooth, features, change_of(recipe, overrides), progress)
+        result = evaluate_run(
+            run, store, out, _split(split), smooth, features, change_of(recipe, overrides, verbose), progress
+        )
     columns, rows = score_rows(result["scores"])
     title = f"{result['kind']} {result['role']} {run}, {result['split']} of {store}"
     if result["smoothing"]:
@@ -78,6 +82,7 @@ def predict_set(
     features: FeaturesOption = None,
     recipe: RecipeOption = None,
     overrides: SetOption = None,
+    verbose: VerboseOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write a competition entry: one text file a face track and task, one row a video frame."""
@@ -96,7 +101,7 @@ def predict_set(
             smooth,
             decisions,
             features,
-            change_of(recipe, overrides),
+            change_of(recipe, overrides, verbose),
             progress,
         )
     rows = [[t, f"{v['num_files']:,}", f"{v['num_frames']:,}"] for t, v in result["tasks"].items()]

@@ -46,4 +46,7 @@ TeacherOption = Annotated[
     Any, typer.Option("--teacher", parser=as_path, metavar=PLACE, help="A finished run, or a checkpoint.")
 ]
 SplitOption = Annotated[str, typer.Option(help="train, validation or test.")]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", help="Print the whole configuration, not only what differs from the recipe.")
+]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Remove an earlier run in the folder first.")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,12 +22,13 @@ from abaw_ray.cli.options import (
     StoreOption,
     TeacherOption,
     TemporalOption,
+    VerboseOption,
     WorkersOption,
 )
-from abaw_ray.cli.recipes import change_of, with_weights
+from abaw_ray.cli.recipes import change_of, show, with_weights
 from abaw_ray.cli.unused import keys_of, unused_by, unused_in, warn_of
 from abaw_ray.config import Recipe, load_recipe
-from abaw_ray.console import Output, progress_bar, show_recipe
+from abaw_ray.console import Output, progress_bar
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.interruption import GOES_ON, stoppable
 from abaw_ray.storage import AnyPath, as_path
@@ -52,6 +54,7 @@ def train(
     cnn: CnnOption = None,
     recipe: RecipeOption = None,
     overrides: SetOption = None,
+    verbose: VerboseOption = False,
     workers: WorkersOption = 1,
     cpus_per_worker: CpusOption = 1,
     gpu: GpuOption = None,
@@ -62,6 +65,7 @@ def train(
     with stoppable(lambda: _epochs_kept(out)):
         job = _job(store, out, None, (temporal, features, cnn), load_recipe(recipe, overrides))
         _warn_of_unused(job, keys_of(overrides))
+        show(job.recipe, recipe, verbose)
         _train(job, (workers, gpu, cpus_per_worker), fresh, as_json)
 
 
@@ -84,6 +88,7 @@ def distill(
     cnn: CnnOption = None,
     recipe: RecipeOption = None,
     overrides: SetOption = None,
+    verbose: VerboseOption = False,
     workers: WorkersOption = 1,
     cpus_per_worker: CpusOption = 1,
     gpu: GpuOption = None,
@@ -94,6 +99,7 @@ def distill(
     with stoppable(lambda: _epochs_kept(out)):
         job = _job(store, out, teacher, (temporal, features, cnn), load_recipe(recipe, overrides), teacher_outputs)
         _warn_of_unused(job, keys_of(overrides))
+        show(job.recipe, recipe, verbose)
         _train(job, (workers, gpu, cpus_per_worker), fresh, as_json)
 
 
@@ -107,6 +113,7 @@ def teacher_outputs(
     out: OutOption,
     recipe: RecipeOption = None,
     overrides: SetOption = None,
+    verbose: VerboseOption = False,
     gpu: GpuOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -119,7 +126,7 @@ def teacher_outputs(
 
     output = Output()
     resolved = with_views(load_recipe(recipe, overrides))
-    show_recipe(resolved)
+    show(resolved, recipe, verbose)
     warn_of(unused_by("teacher-outputs", keys_of(overrides)), "teacher-outputs")
     kept = f"blocks that are finished are kept in {out}, {GOES_ON}"
     with stoppable(lambda: kept), progress_bar("asking the teacher") as progress:
@@ -141,6 +148,7 @@ def features(
     ] = None,
     recipe: RecipeOption = None,
     overrides: SetOption = None,
+    verbose: VerboseOption = False,
     gpu: GpuOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -151,7 +159,7 @@ def features(
     warn_of(unused_by("features", keys_of(overrides)), "features")
     kept = f"blocks that are finished are kept in {out}, {GOES_ON}"
     with stoppable(lambda: kept), progress_bar("computing features") as progress:
-        manifest = extract_features(run, store, out, variants, change_of(recipe, overrides), gpu, progress)
+        manifest = extract_features(run, store, out, variants, change_of(recipe, overrides, verbose), gpu, progress)
     num_frames = sum(block.num_rows for block in manifest.blocks)
     num_features = sum(block.num_rows * block.num_variants for block in manifest.blocks)
     values = manifest.model_dump(mode="json", exclude={"blocks"}) | {
@@ -190,6 +198,7 @@ def tune(
     cnn: CnnOption = None,
     recipe: RecipeOption = None,
     overrides: SetOption = None,
+    verbose: VerboseOption = False,
     fresh: FreshOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -199,17 +208,18 @@ def tune(
     many trials is also the luckiest. Ctrl-C leaves a sweep that --resume goes on with.
     """
     from abaw_ray.training.resources import Resources
-    from abaw_ray.tuning.spaces import load_space
+    from abaw_ray.tuning.spaces import check_space, load_space
     from abaw_ray.tuning.summary import render_sweep, sweep_values
-    from abaw_ray.tuning.sweep import Plan, run_sweep
+    from abaw_ray.tuning.sweep import Plan, check_choices, run_sweep
 
     output = Output()
     with stoppable(lambda: f"trials and epochs that are finished are kept in {out}, {GOES_ON} with --resume"):
-        job = _job(store, out, teacher, (temporal, features, cnn), load_recipe(recipe, overrides))
-        show_recipe(job.recipe)
+        check_choices(scheduler, search)
+        name, searched, resolved = Path(space).stem, load_space(space), load_recipe(recipe, overrides)
+        check_space(searched, resolved, name)
+        job = _job(store, out, teacher, (temporal, features, cnn), resolved)
+        show(job.recipe, recipe, verbose)
         resources = Resources(workers, gpu, cpus_per_worker, gpus_per_worker)
-        name = Path(space).stem
-        searched = load_space(space)
         _warn_of_unused(job, [*keys_of(overrides), *searched])
         plan = Plan(out.resolve(), job, searched, name, trials, resources, scheduler, search)
         sweep = run_sweep(plan, resume, fresh)
@@ -257,11 +267,10 @@ def _train(job: Job, resources: tuple[int, bool | None, int], fresh: bool, as_js
     from abaw_ray.training.trainer import fit
 
     output = Output()
-    show_recipe(job.recipe)
     values = fit(job, Resources(*resources), fresh)
     text = (
         f"{values['kind']} {values['role']} in {job.run}: best epoch {values['best_epoch'] + 1} of"
         f" {values['num_epochs']}, criterion {values['best_criterion']:.4f}\n"
-        f"TensorBoard: tensorboard --logdir {job.run}"
+        f"TensorBoard: tensorboard --logdir {shlex.quote(job.run)}"
     )
     output.result(values, text, as_json)

@@ -7,11 +7,20 @@ from typing import Annotated
 
 import typer
 
-from abaw_ray.cli.options import CpusOption, GpuOption, JsonOption, OutOption, RecipeOption, SetOption, WorkersOption
-from abaw_ray.cli.recipes import resolve, with_weights
+from abaw_ray.cli.options import (
+    CpusOption,
+    GpuOption,
+    JsonOption,
+    OutOption,
+    RecipeOption,
+    SetOption,
+    VerboseOption,
+    WorkersOption,
+)
+from abaw_ray.cli.recipes import resolve, show, with_weights
 from abaw_ray.cli.unused import keys_of, warn_of
 from abaw_ray.config import load_recipe
-from abaw_ray.console import Output, show_recipe
+from abaw_ray.console import Output
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.interruption import GOES_ON, stoppable
 
@@ -25,6 +34,7 @@ def demo(
     seeds: Annotated[int, typer.Option(min=1, help="Runs with seeds 0, 1, ...")] = 1,
     recipe: RecipeOption = "demo",
     overrides: SetOption = None,
+    verbose: VerboseOption = False,
     workers: WorkersOption = 2,
     as_json: JsonOption = False,
 ) -> None:
@@ -33,7 +43,7 @@ def demo(
 
     output = Output()
     with stoppable(lambda: f"what is finished is kept in {out}, {GOES_ON}"):
-        result = run_demo(out, size, seeds, resolve(recipe, overrides), workers)
+        result = run_demo(out, size, seeds, resolve(recipe, overrides, verbose), workers)
     output.result(result.values, result.render(), as_json)
 
 
@@ -49,6 +59,7 @@ def reproduce(
     size: Annotated[str, typer.Option(help="Of synthetic databases: tiny, small or medium.")] = "small",
     recipe: RecipeOption = None,
     overrides: SetOption = None,
+    verbose: VerboseOption = False,
     workers: WorkersOption = 1,
     cpus_per_worker: CpusOption = 1,
     gpu: GpuOption = None,
@@ -68,7 +79,7 @@ def reproduce(
         raise ConfigurationError(f"unknown table {name!r}; tables: {', '.join(TABLES)}")
     paper = load_recipe(f"paper/{name}")
     resolved = with_weights(load_recipe(recipe, overrides, paper if data else load_recipe("demo", base=paper)))
-    show_recipe(resolved)
+    show(resolved, recipe or f"paper/{name}", verbose)
     replaced = [key for key in keys_of(overrides) if key == "loss.shared_annotations"]
     warn_of(replaced, "reproduce, where every row of a table has its own,")
     resources = Resources(workers, gpu, cpus_per_worker)

@@ -15,6 +15,8 @@ CRITERION = "criterion (validation)"
 COLOURS = "Viridis"
 SYMBOLS: dict[Status, str] = {"finished": "circle", "stopped": "x-thin", "failed": "square", "unfinished": "diamond"}
 NUM_TICKS = 5
+NUM_EPOCH_TICKS = 12
+"""Most numbers on the axis of epochs, which are whole."""
 
 
 def figures(sweep: Sweep) -> dict[str, go.Figure]:
@@ -131,7 +133,9 @@ def _curves(sweep: Sweep, trials: list[Trial]) -> go.Figure:
             hoverinfo="text",
         )
     _one_legend_entry_a_group(figure)
-    figure.update_xaxes(title="epoch", range=[0.5, sweep.epochs + 0.5], tickformat="d")
+    figure.update_xaxes(
+        title="epoch", range=[0.5, sweep.epochs + 0.5], tick0=1, dtick=max(1, -(-sweep.epochs // NUM_EPOCH_TICKS))
+    )
     figure.update_yaxes(title=CRITERION)
     return _finished(figure, 420, legend=True)
 

@@ -79,9 +79,7 @@ class Plan:
     search: str = "random"
 
     def __post_init__(self) -> None:
-        for name, value, known in (("scheduler", self.scheduler, SCHEDULERS), ("search", self.search, SEARCHES)):
-            if value not in known:
-                raise ConfigurationError(f"unknown {name} {value!r}; expected one of {', '.join(known)}")
+        check_choices(self.scheduler, self.search)
 
     @property
     def shares_outputs(self) -> bool:
@@ -100,6 +98,17 @@ class Plan:
             **job,
             "recipe": self.job.recipe.model_dump(mode="json"),
         }
+
+
+def check_choices(scheduler: str, search: str) -> None:
+    """That there are such a scheduler and search.
+
+    Raises:
+        ConfigurationError: there are not; the message names those that there are.
+    """
+    for name, value, known in (("scheduler", scheduler, SCHEDULERS), ("search", search, SEARCHES)):
+        if value not in known:
+            raise ConfigurationError(f"unknown {name} {value!r}; expected one of {', '.join(known)}")
 
 
 def run_sweep(plan: Plan, resume: bool = False, fresh: bool = False) -> Sweep:

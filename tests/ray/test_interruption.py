@@ -130,7 +130,7 @@ def test_every_verb_stops_with_a_message(verb, training, store, tmp_path):
         "demo": lambda: any(out.glob("runs/*/metrics.jsonl")),
         "reproduce": lambda: any(out.glob("runs/*/metrics.jsonl")),
         "distill": lambda: (out / "metrics.jsonl").is_file(),
-        "evaluate": lambda: "predicting" in command.said or "configuration" in command.said,
+        "evaluate": lambda: "predicting" in command.said or "the run's recipe" in command.said,
     }
     if verb in ("distill", "evaluate"):
         results(*training, "--set", "train.epochs=1")

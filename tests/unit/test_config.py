@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from abaw_ray.config import Recipe, dump_recipe, load_recipe, recipe_names, replaced_settings
+from abaw_ray.console import show_recipe
 from abaw_ray.errors import ConfigurationError, MissingInputError
 
 
@@ -64,6 +65,15 @@ def test_a_recipe_that_is_no_text_is_named(tmp_path):
     file.write_bytes(b"seed: \xff\xfe")
     with pytest.raises(ConfigurationError, match=r"recipe\.yaml: not a recipe in YAML"):
         load_recipe(str(file))
+
+
+def test_a_configuration_is_shown_by_what_differs_or_whole(capsys):
+    demo = load_recipe("demo")
+    show_recipe(demo, demo, "recipe demo")
+    show_recipe(load_recipe("demo", ["train.epochs=3"]), demo, "recipe demo")
+    assert capsys.readouterr().err == "recipe demo\nrecipe demo, but for:\n  train.epochs: 3\n"
+    show_recipe(demo, demo, "recipe demo", whole=True)
+    assert len(capsys.readouterr().err.splitlines()) > 50
 
 
 def test_missing_recipe_says_what_is_installed():

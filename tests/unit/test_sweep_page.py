@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import io
 import os
 import re
 import shlex
@@ -14,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import api_pb2, metadata
 
@@ -22,6 +24,7 @@ from abaw_ray.tuning.hparams import BEST, NUM_EPOCHS, write_hparams
 from abaw_ray.tuning.importance import MIN_TRIALS, importances, is_logarithmic
 from abaw_ray.tuning.page import write_page
 from abaw_ray.tuning.results import Sweep, Trial, Value
+from abaw_ray.tuning.summary import render_sweep, short_names
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 QUIET = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
@@ -249,3 +252,25 @@ def test_tensorboard_reads_the_columns(tmp_path):
         "a.b": api_pb2.DATA_TYPE_STRING,
     }
     assert [info.name.tag for info in found.metric_infos] == [BEST, NUM_EPOCHS]
+
+
+def test_the_printed_table_fits_80_columns_and_says_what_it_leaves_out():
+    sweep = made(40)
+    many = {f"loss.set_weights.a_long_name_{i}": 0.123456 for i in range(9)}
+    sweep = replace(sweep, trials=tuple(replace(t, parameters=t.parameters | many) for t in sweep.trials))
+    console = Console(file=io.StringIO(), width=160)
+    console.print(render_sweep(sweep, Path("a folder")))
+    text = console.file.getvalue()
+    drawn = [line for line in text.splitlines() if line[:1] in "┏┃┡│└"]
+    assert max(map(len, drawn)) <= 80
+    assert f"{len(sweep.trials) - 10} trials and" in text
+    assert "parameters more are in the report" in text
+    assert "tensorboard --logdir 'a folder'" in text
+
+
+def test_keys_are_as_short_as_tells_them_apart():
+    assert short_names(["train.learning_rate", "loss.a.expression", "loss.b.expression"]) == [
+        "learning\nrate",
+        "a\nexpression",
+        "b\nexpression",
+    ]
