@@ -99,26 +99,26 @@ class Teacher(BlockWorker):
 
     def columns(self, rows: np.ndarray, variants: list[int]) -> dict[str, np.ndarray]:
         taught = np.isin(rows, self._rows)
-        views = [self._view(rows[taught], view) for view in variants]
-        columns = {}
-        for task in views[0]:
-            logits = np.stack([view[task] for view in views], axis=1)
-            columns[task] = np.full((len(rows), logits[0].size), np.nan, np.float32)
-            columns[task][taught] = logits.reshape(len(logits), -1)
+        size, of_sets = self._recipe.train.evaluation_batch_size, rows[taught]
+        batches = [self._logits(of_sets[i : i + size], variants) for i in range(0, len(of_sets), size)]
+        logits = {t: np.concatenate([batch[t] for batch in batches]).reshape(len(of_sets), -1) for t in batches[0]}
+        require_numbers("outputs", logits, of_sets, self.store)
+        columns = {task: np.full((len(rows), values.shape[1]), np.nan, np.float32) for task, values in logits.items()}
+        for task, values in logits.items():
+            columns[task][taught] = values
         return columns
 
-    def _view(self, rows: np.ndarray, view: int) -> dict[str, np.ndarray]:
-        """Task -> logits (n, outputs) of rows (n,)."""
-        size = self._recipe.train.evaluation_batch_size
-        parts = [self._logits(rows[i : i + size], view) for i in range(0, len(rows), size)]
-        logits = {task: torch.cat([part[task] for part in parts]).float().cpu().numpy() for task in parts[0]}
-        require_numbers("outputs", logits, rows, self.store)
-        return logits
+    def _logits(self, rows: np.ndarray, views: list[int]) -> dict[str, np.ndarray]:
+        """Task -> logits (n, views, outputs) float32 of rows (n,), whose images are read once for all views."""
+        images = torch.from_numpy(self.store.images(rows)).to(self._network.mean.device)
+        of_views = [self._view(images, rows, view) for view in views]
+        return {t: torch.stack([of_view[t] for of_view in of_views], 1).float().cpu().numpy() for t in of_views[0]}
 
-    def _logits(self, rows: np.ndarray, view: int) -> dict[str, torch.Tensor]:
-        device, augment = self._network.mean.device, self._recipe.augment
+    def _view(self, images: torch.Tensor, rows: np.ndarray, view: int) -> dict[str, torch.Tensor]:
+        """Task -> logits (n, outputs) of one view of images (n, size, size, 3) uint8, those of rows (n,)."""
+        device, augment = images.device, self._recipe.augment
         dtype = autocast_dtype(device, self._recipe.train)
         uniforms = torch.from_numpy(fixed_uniforms(rows, np.full(len(rows), view), augment.views_seed)).to(device)
         with torch.inference_mode(), torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
-            images = random_views(torch.from_numpy(self.store.images(rows)).to(device), uniforms, augment)
-            return self._network(images.contiguous(memory_format=torch.channels_last))
+            seen = random_views(images, uniforms, augment)
+            return self._network(seen.contiguous(memory_format=torch.channels_last))
