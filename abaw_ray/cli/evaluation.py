@@ -106,7 +106,8 @@ def predict_set(
         )
     rows = [[t, f"{v['num_files']:,}", f"{v['num_frames']:,}"] for t, v in result["tasks"].items()]
     for task, names in result["without_face"].items():
-        rows += [[f"{task}: no face in {name}, the mean of the others", "", ""] for name in names]
+        rows += [[f"{task}: no face in {name}, zeros in every row", "", ""] for name in names]
+    rows += [[f"length unknown: {problem}", "", ""] for problem in result["without_video"]]
     output.result(result, table(f"Submission in {out}", ["task", "files", "frames"], rows), as_json)
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
-from typing import Any
+import logging
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
 
 from abaw_ray.blocks.files import write_text
 from abaw_ray.errors import ConfigurationError, MissingInputError
+from abaw_ray.evaluation.smoothing import parse_smoothing
+from abaw_ray.labels import TASKS
 from abaw_ray.models.checkpoint import Checkpoint
 from abaw_ray.storage import AnyPath
+
+logger = logging.getLogger(__name__)
 
 FILE = "decisions.json"
 
 
-@dataclass(frozen=True)
-class ValidationDecisions:
+class ValidationDecisions(BaseModel):
     """Decided on validation labels.
 
     Args:
@@ -24,13 +28,14 @@ class ValidationDecisions:
         decisions: task -> what its answers need (see `tasks.base.Decision`), fitted on predictions smoothed like this.
     """
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
     weights_sha256: str
     smoothing: str | None
-    decisions: dict[str, Any]
+    decisions: dict[str, dict[str, list[float]]]
 
     def write(self, folder: AnyPath) -> None:
         """Writes `decisions.json` into a folder."""
-        write_text(folder / FILE, json.dumps(asdict(self), indent=2) + "\n")
+        write_text(folder / FILE, self.model_dump_json(indent=2) + "\n")
 
 
 def read_decisions(place: AnyPath, trained: Checkpoint) -> ValidationDecisions:
@@ -48,9 +53,26 @@ def read_decisions(place: AnyPath, trained: Checkpoint) -> ValidationDecisions:
     if not file.is_file():
         raise MissingInputError(f"{file}: no decisions; `abaw-ray evaluate` on validation writes them")
     try:
-        found = ValidationDecisions(**json.loads(file.read_text()))
-    except (ValueError, TypeError) as error:
+        found = ValidationDecisions.model_validate_json(file.read_bytes())
+        if found.smoothing is not None:
+            parse_smoothing(found.smoothing)
+        tasks = trained.tasks(trained.recipe)
+        for name, decision in found.decisions.items():
+            if name not in tasks:
+                raise ValueError(f"the task {name}, which the network does not have")
+            tasks[name].answers(np.zeros((1, TASKS[name]), np.float32), decision)
+    except ValueError as error:
         raise ConfigurationError(f"{file}: expected the decisions of an evaluation, found {error}") from None
     if found.weights_sha256 != trained.weights_sha256():
         raise ConfigurationError(f"{file}: decisions for another network than {trained.path}")
     return found
+
+
+def warn_of_thresholds(trained: Checkpoint, smoothing: str | None) -> None:
+    """Warns where predictions are smoothed and the thresholds of a run, which are of raw ones, are applied to them."""
+    if smoothing is not None and any(trained.description.decisions.values()):
+        logger.warning(
+            "thresholds are the run's, fitted without smoothing; `abaw-ray evaluate --smooth %s` on validation fits"
+            " them with it, for `abaw-ray predict-set --decisions`",
+            smoothing,
+        )

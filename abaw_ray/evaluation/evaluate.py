@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from abaw_ray.blocks.features import FeatureStore
+from abaw_ray.blocks.files import write_text
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import LossConfig, ModelConfig, Recipe
 from abaw_ray.errors import ConfigurationError
-from abaw_ray.evaluation.decisions import ValidationDecisions
+from abaw_ray.evaluation.decisions import ValidationDecisions, warn_of_thresholds
 from abaw_ray.evaluation.evaluator import HEADLINE, Evaluation, Evaluator, Predicted
 from abaw_ray.evaluation.figures import save, task_figures
 from abaw_ray.evaluation.predict import Progress
@@ -27,6 +29,7 @@ from abaw_ray.models.checkpoint import Checkpoint
 from abaw_ray.models.features import ComputedFeatures, FeatureSource, RememberedFeatures
 from abaw_ray.models.sets import Network
 from abaw_ray.models.temporal import TemporalNetwork
+from abaw_ray.on_worker import on_worker
 from abaw_ray.storage import AnyPath, local_folder
 from abaw_ray.tasks import build_tasks
 from abaw_ray.tasks.base import Task
@@ -73,39 +76,71 @@ def evaluate(
     trained.require(store)
     if smooth == TUNE and split != Split.VALIDATION:
         raise ConfigurationError(f"--smooth {TUNE} on {split.name.lower()} labels: expected the validation split")
-    smoothing = parse_smoothing(smooth) if smooth not in (None, TUNE) else None
+    if smooth not in (None, TUNE):
+        parse_smoothing(smooth)
+    if split != Split.VALIDATION:
+        warn_of_thresholds(trained, smooth)
     recipe = change(trained.recipe)
-    tasks = trained.tasks(recipe)
-    network, source = open_network(trained, store, recipe, features)
-    evaluator = Evaluator(store, tasks, split, recipe, source)
-    predicted = evaluator.predict(network, World(device=local_device()), progress)
-    decisions = None if split == Split.VALIDATION else trained.description.decisions
-    tuned = None
-    if smooth == TUNE:
-        smoothing, tuned = tune_smoothing(evaluator, predicted)
-    evaluation = evaluator.score(predicted, decisions, smoothing)
+    places = [place.resolve() if place is not None else None for place in (trained.path, store.path, features)]
+    found: _Found = on_worker(_evaluated, *places, split, smooth, recipe, progress=progress)
+    evaluation, smoothing, tasks = found.evaluation, found.smoothing, trained.tasks(recipe)
+    fitted_here = split == Split.VALIDATION
     result = {
         "checkpoint": str(trained.path),
         "kind": trained.description.kind,
         "role": trained.description.role,
         "store": str(store.path),
         "split": split.name.lower(),
-        "smoothing": str(smoothing) if smoothing is not None else None,
-        "smoothings_tried": tuned,
+        "smoothing": smoothing,
+        "smoothings_tried": found.smoothings_tried,
         "num_frames": len(evaluation.table),
         "num_frames_without_face": len(evaluation.table) - int(pc.sum(evaluation.table["seen"]).as_py() or 0),
-        "videos_without_face": list(evaluator.frames.faceless),
-        "thresholds_fitted_on_these_frames": decisions is None and any(evaluation.decisions.values()),
+        "videos_without_face": found.faceless,
+        "thresholds_fitted_on_these_frames": fitted_here and any(evaluation.decisions.values()),
         "scores": evaluation.scores,
         "chance": _chance(evaluation, tasks),
     }
-    if split == Split.VALIDATION:
-        decided = str(smoothing) if smoothing is not None else None
-        ValidationDecisions(trained.weights_sha256(), decided, dict(evaluation.decisions)).write(out)
     with local_folder(out) as folder:
         _write(folder, evaluation, tasks, store)
-        (folder / "scores.json").write_text(json.dumps(result, indent=2))
+        write_text(folder / "scores.json", json.dumps(result, indent=2))
+        if fitted_here:
+            decisions = {task: dict(decision) for task, decision in evaluation.decisions.items()}
+            ValidationDecisions(
+                weights_sha256=trained.weights_sha256(), smoothing=smoothing, decisions=decisions
+            ).write(folder)
     return result
+
+
+@dataclass(frozen=True)
+class _Found:
+    """An evaluation, the smoothing it was made with and those tried, and the videos without any face."""
+
+    evaluation: Evaluation
+    smoothing: str | None
+    smoothings_tried: dict[str, float] | None
+    faceless: list[str]
+
+
+def _evaluated(
+    run: AnyPath,
+    store_path: AnyPath,
+    features: AnyPath | None,
+    split: Split,
+    smooth: str | None,
+    recipe: Recipe,
+    progress: Progress | None,
+) -> _Found:
+    """What `evaluate` does where the device is, with its arguments."""
+    trained, store = checkpoint.load(run), Store(store_path)
+    network, source = open_network(trained, store, recipe, features)
+    evaluator = Evaluator(store, trained.tasks(recipe), split, recipe, source)
+    predicted = evaluator.predict(network, World(device=local_device()), progress)
+    smoothing, tried = parse_smoothing(smooth) if smooth not in (None, TUNE) else None, None
+    if smooth == TUNE:
+        smoothing, tried = tune_smoothing(evaluator, predicted)
+    decisions = None if split == Split.VALIDATION else trained.description.decisions
+    evaluation = evaluator.score(predicted, decisions, smoothing)
+    return _Found(evaluation, str(smoothing) if smoothing is not None else None, tried, evaluator.frames.faceless)
 
 
 def open_network(

@@ -1,8 +1,9 @@
 """Both protocols of evaluation, for CNNs and temporal networks.
 
 `every_frame` is the competition's: every labelled frame of a video counts once, also where no face was found; there the
-last prediction before it holds. `paper` is that of the paper's tables: for a CNN the labelled frames that have a
-picture, for a temporal network the windows of 32 consecutive ones, which leave out gaps and short videos.
+last prediction before it holds, and in a video without any face the prediction is zeros: Neutral, valence and arousal
+0, no action unit. `paper` is that of the paper's tables: for a CNN the labelled frames that have a picture, for a
+temporal network the windows of 32 consecutive ones, which leave out gaps and short videos.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import pyarrow as pa
 
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
+from abaw_ray.errors import StoreError
 from abaw_ray.evaluation.frames import evaluation_frames, gap_free
 from abaw_ray.evaluation.predict import Predictions, Progress, predict_rows, predict_windows, require_numbers
 from abaw_ray.evaluation.predictions import (
@@ -46,7 +48,7 @@ class Evaluation:
 
     Args:
         table: predictions for the labelled frames, of the protocol `every_frame`.
-        rows: (labelled frames,) int64 row of the store that each one's picture is in.
+        rows: (labelled frames,) int64 row of the store that each one's picture is in; -1: its video has none.
         scores: protocol -> scores (see `predictions.score_predictions`).
         decisions: that the scores were made with.
     """
@@ -109,25 +111,45 @@ class Evaluator:
             self._windows = {t: gap_free(store, t, split, length, length, databases or []) for t in tasks}
 
     def predict(self, network: Network, world: World, progress: Progress | None = None) -> Predicted:
-        """Predictions for both protocols, the same on every worker."""
+        """Predictions for both protocols, the same on every worker.
+
+        Raises:
+            StoreError: no frame has a picture.
+        """
+        if not self.frames.num_pictured:
+            videos, split = ", ".join(self.frames.faceless), self._split.name.lower()
+            raise StoreError(f"{self._store.path}: no face in any of the videos with {split} labels: {videos}")
         frames = self.predict_frames(network, world, progress)
         if isinstance(network, MultiTaskCNN):
             return Predicted(frames)
         return Predicted(frames, {t: self._predict_windows(network, t, world, progress) for t in self._tasks})
 
     def predict_frames(self, network: Network, world: World, progress: Progress | None = None) -> Predictions:
-        """Predictions for every frame, the same on every worker."""
-        frames, recipe = self.frames, self._recipe
+        """Predictions for every frame, the same on every worker.
+
+        Those of a video without any picture are zeros, so that they do not depend on what else is predicted.
+        """
+        num_frames, num_pictured = len(self.frames), self.frames.num_pictured
+        if not num_pictured:
+            return {task: np.zeros((num_frames, TASKS[task]), np.float32) for task in self._tasks}
+        predicted = self._predict_pictured(network, world, progress)
+        return {task: np.pad(values, ((0, num_frames - num_pictured), (0, 0))) for task, values in predicted.items()}
+
+    def _predict_pictured(self, network: Network, world: World, progress: Progress | None) -> Predictions:
+        """Predictions for the frames of videos with a picture."""
+        recipe = self._recipe
+        shown = self.frames.row[: self.frames.num_pictured]
+        starts = self.frames.starts[self.frames.starts < len(shown)]
         if isinstance(network, MultiTaskCNN):
-            rows, place = np.unique(frames.row, return_inverse=True)
+            rows, place = np.unique(shown, return_inverse=True)
             of_rows = predict_rows(network, self._tasks, self._store, rows, recipe, world, progress)
             require_numbers("predictions", of_rows, rows, self._store)
             return {task: values[place] for task, values in of_rows.items()}
         assert self._source is not None, "an evaluator of CNNs"
-        windows, owner = covering_windows(frames.starts, len(frames), recipe.temporal.window)
-        covering = predict_windows(network, self._tasks, self._source, frames.row[windows], recipe, world, progress)
+        windows, owner = covering_windows(starts, len(shown), recipe.temporal.window)
+        covering = predict_windows(network, self._tasks, self._source, shown[windows], recipe, world, progress)
         of_frames = {task: values.reshape(-1, TASKS[task])[owner] for task, values in covering.items()}
-        require_numbers("predictions", of_frames, frames.row, self._store)
+        require_numbers("predictions", of_frames, shown, self._store)
         return of_frames
 
     def _predict_windows(

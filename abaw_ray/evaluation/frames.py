@@ -1,7 +1,7 @@
 """Which frames an evaluation is about, and which picture each takes its prediction from.
 
 Every frame of a video is there, as in the competition's test sets: a frame whose face was not found has the picture
-of the last face before it (at a video's beginning, of the first one).
+of the last face before it (at a video's beginning, of the first one). Only in a video without any face there is none.
 """
 
 from __future__ import annotations
@@ -19,17 +19,16 @@ from abaw_ray.sampling.windows import gap_free_windows
 
 @dataclass(frozen=True)
 class Frames:
-    """Frames of videos and photos, one video after the other, in order.
+    """Frames of videos and photos, one video after the other, in order; videos without any picture are the last.
 
     Args:
         database: (videos,) int8 place in the store's list of databases.
         names: of the videos (a photo is a video of one frame).
         starts: (videos,) int64 first frame of each.
         frame: (n,) int32 number in its video.
-        row: (n,) int64 row of the store that the picture is in.
+        row: (n,) int64 row of the store that the picture is in; -1: the video has none.
         seen: (n,) bool, whether that picture is the frame's own.
         unseen: (n,) int64 place in `store.unseen` of the labels of a frame without a picture of its own; -1: none.
-        faceless: videos without any picture, which are left out: name -> number of frames.
     """
 
     database: np.ndarray
@@ -39,10 +38,19 @@ class Frames:
     row: np.ndarray
     seen: np.ndarray
     unseen: np.ndarray
-    faceless: dict[str, int]
 
     def __len__(self) -> int:
         return len(self.row)
+
+    @property
+    def num_pictured(self) -> int:
+        """Number of frames of videos that have a picture; they are the first."""
+        return int((self.row >= 0).sum())
+
+    @property
+    def faceless(self) -> list[str]:
+        """Names of the videos without any picture."""
+        return [name for name, row in zip(self.names, self.row[self.starts].tolist(), strict=True) if row < 0]
 
     def video(self) -> np.ndarray:
         """Place of each frame's video (n,) int64."""
@@ -77,27 +85,23 @@ def evaluation_frames(
     codes = [i for i, name in enumerate(store.databases) if databases is None or name in set(databases)]
     labelled = np.any([store.index.splits[task] == split for task in tasks], axis=0)
     videos, faceless = _videos(store, tasks, split, codes, labelled)
-    parts = [_video_frames(store, int(v)) for v in videos]
-    of_photos = labelled & np.isin(store.index.database, [c for c in codes if not store.sequential[c]])
-    photos = np.flatnonzero(of_photos)
-    if not len(videos) and not len(photos):
+    photos = np.flatnonzero(labelled & np.isin(store.index.database, [c for c in codes if not store.sequential[c]]))
+    if not len(videos) and not len(photos) and not len(faceless):
         raise StoreError(f"{store.path}: no {split.name.lower()} labels of {', '.join(tasks)}")
-    lengths = np.array([len(p[0]) for p in parts] + [1] * len(photos), np.int64)
-    frame, row, seen, unseen = (
-        np.concatenate([*(p[i] for p in parts), last])
-        for i, last in enumerate(
-            (store.index.frame[photos], photos, np.ones(len(photos), bool), np.full(len(photos), -1))
-        )
-    )
+    first, last = ([_video_frames(store, int(v)) for v in which] for which in (videos, faceless))
+    lengths = np.array([*(len(p[0]) for p in first), *[1] * len(photos), *(len(p[0]) for p in last)], np.int64)
+    of_photos = (store.index.frame[photos], photos, np.ones(len(photos), bool), np.full(len(photos), -1))
+    frame, row, seen, unseen = (np.concatenate(columns) for columns in zip(*first, of_photos, *last, strict=True))
+    databases_of = store.videos.database[videos], store.index.database[photos], store.videos.database[faceless]
+    names_of = store.videos.names
     return Frames(
-        database=np.concatenate([store.videos.database[videos], store.index.database[photos]]),
-        names=[*(store.videos.names[v] for v in videos), *store.index.video(photos)],
+        database=np.concatenate(databases_of),
+        names=[*(names_of[v] for v in videos), *store.index.video(photos), *(names_of[v] for v in faceless)],
         starts=np.cumsum(lengths) - lengths,
         frame=frame,
         row=row,
         seen=seen,
         unseen=unseen,
-        faceless={store.videos.names[v]: int(store.videos.num_frames[v]) for v in faceless},
     )
 
 
@@ -130,12 +134,14 @@ def _videos(
 
 def _video_frames(store: Store, video: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Frame, row, seen and unseen of `Frames` for every frame of one video."""
-    start, stop = int(store.videos.start[video]), int(store.videos.stop[video])
     frames = np.arange(store.videos.num_frames[video], dtype=np.int32)
-    pictured = store.index.frame[start:stop]
-    place = np.searchsorted(pictured, frames, side="right") - 1
-    seen = (place >= 0) & (pictured[place] == frames)
     unseen = np.full(len(frames), -1, np.int64)
     first, last = np.searchsorted(store.unseen.video, [video, video + 1])
     unseen[store.unseen.frame[first:last]] = np.arange(first, last)
+    start, stop = int(store.videos.start[video]), int(store.videos.stop[video])
+    if start == stop:
+        return frames, np.full(len(frames), -1), np.zeros(len(frames), bool), unseen
+    pictured = store.index.frame[start:stop]
+    place = np.searchsorted(pictured, frames, side="right") - 1
+    seen = (place >= 0) & (pictured[place] == frames)
     return frames, start + np.maximum(place, 0), seen, unseen

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,18 +11,18 @@ from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.databases.track_files import TRACK_FORMATS
 from abaw_ray.errors import ConfigurationError, StoreError
-from abaw_ray.evaluation.decisions import read_decisions
+from abaw_ray.evaluation.decisions import read_decisions, warn_of_thresholds
 from abaw_ray.evaluation.evaluate import open_network
 from abaw_ray.evaluation.evaluator import Evaluator
-from abaw_ray.evaluation.predict import Progress
+from abaw_ray.evaluation.frames import evaluation_frames
+from abaw_ray.evaluation.predict import Predictions, Progress
 from abaw_ray.evaluation.predictions import Decisions
 from abaw_ray.evaluation.smoothing import parse_smoothing
 from abaw_ray.labels import Split
 from abaw_ray.models import checkpoint
+from abaw_ray.on_worker import on_worker
 from abaw_ray.storage import AnyPath, local_folder
 from abaw_ray.world import World, local_device
-
-logger = logging.getLogger(__name__)
 
 
 def predict_set(
@@ -40,8 +39,8 @@ def predict_set(
 ) -> dict[str, Any]:
     """Writes `out`/<task's folder>/<track>.txt for every track of a split, in the competition's format.
 
-    Every frame of a video has a row: where no face was found, the last prediction before it is repeated; in a video
-    without any face, the mean of the task's other predictions.
+    Every frame of a video has a row: where no face was found, the last prediction before it is repeated. A video
+    without any face has the answer to zeros in every row: Neutral, valence and arousal 0, no action unit.
 
     Args:
         run: a finished run, or a checkpoint.
@@ -57,7 +56,9 @@ def predict_set(
         progress: shows how far it is.
 
     Returns:
-        Checkpoint, folder, number of files and frames by task, names of the tracks without any face.
+        `checkpoint`, `out`; `tasks`, the number of files and frames of each; `without_face`, the names of the tracks of
+        each without any face; `without_video`, where `prepare` found no video of a test track, which therefore has a
+        file that ends with its last face, or none.
 
     Raises:
         ConfigurationError: the folder is not empty, the database holds no videos, or decisions beside a smoothing or
@@ -76,38 +77,67 @@ def predict_set(
     if decisions is not None:
         decided = read_decisions(decisions, trained)
         smooth, fitted = decided.smoothing, decided.decisions
-    elif smooth is not None and any(fitted.values()):
-        logger.warning(
-            "thresholds are the run's, fitted without smoothing; `evaluate --smooth` on validation fits them with it"
-            " and writes them for --decisions"
-        )
+    else:
+        warn_of_thresholds(trained, smooth)
     smoothing = parse_smoothing(smooth) if smooth is not None else None
     recipe = change(trained.recipe)
-    network, source = open_network(trained, store, recipe, features)
-    world = World(device=local_device())
+    tasks = {name: task for name, task in trained.tasks(recipe).items() if _has_tracks(store, name, split, database)}
+    if not tasks:
+        raise StoreError(f"{store.path}: {database} has no {split.name.lower()} tracks of the run's tasks")
+    places = [place.resolve() if place is not None else None for place in (trained.path, store.path, features)]
+    predictions = on_worker(_predicted, *places, split, database, list(tasks), recipe, progress=progress)
+    frames = evaluation_frames(store, list(tasks), split, [database])
+    if smoothing is not None:
+        predictions = {name: smoothing.apply(values, frames.starts) for name, values in predictions.items()}
     written: dict[str, dict[str, int]] = {}
     faceless: dict[str, list[str]] = {}
-    for name, task in trained.tasks(recipe).items():
-        if not _has_tracks(store, name, split, database):
-            continue
-        evaluator = Evaluator(store, {name: task}, split, recipe, source, [database])
-        frames = evaluator.frames
-        predictions = evaluator.predict_frames(network, world, progress)[name]
-        if smoothing is not None:
-            predictions = smoothing.apply(predictions, frames.starts)
-        tracks = dict(zip(frames.names, np.split(predictions, frames.starts[1:]), strict=True))
-        mean = predictions.mean(axis=0, keepdims=True)
-        tracks |= {track: np.repeat(mean, length, axis=0) for track, length in frames.faceless.items()}
+    for name, task in tasks.items():
+        answers = task.answers(predictions[name], fitted.get(name, {}))
+        parts = dict(zip(frames.names, np.split(answers, frames.starts[1:]), strict=True))
+        own = evaluation_frames(store, [name], split, [database])
         with local_folder(out / TRACK_FORMATS[name].folder) as folder:
-            for track, part in tracks.items():
-                TRACK_FORMATS[name].write(folder / f"{track}.txt", task.answers(part, fitted.get(name, {})))
-        written[name] = {"num_files": len(tracks), "num_frames": sum(map(len, tracks.values()))}
-        faceless[name] = list(frames.faceless)
-    if not written:
-        raise StoreError(f"{store.path}: {database} has no {split.name.lower()} tracks of the run's tasks")
-    return {"checkpoint": str(trained.path), "out": str(out), "tasks": written, "without_face": faceless}
+            for track in own.names:
+                TRACK_FORMATS[name].write(folder / f"{track}.txt", parts[track])
+        written[name] = {"num_files": len(own.names), "num_frames": len(own)}
+        faceless[name] = own.faceless
+    return {
+        "checkpoint": str(trained.path),
+        "out": str(out),
+        "tasks": written,
+        "without_face": faceless,
+        "without_video": _without_video(store, database) if split == Split.TEST else [],
+    }
+
+
+def _predicted(
+    run: AnyPath,
+    store_path: AnyPath,
+    features: AnyPath | None,
+    split: Split,
+    database: str,
+    names: Sequence[str],
+    recipe: Recipe,
+    progress: Progress | None,
+) -> Predictions:
+    """Predictions of the tasks `names` for every frame of the tracks of any of them."""
+    trained, store = checkpoint.load(run), Store(store_path)
+    network, source = open_network(trained, store, recipe, features)
+    tasks = {name: task for name, task in trained.tasks(recipe).items() if name in names}
+    evaluator = Evaluator(store, tasks, split, recipe, source, [database])
+    return evaluator.predict_frames(network, World(device=local_device()), progress)
 
 
 def _has_tracks(store: Store, task: str, split: Split, database: str) -> bool:
-    own = store.index.database == store.databases.index(database)
-    return bool((store.index.splits[task][own] == split).any())
+    code = store.databases.index(database)
+    own, own_unseen = store.index.database == code, store.videos.database[store.unseen.video] == code
+    with_face, without_image = store.index.splits[task][own], store.unseen.splits[task][own_unseen]
+    return bool((with_face == split).any() or (without_image == split).any())
+
+
+def _without_video(store: Store, database: str) -> list[str]:
+    """What the manifest says of test tracks whose video was not found: some examples, and how many there are."""
+    problem = store.manifest.databases[store.databases.index(database)].problems.get("video_not_found")
+    if problem is None:
+        return []
+    more = problem.count - len(problem.examples)
+    return [*problem.examples, *([f"and {more:,} more"] if more else [])]

@@ -192,8 +192,8 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
 
 
 def _samples(store: Store, tasks: Mapping[str, Task], evaluation: Evaluation) -> Figure:
-    """Some frames of an evaluation, always the same, with predicted (true) labels over each."""
-    chosen = np.sort(np.random.default_rng(0).permutation(len(evaluation.rows))[:NUM_SAMPLES])
+    """Some frames of an evaluation that have a picture, always the same, with predicted (true) labels over each."""
+    chosen = np.sort(np.random.default_rng(0).permutation(np.flatnonzero(evaluation.rows >= 0))[:NUM_SAMPLES])
     frames = evaluation.table.take(pa.array(chosen)).to_pylist()
     titles = [_title(frame, tasks, evaluation.decisions) for frame in frames]
     return samples_figure(store.images(evaluation.rows[chosen]), titles)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -161,39 +160,6 @@ def test_smoothing_is_tuned_on_validation_only(store, cnn, tmp_path):
         evaluate(cnn, store, tmp_path / "test", Split.TEST, smooth="tune")
 
 
-def test_an_entry_with_an_evaluations_decisions_has_its_score(store, cnn, gru, tmp_path):
-    results, entry = tmp_path / "results", tmp_path / "entry"
-    scores = evaluate(cnn, store, results, smooth="median:9")
-    assert scores["thresholds_fitted_on_these_frames"]
-    with pytest.raises(ConfigurationError, match="another network"):
-        predict_set(gru, store, entry, Split.VALIDATION, decisions=results)
-    with pytest.raises(ConfigurationError, match="no --smooth beside"):
-        predict_set(cnn, store, entry, Split.VALIDATION, smooth="median:9", decisions=results)
-    predict_set(cnn, store, entry, Split.VALIDATION, decisions=results)
-    form = TRACK_FORMATS["action_units"]
-    answers = {file.stem: form.read(file)[1] for file in (entry / form.folder).iterdir()}
-    labelled = [
-        (row["action_units"], answers[row["video"]][row["frame"]])
-        for row in pq.read_table(results / "predictions.parquet").to_pylist()
-        if np.isfinite(row["action_units"]).all()
-    ]
-    true, given = (np.array(column) for column in zip(*labelled, strict=True))
-    f1 = 2 * (true * given).sum(0) / np.maximum(true.sum(0) + given.sum(0), 1)
-    assert f1.mean() == pytest.approx(scores["scores"]["every_frame"]["all"]["action_units"]["macro_f1"])
-
-
-def test_a_test_track_without_a_face_gets_the_mean_of_the_others(store, cnn, tmp_path, monkeypatch):
-    found = evaluation_frames(Store(store), ["valence_arousal"], Split.TEST, ["affwild2"])
-    with_faceless = replace(found, faceless={"nobody": 7})
-    monkeypatch.setattr(evaluator, "evaluation_frames", lambda *_: with_faceless)
-    result = predict_set(cnn, store, tmp_path / "entry")
-    form = TRACK_FORMATS["valence_arousal"]
-    numbers = form.read(tmp_path / "entry" / form.folder / "nobody.txt")[1]
-    others = [form.read(tmp_path / "entry" / form.folder / f"{name}.txt")[1] for name in found.names]
-    np.testing.assert_allclose(numbers, np.tile(np.concatenate(others).mean(0), (7, 1)), atol=2e-4)
-    assert result["without_face"]["valence_arousal"] == ["nobody"]
-
-
 def test_labels_of_the_test_set_are_not_published(store, cnn, tmp_path):
     with pytest.raises(StoreError, match="nothing to score"):
         evaluate(cnn, store, tmp_path, Split.TEST)
@@ -220,6 +186,26 @@ def test_a_submission_passes_the_checker_and_a_broken_one_does_not(store, databa
         file.write_text("\n".join(broken))
         (violation,) = check_submission(out, videos).violations
         assert (violation.file, violation.line) == (file, line)
+
+
+def test_a_cluster_evaluates_and_predicts_the_same_on_a_worker(store, gru, tmp_path, monkeypatch):
+    here = evaluate(gru, store, tmp_path / "here")
+    predict_set(gru, store, tmp_path / "entry")
+    monkeypatch.setattr(evaluator, "predict_windows", None)  # of this process
+    monkeypatch.setenv("RAY_ADDRESS", "named")
+    monkeypatch.chdir(gru.parent)
+    there = evaluate(Path(gru.name), store, tmp_path / "there")
+    predict_set(Path(gru.name), store, tmp_path / "other entry")
+    assert there["num_frames"] == here["num_frames"]
+    one, other = (pq.read_table(tmp_path / name / "predictions.parquet") for name in ("here", "there"))
+    for task in TASKS:
+        predicted = (np.stack(table[f"predicted_{task}"].to_pylist()) for table in (one, other))
+        np.testing.assert_allclose(*predicted, atol=1e-4)
+    form = TRACK_FORMATS["valence_arousal"]
+    files = [sorted((tmp_path / name / form.folder).iterdir()) for name in ("entry", "other entry")]
+    for first, second in zip(*files, strict=True):
+        assert first.name == second.name
+        np.testing.assert_allclose(form.read(first)[1], form.read(second)[1], atol=2e-4)
 
 
 def test_features_go_on_where_they_stopped_and_are_refused_elsewhere(cluster, store, cnn, gru, features, tmp_path):

@@ -75,20 +75,21 @@ def store() -> Any:
 
 def test_every_frame_of_a_video_has_the_last_picture_before_it(store):
     frames = evaluation_frames(store, ["valence_arousal"], Split.VALIDATION)
-    assert frames.names == ["val", "photo 0"]
-    assert frames.starts.tolist() == [0, 10]
-    assert frames.frame.tolist() == [*range(10), 0]
+    assert frames.names == ["val", "photo 0", "faceless"]
+    assert frames.starts.tolist() == [0, 10, 11]
+    assert frames.frame.tolist() == [*range(10), 0, 0, 1, 2]
     # rows 6-9 are the pictures of frames 2, 3, 4 and 7; row 0 is the photo
-    assert frames.row.tolist() == [6, 6, 6, 7, 8, 8, 8, 9, 9, 9, 0]
+    assert frames.row.tolist() == [6, 6, 6, 7, 8, 8, 8, 9, 9, 9, 0, -1, -1, -1]
     assert np.flatnonzero(frames.seen).tolist() == [2, 3, 4, 7, 10]
-    assert frames.video().tolist() == [0] * 10 + [1]
-    assert frames.faceless == {"faceless": 3}
+    assert frames.video().tolist() == [0] * 10 + [1] + [2] * 3
+    assert frames.num_pictured == 11
+    assert frames.faceless == ["faceless"]
 
 
 def test_labels_of_frames_without_a_picture_count(store):
     frames = evaluation_frames(store, ["valence_arousal"], Split.VALIDATION)
     valence = frames.labels(store, "valence_arousal", Split.VALIDATION)[:, 0]
-    expected = [0.0, np.nan, 0.02, np.nan, 0.04, np.nan, np.nan, 0.07, 0.08, np.nan, 0.0]
+    expected = [0.0, np.nan, 0.02, np.nan, 0.04, np.nan, np.nan, 0.07, 0.08, np.nan, 0.0, np.nan, 0.01, np.nan]
     np.testing.assert_allclose(valence, expected)
     assert np.isnan(frames.labels(store, "valence_arousal", Split.TRAIN)).all()
     assert np.isnan(frames.labels(store, "expression", Split.VALIDATION)).all()
@@ -96,9 +97,9 @@ def test_labels_of_frames_without_a_picture_count(store):
 
 def test_only_the_databases_that_are_wanted(store):
     frames = evaluation_frames(store, ["valence_arousal"], Split.VALIDATION, ["clips"])
-    assert frames.names == ["val"]
+    assert frames.names == ["val", "faceless"]
     photos = evaluation_frames(store, ["valence_arousal"], Split.VALIDATION, ["photos"])
-    assert (photos.names, photos.faceless) == (["photo 0"], {})
+    assert (photos.names, photos.faceless) == (["photo 0"], [])
     with pytest.raises(StoreError, match="no test labels of valence_arousal"):
         evaluation_frames(store, ["valence_arousal"], Split.TEST)
     with pytest.raises(StoreError, match="no validation labels of expression"):
