@@ -9,8 +9,9 @@ from typing import Any
 import ray
 from ray.util.queue import Queue
 
-from abaw_ray.errors import UserError
+from abaw_ray.errors import UserError, WorkerFault
 from abaw_ray.ray_session import beside_us, ray_session
+from abaw_ray.training.failures import LOSSES, told_apart
 
 Progress = Callable[[int, int], None]
 """Called with the number done and the number in all."""
@@ -32,6 +33,7 @@ def on_worker(function: Callable[..., Any], *arguments: Any, progress: Progress 
 
     Raises:
         UserError: that the function raised.
+        WorkerFault: any other error of it, or the worker was lost again and again.
     """
     if not _has_cluster():
         return function(*arguments, progress)
@@ -48,6 +50,8 @@ def on_worker(function: Callable[..., Any], *arguments: Any, progress: Progress 
             if isinstance(error.cause, UserError):
                 raise error.cause from None
             raise
+        except LOSSES as error:
+            raise WorkerFault(f"a worker was lost again and again: {str(error).splitlines()[0]}") from None
         except BaseException:
             ray.cancel(reference, force=True)
             raise
@@ -65,9 +69,8 @@ def _has_cluster() -> bool:
 
 @ray.remote(num_cpus=1)
 def _call(function: Callable[..., Any], arguments: tuple[Any, ...], queue: Queue | None) -> Any:
-    if queue is None:
-        return function(*arguments, None)
-    return function(*arguments, lambda done, total: queue.put((done, total)))
+    progress = None if queue is None else lambda done, total: queue.put((done, total))
+    return told_apart(lambda: function(*arguments, progress), f"a task of {function.__name__}")
 
 
 def _show(queue: Queue | None, progress: Progress | None) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from abaw_ray.blocks.files import write_text
+from abaw_ray.blocks.files import read_json, write_json
 from abaw_ray.errors import ConfigurationError, MissingInputError
 from abaw_ray.evaluation.smoothing import parse_smoothing
 from abaw_ray.labels import TASKS
@@ -35,7 +35,7 @@ class ValidationDecisions(BaseModel):
 
     def write(self, folder: AnyPath) -> None:
         """Writes `decisions.json` into a folder."""
-        write_text(folder / FILE, self.model_dump_json(indent=2) + "\n")
+        write_json(folder / FILE, self.model_dump())
 
 
 def read_decisions(place: AnyPath, trained: Checkpoint) -> ValidationDecisions:
@@ -47,13 +47,14 @@ def read_decisions(place: AnyPath, trained: Checkpoint) -> ValidationDecisions:
 
     Raises:
         MissingInputError: there are none.
-        ConfigurationError: not such a file, or of another network.
+        StoreError, ConfigurationError: not such a file, or of another network.
     """
     file = place / FILE if place.is_dir() else place
     if not file.is_file():
         raise MissingInputError(f"{file}: no decisions; `abaw-ray evaluate` on validation writes them")
+    values = read_json(file)
     try:
-        found = ValidationDecisions.model_validate_json(file.read_bytes())
+        found = ValidationDecisions.model_validate(values)
         if found.smoothing is not None:
             parse_smoothing(found.smoothing)
         tasks = trained.tasks(trained.recipe)
@@ -62,7 +63,10 @@ def read_decisions(place: AnyPath, trained: Checkpoint) -> ValidationDecisions:
                 raise ValueError(f"the task {name}, which the network does not have")
             tasks[name].answers(np.zeros((1, TASKS[name]), np.float32), decision)
     except ValueError as error:
-        raise ConfigurationError(f"{file}: expected the decisions of an evaluation, found {error}") from None
+        problem = str(error)
+        if isinstance(error, ValidationError):
+            problem = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigurationError(f"{file}: expected the decisions of an evaluation, found {problem}") from None
     if found.weights_sha256 != trained.weights_sha256():
         raise ConfigurationError(f"{file}: decisions for another network than {trained.path}")
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from abaw_ray.blocks.features import FeatureStore
-from abaw_ray.blocks.files import write_text
+from abaw_ray.blocks.files import write_json
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import LossConfig, ModelConfig, Recipe
 from abaw_ray.errors import ConfigurationError
@@ -102,7 +101,7 @@ def evaluate(
     }
     with local_folder(out) as folder:
         _write(folder, evaluation, tasks, store)
-        write_text(folder / "scores.json", json.dumps(result, indent=2))
+        write_json(folder / "scores.json", result)
         if fitted_here:
             decisions = {task: dict(decision) for task, decision in evaluation.decisions.items()}
             ValidationDecisions(

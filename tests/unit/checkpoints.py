@@ -26,9 +26,9 @@ def make_checkpoint(folder: Path, seed: int = 0, kind: checkpoint.Kind = "cnn") 
     recipe = small_recipe()
     torch.manual_seed(seed)
     outputs = {name: task.num_outputs for name, task in build_tasks(TASKS, recipe.loss, recipe.model).items()}
-    network: Network = MultiTaskCNN(recipe.model, outputs)
+    network: Network = MultiTaskCNN(recipe.model, outputs, SIZE)
     if kind == "temporal":
-        network = TemporalNetwork(recipe.model, recipe.temporal, outputs)
+        network = TemporalNetwork(recipe.model, recipe.temporal, outputs, SIZE)
     described = checkpoint.Description(
         role="teacher",
         epoch=0,

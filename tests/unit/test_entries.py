@@ -108,8 +108,6 @@ def test_decisions_of_something_else_are_refused(store, run, results, tmp_path):
     refused(tmp_path, MissingInputError, "no decisions")
     right = json.loads((results / "decisions.json").read_text())
     wrong = (
-        "not json",
-        "[]",
         right | {"smoothing": 5},
         right | {"smoothing": "median:4"},
         right | {"decisions": {"action_units": {"thresholds": [0.5] * 11}}},
@@ -117,10 +115,12 @@ def test_decisions_of_something_else_are_refused(store, run, results, tmp_path):
         right | {"decisions": {"pose": {}}},
         right | {"extra": 1},
     )
+    file = tmp_path / "decisions.txt"
     for content in wrong:
-        file = tmp_path / "decisions.txt"
-        file.write_text(content if isinstance(content, str) else json.dumps(content))
+        file.write_text(json.dumps(content))
         refused(file, ConfigurationError, r"decisions\.txt: expected the decisions of an evaluation, found")
+    file.write_text("not json")
+    refused(file, StoreError, r"decisions\.txt: found 'not json'")
 
 
 def split_without_face(store: Store) -> Split:
