@@ -21,9 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from abaw_ray.databases.track_files import TrackFormat
-
-MAX_QUOTED = 80
-"""Characters of a line that a message quotes."""
+from abaw_ray.errors import quoted
 
 INTEGER = re.compile(r"0|[1-9][0-9]*")
 DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -70,7 +68,7 @@ def check_entry_file(file: Path, content: bytes, form: TrackFormat) -> tuple[int
         violations.append(Violation(file, num_filled + 1, found, "no line after that of the last frame"))
         lines = lines[:num_filled]
     if not lines or lines[0] != form.header:
-        violations.append(Violation(file, 1, _quoted(lines[0]) if lines else "an empty file", header))
+        violations.append(Violation(file, 1, quoted(lines[0]) if lines else "an empty file", header))
     return max(len(lines) - 1, 0), violations + list(_wrong_lines(file, lines, form))
 
 
@@ -80,7 +78,7 @@ def _wrong_lines(file: Path, lines: list[str], form: TrackFormat) -> Iterator[Vi
     wrong = {line for line in set(lines[1:]) if not _is_right(line, form)}
     for number, line in enumerate(lines[1:], 2) if wrong else ():
         if line in wrong:
-            yield Violation(file, number, _quoted(line), expected)
+            yield Violation(file, number, quoted(line), expected)
 
 
 def _is_right(line: str, form: TrackFormat) -> bool:
@@ -89,7 +87,3 @@ def _is_right(line: str, form: TrackFormat) -> bool:
     return len(fields) == form.num_fields and all(
         pattern.fullmatch(field) and form.low <= float(field) <= form.high for field in fields
     )
-
-
-def _quoted(line: str) -> str:
-    return repr(line) if len(line) <= MAX_QUOTED else f"{line[:MAX_QUOTED]!r}... ({len(line):,} characters)"

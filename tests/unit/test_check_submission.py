@@ -11,7 +11,7 @@ import pytest
 
 from abaw_ray.cli import main
 from abaw_ray.databases.track_files import TRACK_FORMATS
-from abaw_ray.errors import MissingInputError
+from abaw_ray.errors import MissingInputError, quoted
 from abaw_ray.evaluation.check_submission import Violation, check_submission
 
 NUM_FRAMES = {"first": 7, "2-30-640x480": 5}
@@ -127,7 +127,8 @@ def test_long_lines_are_quoted_in_part(entry, text):
     file.write_bytes(change(file, 4, "LINE").read_bytes().replace(b"LINE", text.encode("utf-8", "surrogateescape")))
     (violation,) = violations(entry)
     assert violation.line == 4
-    assert violation.found == f"{text[:80]!r}... ({len(text):,} characters)"
+    assert violation.found == quoted(text)
+    assert len(violation.found) < 90
     str(violation).encode()
 
 
