@@ -47,6 +47,8 @@ def stoppable(kept: Callable[[], str]) -> Iterator[None]:
     before = signal.signal(signal.SIGINT, stop)
     try:
         yield
+    except Interrupted:
+        raise
     except BaseException:
         if num_signals == 0:
             raise

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
+from abaw_ray.databases.names import printable, stored_name
 from abaw_ray.labels import EXPRESSIONS, TASKS, Split
 
 MAX_EXAMPLES = 20
@@ -35,7 +36,8 @@ def row_schema() -> pa.Schema:
     """Schema of a label table: one row a face.
 
     `video` groups rows that must stay together (a video track, or a photo); `frame` orders them in it.
-    `image` is relative to the database's root: an image, or the video that `frame` is a frame of. `geometry` is what
+    `image` is relative to the database's root: an image, or the video that `frame` is a frame of; names are those of
+    `names.stored_name`. `geometry` is what
     the database's crop needs: empty, a box (left, top, right, bottom) or 68 landmarks (x0, y0, x1, y1, ...), in pixels
     of the image.
     """
@@ -72,7 +74,7 @@ class Problems:
         self.counts[reason] += count
         places = self.examples.setdefault(reason, [])
         if where and len(places) < MAX_EXAMPLES:
-            places.append(where)
+            places.append(printable(where))
 
     def merge(self, other: Problems) -> None:
         self.counts.update(other.counts)
@@ -175,11 +177,11 @@ class RowBuilder:
 
     def add(self, video: str, frame: int, image: str, labels: Labels, geometry: Iterable[float] = ()) -> None:
         """Adds one face."""
-        self._rows.add([video, frame, image, list(geometry), *_label_values(labels)])
+        self._rows.add([stored_name(video), frame, stored_name(image), list(geometry), *_label_values(labels)])
 
     def add_unseen(self, video: str, frame: int, labels: Labels) -> None:
         """Adds one labelled frame without an image."""
-        self._unseen.add([video, frame, *_label_values(labels)])
+        self._unseen.add([stored_name(video), frame, *_label_values(labels)])
 
     def table(self) -> pa.Table:
         """The faces, of `row_schema`."""

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember, one_hot
+from abaw_ray.databases.names import file_name
 from abaw_ray.databases.parsing import (
     add_each,
     csv_rows,
@@ -92,7 +93,7 @@ def _note_same_pictures(root: Path, images: list[str], problems: Problems) -> No
     first_place: dict[bytes, str] = {}
     noted: set[bytes] = set()
     for image in images:
-        digest = hashlib.sha256((root / image).read_bytes()).digest()
+        digest = hashlib.sha256((root / file_name(image)).read_bytes()).digest()
         first = first_place.setdefault(digest, image)
         if first.split("/")[0] != image.split("/")[0] and digest not in noted:
             noted.add(digest)

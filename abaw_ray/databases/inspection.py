@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from abaw_ray.databases.base import is_published, task_labels
+from abaw_ray.databases.names import printable
 from abaw_ray.databases.reading import read_database
 from abaw_ray.labels import ACTION_UNITS, DIMENSIONS, EXPRESSIONS, TASKS, Split
 
@@ -111,7 +112,7 @@ def inspect_database(name: str, root: Path | str, options: Mapping[str, Any]) ->
     return Inspection(
         name=database.name,
         title=database.title,
-        root=str(root),
+        root=printable(str(root)),
         num_rows=rows.num_rows,
         num_images=pc.count_distinct(rows["image"]).as_py(),
         num_videos=pc.count_distinct(rows["video"]).as_py(),

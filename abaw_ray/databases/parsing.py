@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from abaw_ray.databases.base import MAX_EXAMPLES, Problems, row_schema, unseen_schema, videos_schema
+from abaw_ray.databases.names import file_name, stored_name
 from abaw_ray.errors import DatabaseFormatError, MissingInputError, quoted
 from abaw_ray.labels import TASKS, Split
 
@@ -123,7 +124,7 @@ def split_by_name(name: str, validation_fraction: float, seed: int) -> Split:
 
     A hash of seed and name decides, so a photo keeps its split whatever other photos come or go.
     """
-    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    digest = hashlib.sha256(f"{seed}:{stored_name(name)}".encode()).digest()
     return Split.VALIDATION if int.from_bytes(digest[:8], "big") < validation_fraction * 2**64 else Split.TRAIN
 
 
@@ -147,9 +148,9 @@ def rows_table(
     if geometry is None:
         geometry = pa.ListArray.from_arrays(np.zeros(num_rows + 1, np.int32), pa.array([], pa.float32()))
     columns = [
-        pa.array(videos, pa.string()),
+        pa.array([stored_name(v) for v in videos], pa.string()),
         pa.array(frames, pa.int32()),
-        pa.array(images, pa.string()),
+        pa.array([stored_name(i) for i in images], pa.string()),
         geometry,
     ]
     return pa.table([*columns, *_label_columns(num_rows, labels)], schema=row_schema())
@@ -159,14 +160,14 @@ def unseen_table(
     videos: Sequence[str], frames: Sequence[int] | np.ndarray, labels: Mapping[str, tuple[np.ndarray, np.ndarray]]
 ) -> pa.Table:
     """A table of `unseen_schema`, as `rows_table` makes one of `row_schema`."""
-    columns = [pa.array(videos, pa.string()), pa.array(frames, pa.int32())]
+    columns = [pa.array([stored_name(v) for v in videos], pa.string()), pa.array(frames, pa.int32())]
     return pa.table([*columns, *_label_columns(len(videos), labels)], schema=unseen_schema())
 
 
 def videos_table(num_frames: Mapping[str, int], *tables: pa.Table) -> pa.Table:
     """A table of `videos_schema`: the videos that occur in `tables`, sorted, with their numbers of frames."""
     names = sorted({name for table in tables for name in pc.unique(table["video"]).to_pylist()})
-    columns = [pa.array(names, pa.string()), pa.array([num_frames[name] for name in names], pa.int32())]
+    columns = [pa.array(names, pa.string()), pa.array([num_frames[file_name(name)] for name in names], pa.int32())]
     return pa.table(columns, schema=videos_schema())
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
+from abaw_ray.databases.names import file_name
 from abaw_ray.databases.track_files import TRACK_FORMATS
 from abaw_ray.errors import ConfigurationError, StoreError
 from abaw_ray.evaluation.decisions import read_decisions, warn_of_thresholds
@@ -97,7 +98,7 @@ def predict_set(
         own = evaluation_frames(store, [name], split, [database])
         with local_folder(out / TRACK_FORMATS[name].folder) as folder:
             for track in own.names:
-                TRACK_FORMATS[name].write(folder / f"{track}.txt", parts[track])
+                TRACK_FORMATS[name].write(folder / f"{file_name(track)}.txt", parts[track])
         written[name] = {"num_files": len(own.names), "num_frames": len(own)}
         faceless[name] = own.faceless
     return {

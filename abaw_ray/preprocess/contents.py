@@ -16,6 +16,7 @@ from abaw_ray.blocks.reader import set_path
 from abaw_ray.blocks.schema import SETS
 from abaw_ray.blocks.writer import BlockResult
 from abaw_ray.databases.base import Problems, is_published, unseen_schema
+from abaw_ray.databases.names import printable
 from abaw_ray.labels import EXPRESSIONS, TASKS, Split
 from abaw_ray.preprocess.plan import DatabasePlan, Source
 from abaw_ray.preprocess.sets import TrainingSet
@@ -108,7 +109,8 @@ def database_entry(made: MadeDatabase, code: int, index: Index) -> DatabaseEntry
 
 def source_paths(source: Source) -> dict[str, str]:
     """The root of a database and its options that are paths."""
-    return {"root": str(source.root)} | {key: str(value) for key, value in source.options if isinstance(value, Path)}
+    options = {key: printable(str(value)) for key, value in source.options if isinstance(value, Path)}
+    return {"root": printable(str(source.root)), **options}
 
 
 def _split_counts(splits: np.ndarray) -> dict[str, int]:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from abaw_ray.blocks.schema import Encoding, image_field
+from abaw_ray.databases.names import file_name
 from abaw_ray.databases.videos import SUFFIXES
 from abaw_ray.preprocess.crops import CROPS, BadGeometry, fit
 from abaw_ray.preprocess.decoding import DamagedImage, UnreadableImage, read_image
@@ -55,7 +56,8 @@ def add_faces(rows: pa.Table, root: Path, crop: str, settings: FaceSettings) -> 
     for path, same in rows_of.items():
         left = set(same)
         try:
-            for row, image in _images(root / path, same, numbers, CROPS[crop].num_values == 0, settings.keep_damaged):
+            file, apply_orientation = root / file_name(path), CROPS[crop].num_values == 0
+            for row, image in _images(file, same, numbers, apply_orientation, settings.keep_damaged):
                 left.remove(row)
                 try:
                     face = CROPS[crop](image, geometries[row].values.to_numpy())

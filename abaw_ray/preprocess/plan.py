@@ -27,6 +27,7 @@ from abaw_ray.databases.base import (
     split_column,
     task_labels,
 )
+from abaw_ray.databases.names import file_name
 from abaw_ray.databases.parsing import add_each
 from abaw_ray.labels import EXPRESSIONS, TASKS, Split
 
@@ -271,7 +272,7 @@ def portable(paths: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _file_size(root: str, image: str) -> int:
     try:
-        return os.stat(os.path.join(root, image)).st_size  # noqa: PTH116, PTH118 (pathlib is slow over millions)
+        return os.stat(os.path.join(root, file_name(image))).st_size  # noqa: PTH116, PTH118 (pathlib is slow over millions)
     except OSError:
         return -1
 
