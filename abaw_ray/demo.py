@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import statistics
 import time
@@ -14,6 +13,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from abaw_ray.blocks.files import write_json
 from abaw_ray.config import Recipe
 from abaw_ray.console import ERRORS, table
 from abaw_ray.evaluation.evaluator import HEADLINE
@@ -99,5 +99,5 @@ def run_demo(out: Path, size: str, seeds: int, recipe: Recipe, workers: int) -> 
         "models": models,
         "store_seconds": seconds,
     }
-    (out / "results.json").write_text(json.dumps(values, indent=2))
+    write_json(out / "results.json", values)
     return DemoResult(values)

@@ -6,11 +6,19 @@ import errno
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from abaw_ray.errors import StorageError, UserError
+
+if TYPE_CHECKING:
+    from abaw_ray.storage import AnyPath
+
+TEMPORARY = ".unfinished-"
+"""How the names of files begin that are being written."""
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 UNWRITABLE = FULL | {errno.EROFS, errno.EFBIG, errno.EIO}
@@ -18,11 +26,12 @@ NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM})
 
 
 @contextmanager
-def write_errors_named(place: Path) -> Iterator[None]:
+def write_errors_named(place: AnyPath) -> Iterator[None]:
     """Errors of a disk that cannot be written come out of the block as a StorageError.
 
     Args:
-        place: what is written in the block, a file or a folder; an error that names a file is of that one.
+        place: what is written in the block, a file or a folder; an error that names a file is of that one. Of a remote
+            place, the disk is that of temporary files, through which it is written.
     """
     try:
         yield
@@ -32,7 +41,8 @@ def write_errors_named(place: Path) -> Iterator[None]:
         refused = _refused(error)
         if refused is None:
             raise
-        raise StorageError(_message(refused, place)) from None
+        here = place if isinstance(place, Path) else Path(tempfile.gettempdir())
+        raise StorageError(_message(refused, here)) from None
 
 
 def _refused(error: BaseException) -> OSError | None:
@@ -51,7 +61,8 @@ def _refused(error: BaseException) -> OSError | None:
 
 
 def _message(error: OSError, place: Path) -> str:
-    file = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else place
+    named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else place
+    file = place if named.name.startswith(TEMPORARY) else named
     if error.errno not in FULL:
         return f"{file}: cannot be written ({error.strerror})"
     there = next(folder for folder in (file, *file.absolute().parents) if folder.exists())

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from abaw_ray.disk import write_errors_named
+from abaw_ray.disk import TEMPORARY, write_errors_named
 from abaw_ray.errors import ConfigurationError
-from abaw_ray.storage import TEMPORARY, AnyPath, remove_tree
+from abaw_ray.storage import AnyPath, remove_tree
 from abaw_ray.writer_lock import WRITER, read_writer, writer_lock
 
 
@@ -60,7 +60,7 @@ class OwnedFolder:
         """
         self.check()
         is_new = not self.path.exists()
-        with write_errors_named(self.path) if isinstance(self.path, Path) else nullcontext():
+        with write_errors_named(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             try:
                 with writer_lock(self.path, self.what):

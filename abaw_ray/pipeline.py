@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from abaw_ray.blocks.files import read_json, write_json
 from abaw_ray.config import Recipe
 from abaw_ray.console import progress_bar
 from abaw_ray.evaluation.evaluate import evaluate
@@ -52,12 +52,12 @@ def train_and_evaluate(
     run = finished(job) or fit(job, resources, say=say)
     best = str(Path(job.run) / run["best"])
     if (folder / "scores.json").is_file():
-        result = json.loads((folder / "scores.json").read_text())
-        if result["checkpoint"] == best and result["num_epochs"] == run["num_epochs"]:
+        result = read_json(folder / "scores.json", "delete it")
+        if result.get("checkpoint") == best and result.get("num_epochs") == run["num_epochs"]:
             return result
     result = evaluate(job.run, job.store, folder, features=Path(job.features) if job.features else None)
     result |= {"run": job.run, "seconds": run["seconds"], "num_epochs": run["num_epochs"]}
-    (folder / "scores.json").write_text(json.dumps(result, indent=2))
+    write_json(folder / "scores.json", result)
     return result
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Any
 
 from rich.table import Table
 
+from abaw_ray.blocks.files import write_json, write_text
 from abaw_ray.config import Recipe
 from abaw_ray.console import table
 from abaw_ray.errors import MissingInputError
@@ -214,8 +214,8 @@ def reproduce(plan: Plan, data: Path | None, seeds: int) -> Reproduction:
         "models": {name: [results[name] for results in by_seed] for name in plan.models},
     }
     result = Reproduction(values)
-    (plan.out / f"{plan.name}.json").write_text(json.dumps(values, indent=2))
-    (plan.out / f"{plan.name}.md").write_text(result.markdown())
+    write_json(plan.out / f"{plan.name}.json", values)
+    write_text(plan.out / f"{plan.name}.md", result.markdown())
     return result
 
 

@@ -16,10 +16,8 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 from pyarrow import fs
 
+from abaw_ray.disk import TEMPORARY, write_errors_named
 from abaw_ray.errors import ConfigurationError, StorageError
-
-TEMPORARY = ".unfinished-"
-"""How the names of files begin that are being written."""
 
 CHUNK = 1 << 22
 OBJECT_STORES = ("s3", "gcs", "abfs")
@@ -239,12 +237,17 @@ def files_below(folder: AnyPath) -> set[str]:
 
 @contextmanager
 def local_folder(folder: AnyPath) -> Iterator[Path]:
-    """A folder of this machine to write to: the very one, or one whose files go there when the block ends."""
+    """A folder of this machine to write to: the very one, or one whose files go there when the block ends.
+
+    Raises:
+        StorageError: the disk is full, or cannot be written.
+    """
     if isinstance(folder, Path):
-        folder.mkdir(parents=True, exist_ok=True)
-        yield folder
+        with write_errors_named(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            yield folder
         return
-    with tempfile.TemporaryDirectory() as name:
+    with write_errors_named(folder), tempfile.TemporaryDirectory() as name:
         yield Path(name)
         for file in sorted(files_below(Path(name))):
             (folder / file).upload(Path(name) / file)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,8 +14,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from abaw_ray.disk import TEMPORARY, write_errors_named
 from abaw_ray.errors import StoreError
-from abaw_ray.storage import TEMPORARY, AnyPath
+from abaw_ray.storage import AnyPath, local_folder
 
 HASH_CHUNK = 1 << 20
 MAX_QUOTED = 80
@@ -25,21 +25,25 @@ MAX_QUOTED = 80
 
 @contextmanager
 def atomic_path(path: AnyPath) -> Iterator[Path]:
-    """A temporary file, of this machine, that becomes `path` when the block ends without an error."""
+    """A temporary file, of this machine, that becomes `path` when the block ends without an error.
+
+    Raises:
+        StorageError: the disk is full, or cannot be written.
+    """
     if not isinstance(path, Path):
-        with tempfile.TemporaryDirectory() as folder:
-            yield Path(folder) / path.name
-            path.upload(Path(folder) / path.name)
+        with local_folder(path.parent) as folder:
+            yield folder / path.name
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4().hex}")
-    try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with write_errors_named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: AnyPath, text: str) -> None:
@@ -53,24 +57,42 @@ def write_json(path: AnyPath, values: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(values, indent=2) + "\n")
 
 
-def read_json(path: AnyPath) -> dict[str, Any]:
+def read_json(path: AnyPath, remedy: str = "") -> dict[str, Any]:
     """The object in a JSON file.
+
+    Args:
+        path: of the file.
+        remedy: what mends it, for the message.
 
     Raises:
         StoreError: it cannot be read, or holds anything else, as after its machine died; the message says what.
     """
-    expected = "expected a JSON object, written whole"
     with damage_named(path):
         content = path.read_bytes()
+    return parse_json(content, str(path), remedy)
+
+
+def parse_json(content: bytes, where: str, remedy: str = "") -> dict[str, Any]:
+    """The object that is written as JSON.
+
+    Args:
+        content: the text.
+        where: it is from, for messages.
+        remedy: as of `read_json`.
+
+    Raises:
+        StoreError: it is anything else.
+    """
+    expected = "expected a JSON object, written whole" + (f"; {remedy}" if remedy else "")
     if not content.strip():
-        raise StoreError(f"{path}: found an empty file, {expected}")
+        raise StoreError(f"{where}: found no text, {expected}")
     try:
         values = json.loads(content)
     except (ValueError, RecursionError) as error:
         quoted = content[:MAX_QUOTED].decode(errors="backslashreplace")
-        raise StoreError(f"{path}: found {quoted!r} ({str(error)[:MAX_QUOTED]}), {expected}") from None
+        raise StoreError(f"{where}: found {quoted!r} ({str(error)[:MAX_QUOTED]}), {expected}") from None
     if not isinstance(values, dict):
-        raise StoreError(f"{path}: found a JSON {type(values).__name__}, {expected}")
+        raise StoreError(f"{where}: found a JSON {type(values).__name__}, {expected}")
     return values
 
 

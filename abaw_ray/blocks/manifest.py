@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -12,8 +14,9 @@ from rich.text import Text
 
 from abaw_ray.blocks.files import write_text
 from abaw_ray.blocks.schema import MANIFEST, UNFINISHED, VERSION, Encoding
-from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError
+from abaw_ray.errors import MissingInputError, StoreError
 from abaw_ray.labels import EXPRESSIONS, TASKS
+from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.storage import AnyPath
 
 MACHINE_KEYS = {"content_hash", "sources"}
@@ -188,23 +191,26 @@ class Manifest(Entry):
         return lines
 
 
-def claim_store(store: AnyPath) -> dict[str, BlockEntry]:
-    """Checks that a store may be written to `store`.
+@contextmanager
+def store_held(store: AnyPath) -> Iterator[dict[str, BlockEntry]]:
+    """In the block, a store may be written to `store`, by this process alone.
 
-    Returns:
+    Yields:
         The blocks that an earlier run recorded, by path.
 
     Raises:
-        ConfigurationError: the folder holds something else.
+        ConfigurationError: the folder holds something else, or another process writes to it.
+        StorageError: the disk is full, or cannot be written.
         StoreError: it holds a store of another version or other label spaces.
     """
-    if store.exists() and not store.is_dir():
-        raise ConfigurationError(f"{store} is not a folder")
-    if not store.exists() or not any(store.iterdir()):
-        return {}
+    with OwnedFolder(store, "a store", (MANIFEST, UNFINISHED)).held():
+        yield _recorded(store)
+
+
+def _recorded(store: AnyPath) -> dict[str, BlockEntry]:
     found = next((store / name for name in (MANIFEST, UNFINISHED) if (store / name).is_file()), None)
     if found is None:
-        raise ConfigurationError(f"{store} is not empty and not a store; choose another folder")
+        return {}
     if found.name == UNFINISHED and found.read_text() == NO_EARLIER_MANIFEST:
         return {}
     return {block.path: block for block in Manifest._parse(found).blocks}

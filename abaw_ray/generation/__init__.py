@@ -6,7 +6,6 @@ They stand in for data that cannot be passed on, with the warts of the real labe
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -17,9 +16,11 @@ from typing import Any
 import cv2
 import pyarrow.parquet as pq
 
+from abaw_ray.disk import TEMPORARY
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.generation.layouts import afew_va, affectnet, affwild2, expw
 from abaw_ray.generation.records import FaceTruth, Written, truth_table
+from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.threads import available_cpus
 
 SIZES = ("tiny", "small", "medium")
@@ -78,7 +79,9 @@ def generate(
         Database -> name of the count -> count, as also stored in generated.json.
 
     Raises:
-        ConfigurationError: an unknown size, a negative seed, or a folder with other contents.
+        ConfigurationError: an unknown size, a negative seed, a folder with other contents, or one that another process
+            writes to.
+        StorageError: the disk is full, or cannot be written.
     """
     if size not in SIZES:
         raise ConfigurationError(f"unknown size {size!r} of generated data; sizes: {', '.join(SIZES)}")
@@ -87,13 +90,12 @@ def generate(
     if (existing := _existing(out, seed, size)) is not None:
         return existing
     out = out.absolute()
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    counts = _draw(partial, seed, size, num_workers, progress)
-    out.mkdir(exist_ok=True)
-    for entry in sorted(partial.iterdir(), key=lambda e: e.name == MARKER):
-        entry.rename(out / entry.name)
-    partial.rmdir()
+    with OwnedFolder(out, "generated data", (MARKER,)).held(fresh=True, whole=True):
+        partial = out / f"{TEMPORARY}data"
+        counts = _draw(partial, seed, size, num_workers, progress)
+        for entry in sorted(partial.iterdir(), key=lambda e: e.name == MARKER):
+            entry.rename(out / entry.name)
+        partial.rmdir()
     return counts
 
 
@@ -122,15 +124,9 @@ def _draw(
 
 
 def _existing(out: Path, seed: int, size: str) -> dict[str, Any] | None:
-    """Counts of a complete output of the same seed and size; None where there is nothing."""
-    if not out.exists():
-        return None
-    if not out.is_dir():
-        raise ConfigurationError(f"{out} is a file: choose another folder for the generated data")
+    """Counts of a complete output of the same seed and size; None where there is none."""
     marker = out / MARKER
     if not marker.is_file():
-        if any(out.iterdir()):
-            raise ConfigurationError(f"{out} is not empty and holds no complete generated data: choose another folder")
         return None
     try:
         content = json.loads(marker.read_text())

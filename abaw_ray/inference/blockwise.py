@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from abaw_ray.blocks.computed import BLOCKS, ComputedBlock, is_finished, write_c
 from abaw_ray.blocks.files import sha256_of, write_text
 from abaw_ray.blocks.reader import Store
 from abaw_ray.errors import ConfigurationError, UserError
+from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.ray_session import data_context, ray_session
 from abaw_ray.storage import AnyPath
 
@@ -67,24 +69,30 @@ class BlockWorker(ABC):
         """Name -> (n, width) float32 of rows (n,) of the store's index as `variants`."""
 
 
-def claim(out: AnyPath, name: str, manifest: ManifestT, read: Callable[[AnyPath], ManifestT], what: str) -> bool:
-    """Makes the folder ours for `manifest`, whose blocks do not count.
+@contextmanager
+def claimed(
+    out: AnyPath, name: str, manifest: ManifestT, read: Callable[[AnyPath], ManifestT], what: str
+) -> Iterator[bool]:
+    """In the block, the folder is this process's to write, for `manifest`, whose blocks do not count.
 
-    Returns:
+    Yields:
         Whether it is still to be completed.
 
     Raises:
-        ConfigurationError: it holds something else.
+        ConfigurationError: it holds something else, or another process writes to it.
+        StorageError: the disk is full, or cannot be written.
     """
+    with OwnedFolder(out, f"a folder of {what}", (name, UNFINISHED)).held():
+        yield _begin(out, name, manifest, read, what)
+
+
+def _begin(out: AnyPath, name: str, manifest: ManifestT, read: Callable[[AnyPath], ManifestT], what: str) -> bool:
     if (out / name).is_file():
         found = read(out).model_dump()
         changed = [k for k, v in manifest.model_dump(exclude={"blocks"}).items() if found[k] != v]
         if changed:
             raise ConfigurationError(f"{out} holds {what} that differ in {', '.join(changed)}; choose another folder")
         return False
-    if out.exists() and any(out.iterdir()) and not (out / UNFINISHED).is_file():
-        raise ConfigurationError(f"{out} is not empty and holds no {what}; choose another folder")
-    out.mkdir(parents=True, exist_ok=True)
     write_text(out / UNFINISHED, manifest.model_dump_json(exclude={"blocks"}) + "\n")
     return True
 

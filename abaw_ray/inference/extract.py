@@ -13,7 +13,7 @@ from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError, StoreError
 from abaw_ray.evaluation.predict import require_numbers
-from abaw_ray.inference.blockwise import BlockJob, BlockWorker, claim, compute_blocks, finish, rows_of_block
+from abaw_ray.inference.blockwise import BlockJob, BlockWorker, claimed, compute_blocks, finish, rows_of_block
 from abaw_ray.labels import TASKS, Split
 from abaw_ray.models import checkpoint
 from abaw_ray.models.features import view_features
@@ -61,11 +61,12 @@ def extract_features(
         )
     blocks = _blocks(store, recipe.temporal.databases)
     manifest = _manifest(trained, store, recipe, variants, num_variants != 1)
-    if claim(out, MANIFEST, manifest, read_manifest, "features"):
-        trained.copy(out / CNN)
     jobs = [_job(store, manifest, block) for block in blocks]
     arguments = {"store": str(store.path.resolve()), "out": out.resolve(), "recipe": recipe}
-    return finish(out, MANIFEST, manifest, compute_blocks(jobs, out, Extractor, arguments, use_gpu, progress))
+    with claimed(out, MANIFEST, manifest, read_manifest, "features") as is_unfinished:
+        if is_unfinished:
+            trained.copy(out / CNN)
+        return finish(out, MANIFEST, manifest, compute_blocks(jobs, out, Extractor, arguments, use_gpu, progress))
 
 
 def _manifest(

@@ -22,6 +22,7 @@ from abaw_ray.evaluation.smoothing import parse_smoothing
 from abaw_ray.labels import Split
 from abaw_ray.models import checkpoint
 from abaw_ray.on_worker import on_worker
+from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.storage import AnyPath, local_folder
 from abaw_ray.world import World, local_device
 
@@ -62,14 +63,14 @@ def predict_set(
         file that ends with its last face, or none.
 
     Raises:
-        ConfigurationError: the folder is not empty, the database holds no videos, or decisions beside a smoothing or
-            of another network.
+        ConfigurationError: the folder is not empty, another process writes to it, the database holds no videos, or
+            decisions beside a smoothing or of another network.
         MissingInputError, StoreError: no such run or store, or no track of that split.
     """
     trained, store = checkpoint.load(run), Store(store_path)
     trained.require(store)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigurationError(f"{out} is not an empty folder; choose another")
+    folder = OwnedFolder(out, "an unfinished entry")
+    folder.check()
     if database not in store.databases or not store.sequential[store.databases.index(database)]:
         raise StoreError(f"{store.path}: no database of videos called {database}")
     if decisions is not None and smooth is not None:
@@ -92,15 +93,16 @@ def predict_set(
         predictions = {name: smoothing.apply(values, frames.starts) for name, values in predictions.items()}
     written: dict[str, dict[str, int]] = {}
     faceless: dict[str, list[str]] = {}
-    for name, task in tasks.items():
-        answers = task.answers(predictions[name], fitted.get(name, {}))
-        parts = dict(zip(frames.names, np.split(answers, frames.starts[1:]), strict=True))
-        own = evaluation_frames(store, [name], split, [database])
-        with local_folder(out / TRACK_FORMATS[name].folder) as folder:
-            for track in own.names:
-                TRACK_FORMATS[name].write(folder / f"{file_name(track)}.txt", parts[track])
-        written[name] = {"num_files": len(own.names), "num_frames": len(own)}
-        faceless[name] = own.faceless
+    with folder.held(fresh=True, whole=True):
+        for name, task in tasks.items():
+            answers = task.answers(predictions[name], fitted.get(name, {}))
+            parts = dict(zip(frames.names, np.split(answers, frames.starts[1:]), strict=True))
+            own = evaluation_frames(store, [name], split, [database])
+            with local_folder(out / TRACK_FORMATS[name].folder) as local:
+                for track in own.names:
+                    TRACK_FORMATS[name].write(local / f"{file_name(track)}.txt", parts[track])
+            written[name] = {"num_files": len(own.names), "num_frames": len(own)}
+            faceless[name] = own.faceless
     return {
         "checkpoint": str(trained.path),
         "out": str(out),

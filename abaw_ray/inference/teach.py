@@ -13,7 +13,7 @@ from abaw_ray.blocks.teacher_outputs import MANIFEST, TeacherManifest, read_mani
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.predict import require_numbers
-from abaw_ray.inference.blockwise import BlockJob, BlockWorker, claim, compute_blocks, finish, rows_of_block
+from abaw_ray.inference.blockwise import BlockJob, BlockWorker, claimed, compute_blocks, finish, rows_of_block
 from abaw_ray.models import checkpoint
 from abaw_ray.storage import AnyPath
 from abaw_ray.world import autocast_dtype, local_device
@@ -66,7 +66,6 @@ def compute_teacher_outputs(
         precision=recipe.train.precision,
         blocks=[],
     )
-    claim(out, MANIFEST, manifest, read_manifest, "a teacher's outputs")
     blocks = np.unique(store.index.block[_rows(store, sets)])
     jobs = [_job(store, manifest, block) for block in blocks.tolist()]
     arguments = {
@@ -76,7 +75,8 @@ def compute_teacher_outputs(
         "sets": sets,
         "recipe": recipe,
     }
-    return finish(out, MANIFEST, manifest, compute_blocks(jobs, out, Teacher, arguments, use_gpu, progress))
+    with claimed(out, MANIFEST, manifest, read_manifest, "a teacher's outputs"):
+        return finish(out, MANIFEST, manifest, compute_blocks(jobs, out, Teacher, arguments, use_gpu, progress))
 
 
 def _rows(store: Store, sets: tuple[str, ...]) -> np.ndarray:

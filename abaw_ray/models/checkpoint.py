@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from abaw_ray.blocks.cache import local_file
-from abaw_ray.blocks.files import sha256_of
+from abaw_ray.blocks.files import atomic_path, sha256_of, write_json, write_text
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe, dump_recipe, parse_recipe
+from abaw_ray.disk import write_errors_named
 from abaw_ray.errors import ConfigurationError, MissingInputError
 from abaw_ray.labels import EXPRESSIONS, TASKS
 from abaw_ray.models.cnn import MultiTaskCNN, on_device
@@ -38,6 +39,7 @@ Kind = Literal["cnn", "temporal"]
 
 DESCRIPTION = "checkpoint.json"
 WEIGHTS = "model.safetensors"
+OPTIMIZER = "optimizer.pt"
 RECIPE = "recipe.yaml"
 RUN_FILE = "run.json"
 """Written into the run's folder when training has ended; names the best and the last checkpoint."""
@@ -131,23 +133,30 @@ class Checkpoint:
 
     def copy(self, folder: AnyPath) -> None:
         """Copies it, without the optimiser, to `folder`."""
-        folder.mkdir(parents=True, exist_ok=True)
         for name in (WEIGHTS, RECIPE, DESCRIPTION):
-            (folder / name).write_bytes((self.path / name).read_bytes())
+            with atomic_path(folder / name) as temporary:
+                temporary.write_bytes((self.path / name).read_bytes())
 
 
 def save(folder: Path, network: nn.Module, optimizer: Optimizer, recipe: Recipe, description: Description) -> None:
-    """Writes a checkpoint into an existing folder."""
-    save_file({k: v.contiguous().cpu() for k, v in network.state_dict().items()}, folder / WEIGHTS)
-    torch.save(optimizer.state_dict(), folder / "optimizer.pt")
-    (folder / RECIPE).write_text(dump_recipe(recipe))
-    (folder / DESCRIPTION).write_text(json.dumps(asdict(description), indent=2))
+    """Writes a checkpoint into an existing folder.
+
+    Raises:
+        StorageError: the disk is full, or cannot be written.
+    """
+    with write_errors_named(folder / WEIGHTS):
+        save_file({k: v.contiguous().cpu() for k, v in network.state_dict().items()}, folder / WEIGHTS)
+    # of a file that it opens itself, torch's errors do not say what the disk said
+    with write_errors_named(folder / OPTIMIZER), (folder / OPTIMIZER).open("wb") as stream:
+        torch.save(optimizer.state_dict(), stream)
+    write_text(folder / RECIPE, dump_recipe(recipe))
+    write_json(folder / DESCRIPTION, asdict(description))
 
 
 def restore(folder: Path, network: nn.Module, optimizer: Optimizer, device: torch.device) -> Description:
     """Loads weights and optimiser state of a checkpoint to go on training."""
     network.load_state_dict(load_file(folder / WEIGHTS))
-    optimizer.load_state_dict(torch.load(folder / "optimizer.pt", map_location=device, weights_only=True))
+    optimizer.load_state_dict(torch.load(folder / OPTIMIZER, map_location=device, weights_only=True))
     return load(folder).description
 
 

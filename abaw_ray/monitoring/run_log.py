@@ -16,8 +16,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from abaw_ray.blocks.files import write_text
+from abaw_ray.blocks.files import MAX_QUOTED, parse_json, write_text
 from abaw_ray.blocks.reader import Store
+from abaw_ray.disk import write_errors_named
+from abaw_ray.errors import StoreError
 from abaw_ray.evaluation.evaluator import Evaluation
 from abaw_ray.evaluation.figures import samples_figure, task_figures
 from abaw_ray.evaluation.predictions import PREDICTED, Decisions
@@ -135,7 +137,7 @@ class RunLog:
         """
         if self._writer is None:
             return
-        with self._lines.open("a") as lines:
+        with write_errors_named(self._lines), self._lines.open("a") as lines:
             lines.write(json.dumps(dict(result)) + "\n")
         for name, value in flatten(result["scores"]).items():
             self._writer.add_scalar(f"validation/{name}", value, result["epoch"])
@@ -148,11 +150,13 @@ class RunLog:
 
     def close(self) -> None:
         """Writes what is still to be written, and removes a copy of a remote run's files."""
-        if self._writer is not None:
-            self._writer.close()
-            self._send()
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        try:
+            if self._writer is not None:
+                self._writer.close()
+                self._send()
+        finally:
+            if self._temporary is not None:
+                self._temporary.cleanup()
 
     def _send(self) -> None:
         if not isinstance(self._run, Path):
@@ -164,10 +168,22 @@ def read_metrics(run: AnyPath) -> list[dict[str, Any]]:
     """The fields of `training.loop.EpochResult` of each epoch that a run has logged, in order; empty if none was.
 
     A line that is cut off at the file's end, where the machine died as it was written, does not count.
+
+    Raises:
+        StoreError: another line is not one of ours.
     """
     file = run / METRICS
-    text = file.read_text() if file.is_file() else ""
-    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+    content = file.read_bytes() if file.is_file() else b""
+    lines = content[: content.rfind(b"\n") + 1].splitlines()
+    return [_fields(line, f"{file}:{number}") for number, line in enumerate(lines, 1)]
+
+
+def _fields(line: bytes, where: str) -> dict[str, Any]:
+    fields = parse_json(line, where)
+    missing = {"epoch", "criterion"} - fields.keys()
+    if missing:
+        raise StoreError(f"{where}: found {line[:MAX_QUOTED]!r}, without {' and '.join(sorted(missing))}")
+    return fields
 
 
 def named_losses(loss: StepLoss) -> dict[str, Tensor]:

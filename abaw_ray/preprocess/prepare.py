@@ -9,13 +9,14 @@ from typing import Any
 
 from abaw_ray.blocks.cache import local_file
 from abaw_ray.blocks.index import read_index, write_index
-from abaw_ray.blocks.manifest import BlockEntry, Manifest, begin_store, claim_store
+from abaw_ray.blocks.manifest import BlockEntry, Manifest, begin_store, store_held
 from abaw_ray.blocks.schema import BLOCKS, INDEX, UNSEEN, VIDEOS
 from abaw_ray.blocks.videos import write_unseen, write_videos
 from abaw_ray.blocks.writer import BlockResult, read_block, with_sha256
 from abaw_ray.config import PrepareConfig, Recipe
 from abaw_ray.databases.base import Problems
 from abaw_ray.databases.reading import read_database
+from abaw_ray.disk import TEMPORARY
 from abaw_ray.errors import ConfigurationError, MissingInputError
 from abaw_ray.preprocess.contents import (
     MadeDatabase,
@@ -30,7 +31,7 @@ from abaw_ray.preprocess.faces import FaceSettings
 from abaw_ray.preprocess.plan import DatabasePlan, Source, plan_database
 from abaw_ray.preprocess.sets import training_sets
 from abaw_ray.ray_session import ray_session
-from abaw_ray.storage import TEMPORARY, AnyPath, files_below
+from abaw_ray.storage import AnyPath, files_below
 
 logger = logging.getLogger(__name__)
 
@@ -59,22 +60,25 @@ def prepare(
         What the store holds, and how many blocks were written and skipped.
 
     Raises:
-        ConfigurationError: the folder holds something else, or a database or an option is not known.
+        ConfigurationError: the folder holds something else, another process writes to it, or a database or an option
+            is not known.
         MissingInputError, DatabaseFormatError: a database is not there, or not as expected.
         StoreError: the folder holds a store of another version.
+        StorageError: the disk is full, or cannot be written.
     """
     if not databases:
         raise ConfigurationError("no database given")
-    claim_store(store.expanduser())  # before label files are read, which can take minutes
-    sources = []
-    for name, settings in databases.items():
-        if "root" not in settings:
-            raise ConfigurationError(f"database {name}: no root")
-        root = Path(settings["root"]).expanduser().absolute()
-        options = {key: value for key, value in settings.items() if key != "root"}
-        database, checked, table = read_database(name, root, options)
-        sources.append(Source(database, root, checked, table))
-    return prepare_sources(recipe.prepare, recipe.seed, store, sources, num_cpus, progress)
+    store = store.expanduser().absolute()
+    with store_held(store) as recorded:  # before label files are read, which can take minutes
+        sources = []
+        for name, settings in databases.items():
+            if "root" not in settings:
+                raise ConfigurationError(f"database {name}: no root")
+            root = Path(settings["root"]).expanduser().absolute()
+            options = {key: value for key, value in settings.items() if key != "root"}
+            database, checked, table = read_database(name, root, options)
+            sources.append(Source(database, root, checked, table))
+        return _write(recipe.prepare, recipe.seed, store, recorded, sources, num_cpus, progress)
 
 
 def prepare_sources(
@@ -87,7 +91,20 @@ def prepare_sources(
 ) -> Manifest:
     """As `prepare`, of databases that were read; they are stored in the order of their names."""
     store = store.expanduser().absolute()
-    recorded = claim_store(store)
+    with store_held(store) as recorded:
+        return _write(config, seed, store, recorded, sources, num_cpus, progress)
+
+
+def _write(
+    config: PrepareConfig,
+    seed: int,
+    store: AnyPath,
+    recorded: Mapping[str, BlockEntry],
+    sources: Sequence[Source],
+    num_cpus: int | None,
+    progress: Progress | None,
+) -> Manifest:
+    """Writes a store to a folder that is held; `recorded`: blocks of an earlier run by path."""
     plans = [plan_database(source, config) for source in sorted(sources, key=lambda s: s.database.name)]
     begin_store(store)
     made, num_written = _make_blocks(store, plans, config, recorded, num_cpus, progress)

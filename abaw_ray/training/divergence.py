@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from abaw_ray.blocks.files import write_text
+from abaw_ray.blocks.files import write_json
 from abaw_ray.errors import DivergedError
 from abaw_ray.storage import as_path, local_folder
 from abaw_ray.training.stage import Batch, Job, Stage
@@ -98,7 +97,7 @@ class Watch:
             }
             with local_folder(folder) as local:
                 save_file(_tensors(taken.batch), local / BATCH)
-                write_text(local / STEP, json.dumps(described, indent=1) + "\n")
+                write_json(local / STEP, described)
         self._world.wait_for_all()  # an error of one worker ends the others, also one that still writes
         wrong = ", ".join(f"{name} {value}" for name, value in values.items() if not math.isfinite(value))
         return DivergedError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -17,13 +16,16 @@ from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig,
 from ray.train.torch import TorchTrainer, get_device
 from ray.util.queue import Queue
 
+from abaw_ray.blocks.files import read_json, write_json, write_text
 from abaw_ray.config import dump_recipe, parse_recipe
+from abaw_ray.disk import write_errors_named
 from abaw_ray.errors import ConfigurationError, WorkerFault
 from abaw_ray.interruption import on_a_thread
 from abaw_ray.models import checkpoint
 from abaw_ray.monitoring.run_log import flatten
+from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.ray_session import ray_session
-from abaw_ray.storage import AnyPath, as_path, remove_tree
+from abaw_ray.storage import AnyPath, as_path
 from abaw_ray.training.failures import MAX_RESTARTS, loss, told_apart
 from abaw_ray.training.loop import EpochResult, train
 from abaw_ray.training.progress import ProgressBar
@@ -34,6 +36,7 @@ from abaw_ray.world import World
 logger = logging.getLogger(__name__)
 
 JOB_FILE = "job.json"
+REPLACE = "--fresh replaces the run"
 CRITERION, NUM_EPOCHS = "criterion", "num_epochs"
 """Reported numbers that a sweep goes by."""
 
@@ -67,29 +70,31 @@ def fit(
         seconds from the start of the workers to their end.
 
     Raises:
-        ConfigurationError: the folder holds a finished run, another run or something else, the job cannot run, or
-            this machine has too few CPUs or GPUs.
+        ConfigurationError: the folder holds a finished run, another run or something else, another process writes to
+            it, the job cannot run, or this machine has too few CPUs or GPUs.
+        StorageError: the disk is full, or cannot be written.
         UserError: any other of a worker; it is not tried again.
         WorkerFault: a fault in a worker, or too many lost workers.
     """
     if not one_of_many:
         Stage(job, torch.device("cpu")).check(resources.num_workers)
     run = as_path(job.run)
-    _claim(run, job, fresh)
-    with ray_session(), _progress_bar(job, shown=not one_of_many) as bar:
-        check_room(resources)
-        queue = bar.queue if bar is not None else None
-        started = time.perf_counter()
-        summary = _run(job, resources, queue, callbacks, say) | {"seconds": time.perf_counter() - started}
-    return _finish(run, job, summary)
+    with OwnedFolder(run, "a run", (JOB_FILE,)).held(fresh):
+        _begin(run, job)
+        with ray_session(), _progress_bar(job, shown=not one_of_many) as bar:
+            check_room(resources)
+            queue = bar.queue if bar is not None else None
+            started = time.perf_counter()
+            summary = _run(job, resources, queue, callbacks, say) | {"seconds": time.perf_counter() - started}
+        return _finish(run, job, summary)
 
 
 def finished(job: Job) -> dict[str, Any] | None:
     """The contents of `run.json` if the run's folder holds this very job, finished."""
     run = as_path(job.run)
-    if not (run / checkpoint.RUN_FILE).is_file() or json.loads((run / JOB_FILE).read_text()) != to_dict(job):
+    if not (run / checkpoint.RUN_FILE).is_file() or read_json(run / JOB_FILE, REPLACE) != to_dict(job):
         return None
-    return json.loads((run / checkpoint.RUN_FILE).read_text())
+    return read_json(run / checkpoint.RUN_FILE, REPLACE)
 
 
 def _progress_bar(job: Job, shown: bool) -> contextlib.AbstractContextManager[ProgressBar | None]:
@@ -190,13 +195,15 @@ def _train_here(config: dict[str, Any]) -> dict[str, Any]:
         if world.rank == 0 and queue is not None:
             queue.put(("step", epoch, step, num_steps, loss))
 
-    earlier = ray.train.get_checkpoint()
-    if earlier is None:
-        return train(job, world, report, progress=progress)
-    with earlier.as_directory() as folder:
-        if world.rank == 0 and queue is not None:
-            queue.put(("line", f"going on after epoch {checkpoint.load(folder).description.epoch + 1}"))
-        return train(job, world, report, resume=Path(folder), progress=progress)
+    # Ray Train copies checkpoints to the run's folder
+    with write_errors_named(as_path(job.run)):
+        earlier = ray.train.get_checkpoint()
+        if earlier is None:
+            return train(job, world, report, progress=progress)
+        with earlier.as_directory() as folder:
+            if world.rank == 0 and queue is not None:
+                queue.put(("line", f"going on after epoch {checkpoint.load(folder).description.epoch + 1}"))
+            return train(job, world, report, resume=Path(folder), progress=progress)
 
 
 def describe(result: EpochResult) -> str:
@@ -219,17 +226,13 @@ def to_dict(job: Job) -> dict[str, Any]:
     return {"recipe": job.recipe.model_dump(mode="json"), **inputs}
 
 
-def _claim(run: AnyPath, job: Job, fresh: bool) -> None:
-    """Makes the run's folder ours, or refuses."""
+def _begin(run: AnyPath, job: Job) -> None:
+    """Makes the folder that of this job, or refuses."""
     described = run / JOB_FILE
-    if run.exists() and any(run.iterdir()) and not described.is_file():
-        raise ConfigurationError(f"{run} is not empty and not a run; choose another folder")
-    if fresh:
-        remove_tree(run)
     if (run / checkpoint.RUN_FILE).is_file():
         raise ConfigurationError(f"{run} holds a finished run; choose another folder, or --fresh to replace it")
     if described.is_file():
-        before, now = json.loads(described.read_text()), to_dict(job)
+        before, now = read_json(described, REPLACE), to_dict(job)
         if before != now:
             changed = [k for k, v in _leaves(now).items() if _leaves(before).get(k) != v]
             raise ConfigurationError(
@@ -237,10 +240,9 @@ def _claim(run: AnyPath, job: Job, fresh: bool) -> None:
                 " the same settings to continue it, or --fresh to replace it"
             )
         logger.warning("going on with the unfinished run in %s", run)
-        return
-    run.mkdir(parents=True, exist_ok=True)
-    (run / "recipe.yaml").write_text(dump_recipe(job.recipe))
-    described.write_text(json.dumps(to_dict(job), indent=2))
+    else:
+        write_json(described, to_dict(job))  # before anything else: it makes the folder a run
+    write_text(run / "recipe.yaml", dump_recipe(job.recipe))
 
 
 def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -259,5 +261,5 @@ def _finish(run: AnyPath, job: Job, summary: dict[str, Any]) -> dict[str, Any]:
         **{name: value for name, value in to_dict(job).items() if name != "recipe"},
         "scores": checkpoint.load(run / best).description.scores,
     }
-    (run / checkpoint.RUN_FILE).write_text(json.dumps(values, indent=2))
+    write_json(run / checkpoint.RUN_FILE, values)
     return values

@@ -12,11 +12,10 @@ best.yaml, report.html, hparams/
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
-from abaw_ray.blocks.files import write_text
+from abaw_ray.blocks.files import read_json, write_json
 from abaw_ray.models.checkpoint import RUN_FILE
 from abaw_ray.monitoring.run_log import read_metrics
 from abaw_ray.storage import AnyPath
@@ -36,7 +35,7 @@ def trial_folder(out: AnyPath, name: str) -> AnyPath:
 def read_record(out: AnyPath, name: str) -> dict[str, Any]:
     """A trial's record; empty if there is none."""
     file = _record(out, name)
-    return json.loads(file.read_text()) if file.is_file() else {}
+    return read_json(file) if file.is_file() else {}
 
 
 def begin(out: AnyPath, name: str, parameters: dict[str, Value]) -> None:
@@ -55,7 +54,7 @@ def end(out: AnyPath, name: str, error: str | None = None) -> Status:
     record, run = read_record(out, name), trial_folder(out, name) / RUN_FILE
     if run.is_file():
         status: Status = "finished"
-        seconds = json.loads(run.read_text())["seconds"]
+        seconds = read_json(run)["seconds"]
     else:
         status = "failed" if error is not None else "stopped"
         seconds = time.time() - record["started"]
@@ -105,11 +104,11 @@ class Clock:
     def read(out: AnyPath) -> float:
         """Seconds so far."""
         file = out / CLOCK
-        return json.loads(file.read_text())["seconds"] if file.is_file() else 0.0
+        return read_json(file)["seconds"] if file.is_file() else 0.0
 
     def tick(self) -> None:
         now = time.time()
-        write_text(self._out / CLOCK, json.dumps({"seconds": self.read(self._out) + now - self._last}))
+        write_json(self._out / CLOCK, {"seconds": self.read(self._out) + now - self._last})
         self._last = now
 
 
@@ -122,4 +121,4 @@ def _failure(out: AnyPath, name: str) -> AnyPath:
 
 
 def _write(out: AnyPath, name: str, record: dict[str, Any]) -> None:
-    write_text(_record(out, name), json.dumps(record, indent=2))
+    write_json(_record(out, name), record)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from dataclasses import asdict, dataclass, field, replace
@@ -12,13 +11,14 @@ import torch
 from ray import tune
 from ray.tune import RunConfig, TuneConfig, Tuner
 
-from abaw_ray.blocks.files import write_text
+from abaw_ray.blocks.files import read_json, write_json, write_text
 from abaw_ray.config import dump_recipe
 from abaw_ray.console import progress_bar
 from abaw_ray.errors import ConfigurationError, Interrupted
 from abaw_ray.inference.teach import DEFAULT_VIEWS, compute_teacher_outputs, with_views
+from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.ray_session import ray_session
-from abaw_ray.storage import AnyPath, remove_tree
+from abaw_ray.storage import AnyPath
 from abaw_ray.training.resources import Resources, check_room
 from abaw_ray.training.stage import Job, Stage
 from abaw_ray.training.trainer import CRITERION
@@ -120,14 +120,20 @@ def run_sweep(plan: Plan, resume: bool = False, fresh: bool = False) -> Sweep:
         fresh: remove an earlier sweep first.
 
     Raises:
-        ConfigurationError: the folder holds a sweep and neither is wanted, another sweep or something else; the space
-            or the job cannot be used; every trial failed.
+        ConfigurationError: the folder holds a sweep and neither is wanted, another sweep or something else; another
+            process writes to it; the space or the job cannot be used; every trial failed.
+        StorageError: the disk is full, or cannot be written.
         Interrupted: it was stopped; what was done is kept and reported.
     """
     plan = _with_views(plan)
     check_space(plan.space, plan.job.recipe, plan.space_name)
     Stage(_first_job(plan), torch.device("cpu")).check(plan.resources.num_workers)
-    _claim(plan, resume, fresh)
+    with OwnedFolder(plan.out, "a sweep", (SWEEP,)).held(fresh):
+        _begin(plan, resume)
+        return _run(plan)
+
+
+def _run(plan: Plan) -> Sweep:
     # without a dashboard Ray does not free the workers of a trial that was stopped early
     with ray_session(include_dashboard=True):
         check_room(plan.resources)
@@ -188,23 +194,19 @@ def _first_job(plan: Plan) -> Job:
     return replace(plan.job, recipe=with_parameters(plan.job.recipe, values, plan.space_name))
 
 
-def _claim(plan: Plan, resume: bool, fresh: bool) -> None:
-    """Makes the folder ours, or refuses."""
+def _begin(plan: Plan, resume: bool) -> None:
+    """Makes the folder that of this sweep, or refuses."""
     file, settings = plan.out / SWEEP, plan.settings()
-    if plan.out.exists() and any(plan.out.iterdir()) and not file.is_file():
-        raise ConfigurationError(f"{plan.out} is not empty and not a sweep; choose another folder")
-    if fresh:
-        remove_tree(plan.out)
     if file.is_file():
         if not resume:
             raise ConfigurationError(f"{plan.out} holds a sweep; --resume to go on with it, --fresh to replace it")
-        before = json.loads(file.read_text())
+        before = read_json(file, "--fresh replaces the sweep")
         changed = [key for key, value in settings.items() if before.get(key) != value]
         if changed:
             raise ConfigurationError(f"{plan.out} holds a sweep that differs in {', '.join(changed)}")
     elif resume:
         logger.warning("%s holds no sweep to go on with: beginning one", plan.out)
-    write_text(file, json.dumps(settings, indent=2))
+    write_json(file, settings)
 
 
 def _with_outputs(plan: Plan) -> Job:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import cv2
@@ -32,7 +32,7 @@ from stores import (
 from abaw_ray.blocks import images as block_images
 from abaw_ray.blocks.files import atomic_path, write_table
 from abaw_ray.blocks.index import Index, IndexPart, read_index, write_index
-from abaw_ray.blocks.manifest import Manifest, begin_store, claim_store
+from abaw_ray.blocks.manifest import BlockEntry, Manifest, begin_store, store_held
 from abaw_ray.blocks.reader import Store
 from abaw_ray.blocks.schema import BLOCKS, INDEX, MANIFEST, UNSEEN, VIDEOS
 from abaw_ray.blocks.videos import read_unseen, read_videos, write_unseen, write_videos
@@ -326,19 +326,24 @@ def test_a_manifest_of_another_version(own: Path, before: str, after: str, messa
 
 def test_only_a_store_or_an_empty_folder_is_written_to(own: Path, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
-    assert claim_store(tmp_path / "photos") == {}
+    assert recorded_in(tmp_path / "photos") == {}
     (tmp_path / "photos" / "a.jpg").touch()
     with pytest.raises(ConfigurationError, match="not empty and not a store"):
-        claim_store(tmp_path / "photos")
+        recorded_in(tmp_path / "photos")
     with pytest.raises(ConfigurationError, match="not a folder"):
-        claim_store(tmp_path / "photos" / "a.jpg")
-    recorded = claim_store(own)
+        recorded_in(tmp_path / "photos" / "a.jpg")
+    recorded = recorded_in(own)
     assert len(recorded) == len(BLOCK_ROWS)
     begin_store(own)
     begin_store(own)
-    assert claim_store(own) == recorded
+    assert recorded_in(own) == recorded
     begin_store(tmp_path / "new")
-    assert claim_store(tmp_path / "new") == {}
+    assert recorded_in(tmp_path / "new") == {}
+
+
+def recorded_in(store: Path) -> Mapping[str, BlockEntry]:
+    with store_held(store) as recorded:
+        return recorded
 
 
 def test_content_hash_leaves_out_what_differs_from_machine_to_machine(made: Made) -> None:

@@ -17,9 +17,10 @@ import pytest
 from object_store import ObjectStore
 
 from abaw_ray import writer_lock
+from abaw_ray.disk import TEMPORARY
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.owned_folder import OwnedFolder
-from abaw_ray.storage import TEMPORARY, AnyPath, as_path, files_below, remove_tree
+from abaw_ray.storage import AnyPath, as_path, files_below, remove_tree
 
 HOLD = """
 import sys, time

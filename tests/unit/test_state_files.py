@@ -19,8 +19,8 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "found"),
     [
-        (b"", "an empty file"),
-        (b"\n", "an empty file"),
+        (b"", "no text"),
+        (b"\n", "no text"),
         (b'{"recipe": {"se', 'recipe": {"se'),
         (b"\x80\x81{}", r"\\\\x80"),
         (b"[1, 2]", "a JSON list"),
