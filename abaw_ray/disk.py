@@ -51,9 +51,9 @@ def _refused(error: BaseException) -> OSError | None:
         return error
     cause: BaseException | None = error
     while cause is not None:
-        # safetensors' errors hold the number in their text
-        stated = re.search(r"\(os error (\d+)\)", str(cause))
-        number = cause.errno if isinstance(cause, OSError) else int(stated[1]) if stated else None
+        # errors of safetensors, and of other processes of Ray, hold the number in their text
+        stated = re.search(r"\(os error (\d+)\)|\[Errno (\d+)\]", str(cause))
+        number = cause.errno if isinstance(cause, OSError) else int(stated[1] or stated[2]) if stated else None
         if number in UNWRITABLE:
             return OSError(number, os.strerror(number), getattr(cause, "filename", None))
         cause = cause.__cause__ or cause.__context__

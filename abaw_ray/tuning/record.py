@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from abaw_ray.blocks.files import read_json, write_json
+from abaw_ray.blocks.files import read_json, write_json, write_text
 from abaw_ray.models.checkpoint import RUN_FILE
 from abaw_ray.monitoring.run_log import read_metrics
 from abaw_ray.storage import AnyPath

@@ -10,7 +10,7 @@ import pytest
 from ray.tune.schedulers import TrialScheduler
 
 from abaw_ray.config import Recipe
-from abaw_ray.errors import ConfigurationError
+from abaw_ray.errors import ConfigurationError, StoreError
 from abaw_ray.models.checkpoint import RUN_FILE
 from abaw_ray.monitoring.run_log import METRICS, RunLog
 from abaw_ray.training.resources import Resources
@@ -29,7 +29,7 @@ from abaw_ray.tuning.record import (
 from abaw_ray.tuning.results import Sweep, Trial
 from abaw_ray.tuning.search import ResumableASHA, scheduler
 from abaw_ray.tuning.spaces import load_space
-from abaw_ray.tuning.sweep import Plan
+from abaw_ray.tuning.sweep import Plan, _begin
 
 
 def epochs(out: Path, name: str, values: list[float], first: int = 0) -> None:
@@ -185,3 +185,26 @@ def test_the_best_of_equals_is_the_earliest():
     best = Sweep("title", 1, 3, 0.0, trials, {}).best
     assert best is not None
     assert best.name == "b"
+
+
+@pytest.mark.parametrize("line", ["{", "[1]", '{"epoch": 1}', "\\0\\0\\0"])
+def test_a_damaged_line_of_the_metrics_is_named(tmp_path, line):
+    epochs(tmp_path, "a", [0.1, 0.2, 0.3])
+    file = trial_folder(tmp_path, "a") / METRICS
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([lines[0], line, lines[2]]) + "\n")
+    with pytest.raises(StoreError, match=r"metrics\.jsonl:2: found"):
+        criteria(trial_folder(tmp_path, "a"))
+
+
+@pytest.mark.parametrize("name", ["sweep.json", "clock.json", "trials/a.json"])
+def test_a_cut_file_of_a_sweep_is_named(tmp_path, name):
+    begin(tmp_path, "a", {})
+    (tmp_path / name).write_text('{"sec')
+    readers = {
+        "sweep.json": lambda: _begin(plan(tmp_path), resume=True),
+        "clock.json": lambda: Clock.read(tmp_path),
+        "trials/a.json": lambda: read_trials(tmp_path),
+    }
+    with pytest.raises(StoreError, match=f"{name}: found"):
+        readers[name]()
