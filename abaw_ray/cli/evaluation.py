@@ -90,8 +90,7 @@ def predict_set(
 
     output = Output()
     warn_of(unused_by("predict-set", keys_of(overrides)), "predict-set")
-    kept = f"the entry in {out} is not complete: remove it, then the same command begins again"
-    with stoppable(lambda: kept), progress_bar("predicting") as progress:
+    with stoppable(lambda: "the same command begins again"), progress_bar("predicting") as progress:
         result = write_set(
             run,
             store,
