@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import torch.distributed as dist
 from ray import exceptions
+from ray.train import TrainingFailedError, WorkerGroupError
 
 from abaw_ray.errors import UserError, WorkerFault
 
@@ -16,6 +17,9 @@ T = TypeVar("T")
 
 MAX_RESTARTS = 3
 """How often a run that lost a worker, as with its node, goes on from its last epoch before it gives up."""
+
+UNKNOWN = -1
+"""Stands for a rank."""
 
 MAX_CAUSE = 160
 """Characters of the cause of a loss that are shown."""
@@ -55,11 +59,18 @@ def told_apart(work: Callable[[], T], where: str) -> T:
         raise WorkerFault(f"a fault in {where}\n{traceback.format_exc()}") from None
 
 
+def failures(error: TrainingFailedError) -> Mapping[int, Exception]:
+    """Rank -> error of the workers that failed; UNKNOWN: of one that failed before Ray Train had all of them."""
+    if isinstance(error, WorkerGroupError):
+        return error.worker_failures
+    return {UNKNOWN: getattr(error, "controller_failure", error)}
+
+
 def loss(failures: Mapping[int, Exception]) -> str:
     """Which workers were lost and why, in one line.
 
     Args:
-        failures: rank -> error, as Ray Train gives them.
+        failures: rank -> error, or UNKNOWN -> error.
 
     Raises:
         UserError: of a worker; the run cannot go on.
@@ -75,7 +86,7 @@ def loss(failures: Mapping[int, Exception]) -> str:
         return "; ".join(_described(rank, cause) for rank, cause in sorted(lost.items()))
     faults = {rank: failure for rank, failure in failures.items() if not _is_of_connections(failure)}
     for rank, failure in faults.items():
-        raise WorkerFault(f"a fault in worker {rank + 1}\n{type(failure).__name__}: {failure}") from None
+        raise WorkerFault(f"a fault in {_named(rank)}\n{type(failure).__name__}: {failure}") from None
     return f"a worker was lost ({_cause(next(iter(causes.values())))})" if causes else "workers were lost"
 
 
@@ -91,7 +102,11 @@ def _is_of_connections(error: Exception) -> bool:
 
 def _described(rank: int, cause: Exception) -> str:
     ip = re.search(r"(?m)^\s*ip: (\S+)", str(cause))
-    return f"worker {rank + 1}{f' on {ip[1]}' if ip else ''} was lost ({_cause(cause)})"
+    return f"{_named(rank)}{f' on {ip[1]}' if ip else ''} was lost ({_cause(cause)})"
+
+
+def _named(rank: int) -> str:
+    return "a worker" if rank == UNKNOWN else f"worker {rank + 1}"
 
 
 def _cause(cause: Exception) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import ray
 import ray.train
 import torch
-from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
 from ray.train.torch import TorchTrainer, get_device
 from ray.util.queue import Queue
 
@@ -26,7 +26,8 @@ from abaw_ray.monitoring.run_log import flatten
 from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.ray_session import ray_session
 from abaw_ray.storage import AnyPath, as_path
-from abaw_ray.training.failures import MAX_RESTARTS, loss, told_apart
+from abaw_ray.training.failures import MAX_RESTARTS, failures, loss, told_apart
+from abaw_ray.training.leftovers import free_resources
 from abaw_ray.training.loop import EpochResult, train
 from abaw_ray.training.progress import ProgressBar
 from abaw_ray.training.resources import Resources, check_room
@@ -116,8 +117,9 @@ def _run(
     while True:
         try:
             result: Any = on_a_thread(_trainer(job, resources, queue, callbacks, restarts).fit)
-        except WorkerGroupError as error:
-            lost = loss(error.worker_failures)
+        except TrainingFailedError as error:
+            free_resources()
+            lost = loss(failures(error))
             if len(restarts) == MAX_RESTARTS:
                 raise WorkerFault(f"{lost}, after {MAX_RESTARTS} restarts; the same command goes on") from None
             restarts.append(f"{lost}: restart {len(restarts) + 1} of {MAX_RESTARTS}, from the last epoch")

@@ -16,6 +16,7 @@ import pytest
 from test_command import TIMEOUT, results
 
 from abaw_ray.config import Recipe, dump_recipe
+from abaw_ray.pipeline import DATABASES
 
 LONG = ["--set", "train.epochs=500", "--set", "train.patience=500"]
 
@@ -104,8 +105,11 @@ def test_ctrl_c_while_workers_start_and_again(training, tmp_path):
 
 def test_preparing_is_stopped_and_goes_on(databases, recipe, tmp_path):
     (tmp_path / "small.yaml").write_text(dump_recipe(recipe))
-    arguments = ["prepare", tmp_path / "store", "--database", f"affwild2={databases / 'affwild2'}"]
-    arguments += ["--recipe", tmp_path / "small.yaml", "--cpus", "1"]
+    arguments = ["prepare", tmp_path / "store", "--recipe", tmp_path / "small.yaml", "--cpus", "1"]
+    # all databases, in small blocks: much is still to be done when the first one is there
+    arguments += ["--set", "prepare.block_rows=16"]
+    for name in DATABASES:
+        arguments += ["--database", f"{name}={databases / name}"]
     with running(*arguments) as command:
         command.wait_until(lambda: any((tmp_path / "store" / "blocks").rglob("*.arrow")))
         command.press_ctrl_c()

@@ -1,0 +1,28 @@
+"""What Ray Train leaves of a training whose controller failed: a placement group that holds its CPUs and GPUs."""
+
+from __future__ import annotations
+
+import ray
+from ray._private.state import state
+from ray.core.generated import gcs_pb2
+from ray.util.placement_group import PlacementGroup, remove_placement_group
+
+
+def free_resources() -> None:
+    """Frees what trainings that this process has started, and that have ended, still hold of the cluster.
+
+    When a worker dies while a group of workers starts, Ray Train (2.60) forgets the group without freeing its place;
+    Ray itself frees it only when the whole job ends. It has no public way to say whose a placement group is.
+    """
+    me = ray.get_runtime_context().get_worker_id()
+    accessor = state._connect_and_get_accessor()
+    for content in accessor.get_placement_group_table():
+        group = gcs_pb2.PlacementGroupTableData.FromString(content)
+        if group.state == gcs_pb2.PlacementGroupTableData.REMOVED or not group.creator_actor_id:
+            continue
+        found = accessor.get_actor_info(ray.ActorID(group.creator_actor_id))
+        if found is None:
+            continue
+        creator = gcs_pb2.ActorTableData.FromString(found)
+        if creator.class_name.startswith("TrainController") and creator.owner_address.worker_id.hex() == me:
+            remove_placement_group(PlacementGroup(ray.PlacementGroupID(group.placement_group_id)))
