@@ -19,6 +19,9 @@ from abaw_ray.threads import available_cpus
 
 logger = logging.getLogger(__name__)
 
+TOKENS = logging.getLogger("ray._private.authentication.authentication_token_setup")
+"""Warns at every start."""
+
 NOBODY = "http://127.0.0.1:1"
 """An address at which no dashboard can ever answer: the port is reserved."""
 
@@ -61,7 +64,7 @@ def _started(num_cpus: int | None, include_dashboard: bool) -> Iterator[None]:
         "RAY_ADDRESS": address,
         "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard_port}" if include_dashboard else NOBODY,
     }
-    with leftovers_ended(address), _shut_down():
+    with leftovers_ended(address), _quiet(), _shut_down():
         with _environment(environment):
             ray.init(
                 address="local",
@@ -78,6 +81,7 @@ def _started(num_cpus: int | None, include_dashboard: bool) -> Iterator[None]:
 @contextmanager
 def _connected(address: str, needs_dashboard: bool) -> Iterator[None]:
     """A cluster that runs, whose processes are told its addresses for the reason that `_started` has."""
+    TOKENS.setLevel(logging.ERROR)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
     try:
         found: Any = ray.init(address=address, **options)
@@ -94,7 +98,7 @@ def _connected(address: str, needs_dashboard: bool) -> Iterator[None]:
             " that was stopped early; start its head with --include-dashboard=true"
         )
     variables = {"RAY_ADDRESS": gcs} | ({} if dashboard else {"RAY_API_SERVER_ADDRESS": NOBODY})
-    with _shut_down():
+    with _quiet(), _shut_down():
         ray.init(address=gcs, runtime_env={"env_vars": variables}, **options)
         yield
 
@@ -106,6 +110,21 @@ def _shut_down() -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Ray prints nothing of its own: that tokens are used, how many processes it has, and which of them are gone.
+
+    What matters of it is said by what fails. `log_to_driver` turns off what workers print only.
+    """
+    TOKENS.setLevel(logging.ERROR)
+    before = ray._private.worker._worker_logs_enabled
+    ray._private.worker._worker_logs_enabled = False
+    try:
+        yield
+    finally:
+        ray._private.worker._worker_logs_enabled = before
 
 
 def beside_us() -> dict[str, Any]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from abaw_ray.blocks.cache import local_file
-from abaw_ray.blocks.files import describe_file, map_batch, sha256_of, write_table
+from abaw_ray.blocks.files import describe_file, json_sha256, map_batch, require_hash, write_table, write_text
+from abaw_ray.blocks.integrity import Expected, require_whole
 from abaw_ray.blocks.reader import Store, check_files
 from abaw_ray.errors import StoreError
 from abaw_ray.storage import AnyPath
@@ -19,6 +21,9 @@ from abaw_ray.storage import AnyPath
 BLOCKS = "blocks"
 MAX_OPEN_FILES = 256
 _KEY = b"abaw_ray_key"
+
+
+ManifestT = TypeVar("ManifestT", bound="ComputedManifest")
 
 
 class ComputedBlock(BaseModel):
@@ -29,6 +34,55 @@ class ComputedBlock(BaseModel):
     num_rows: int
     num_variants: int
     sha256: str
+
+
+class ComputedManifest(BaseModel):
+    """What such a folder holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    version: Literal[2] = 2
+    store_hash: str
+    """Content hash of the store that the rows are in."""
+    precision: str
+    """`train.precision` that the numbers were computed under."""
+    blocks: list[ComputedBlock]
+    content_hash: str = ""
+    """Hash of everything above."""
+
+    def complete(self: ManifestT, blocks: list[ComputedBlock]) -> ManifestT:
+        """The manifest with its blocks."""
+        manifest = self.model_copy(update={"blocks": blocks})
+        return manifest.model_copy(update={"content_hash": manifest.hash()})
+
+    def hash(self) -> str:
+        """The content hash."""
+        return json_sha256(self.model_dump(mode="json", exclude={"content_hash"}))
+
+    def settings(self) -> dict[str, object]:
+        """Everything that the blocks' numbers depend on."""
+        return self.model_dump(exclude={"blocks", "content_hash"})
+
+    def save(self, path: AnyPath) -> None:
+        """Writes it."""
+        write_text(path, self.model_dump_json(indent=1) + "\n")
+
+    @classmethod
+    def load(cls: type[ManifestT], path: AnyPath) -> ManifestT:
+        """Reads it.
+
+        Raises:
+            StoreError: it is damaged, or of another version.
+        """
+        try:
+            manifest = cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise StoreError(
+                f"{path}: not of version 2: {where}: {first['msg']}; compute them in a new folder"
+            ) from None
+        require_hash(path, manifest.hash(), manifest.content_hash, "delete it and compute them again")
+        return manifest
 
 
 def write_columns(file: AnyPath, columns: dict[str, np.ndarray], key: str) -> str:
@@ -92,15 +146,20 @@ class ComputedBlocks:
             block, of_kind = divmod(key, num_kinds)
             yield here, self._mapped(block), places[here], of_kind
 
-    def verify(self) -> None:
-        """Recomputes the hash of every file.
+    def verify(self, rows: np.ndarray | None = None) -> None:
+        """Recomputes hashes of files of this machine.
+
+        Args:
+            rows: (n,) of the store's index, whose files are looked at; None: all.
 
         Raises:
             StoreError: a file is not as it was written; the message names it.
         """
-        for entry in self._entries:
-            if sha256_of(self._file(entry)) != entry.sha256:
-                raise StoreError(f"{self._file(entry)}: damaged, its hash is not the manifest's")
+        entries = self._entries
+        if rows is not None:
+            found = [self._by_block[block] for block in np.unique(self._index.block[rows]).tolist()]
+            entries = [entry for entry in found if entry is not None]
+        require_whole(block_files(self._folder, entries), "the command that computed it mends it")
 
     def _file(self, entry: ComputedBlock) -> AnyPath:
         return self._folder / BLOCKS / entry.path
@@ -114,6 +173,11 @@ class ComputedBlocks:
         if batch.num_rows != entry.num_rows:
             raise StoreError(f"{self._file(entry)}: found {batch.num_rows} rows, expected {entry.num_rows}")
         return batch
+
+
+def block_files(folder: AnyPath, entries: Sequence[ComputedBlock]) -> list[Expected]:
+    """The files of blocks."""
+    return [Expected(folder / BLOCKS / entry.path, entry.sha256) for entry in entries]
 
 
 def column(batch: pa.RecordBatch, name: str, width: int) -> np.ndarray:

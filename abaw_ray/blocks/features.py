@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from abaw_ray.augmentation import Variants
-from abaw_ray.blocks.computed import ComputedBlock, ComputedBlocks, column
+from abaw_ray.blocks.computed import ComputedBlocks, ComputedManifest, column
 from abaw_ray.blocks.reader import Store
 from abaw_ray.errors import MissingInputError, StoreError
 from abaw_ray.storage import AnyPath, as_path
@@ -27,13 +25,9 @@ MANIFEST = "features.json"
 CNN = "cnn"
 
 
-class FeatureManifest(BaseModel):
+class FeatureManifest(ComputedManifest):
     """Contents of a feature store."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    version: Literal[1] = 1
-    store_hash: str
-    """Content hash of the store that the frames are in."""
     cnn_sha256: str
     """Hash of the CNN's weights."""
     tasks: tuple[str, ...]
@@ -47,9 +41,6 @@ class FeatureManifest(BaseModel):
     margin: int
     flip: float
     """The variants."""
-    precision: str | None = None
-    """`train.precision` that they were computed under; None: written before it was kept."""
-    blocks: list[ComputedBlock]
 
     @property
     def variants(self) -> Variants:
@@ -117,13 +108,13 @@ class FeatureStore:
                 values[here] = column(batch, f"{task}/{kind}", width)[places]
         return {task: values.reshape(*rows.shape, -1) for task, values in result.items()}
 
-    def verify(self) -> None:
-        """Recomputes the hash of every block.
+    def verify(self, rows: np.ndarray | None = None) -> None:
+        """Recomputes hashes of blocks of this machine: of those of rows (n,) of the store's index, or all.
 
         Raises:
             StoreError: a file is not as it was written; the message names it.
         """
-        self._blocks.verify()
+        self._blocks.verify(rows)
 
 
 def read_manifest(path: AnyPath) -> FeatureManifest:
@@ -131,11 +122,8 @@ def read_manifest(path: AnyPath) -> FeatureManifest:
 
     Raises:
         MissingInputError: not a complete feature store.
-        StoreError: of another version.
+        StoreError: damaged, or of another version.
     """
     if not (path / MANIFEST).is_file():
         raise MissingInputError(f"{path}: not a complete feature store; write one with `abaw-ray features`")
-    try:
-        return FeatureManifest.model_validate_json((path / MANIFEST).read_bytes())
-    except ValidationError as error:
-        raise StoreError(f"{path / MANIFEST}: not a feature store of version 1: {error.errors()[0]['msg']}") from None
+    return FeatureManifest.load(path / MANIFEST)

@@ -96,6 +96,21 @@ def parse_json(content: bytes, where: str, remedy: str = "") -> dict[str, Any]:
     return values
 
 
+def require_hash(path: AnyPath, found: str, stated: str, remedy: str) -> None:
+    """Refuses a JSON file that says of its own contents that they have another hash than they have.
+
+    Raises:
+        StoreError: it does.
+    """
+    if found != stated:
+        raise StoreError(f"{path}: damaged, found the content hash {found[:12]}, stated is {stated[:12]}; {remedy}")
+
+
+def json_sha256(values: Mapping[str, Any]) -> str:
+    """Hash of a JSON object, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
 def write_table(path: AnyPath, table: pa.Table) -> str:
     """Writes a table atomically as an Arrow IPC file of one record batch; returns the file's hash."""
     batches = compact(table).to_batches()

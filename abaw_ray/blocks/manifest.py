@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rich.table import Table
 from rich.text import Text
 
-from abaw_ray.blocks.files import write_text
+from abaw_ray.blocks.files import json_sha256, require_hash, write_text
 from abaw_ray.blocks.schema import MANIFEST, UNFINISHED, VERSION, Encoding
 from abaw_ray.errors import MissingInputError, StoreError
 from abaw_ray.labels import EXPRESSIONS, TASKS
@@ -109,7 +108,7 @@ class Manifest(Entry):
         values = self.model_dump(mode="json", exclude=MACHINE_KEYS)
         for database in values["databases"]:
             database["problems"] = {reason: p["count"] for reason, p in database["problems"].items()}
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+        return json_sha256(values)
 
     def save(self, store: AnyPath) -> None:
         """Writes it into the folder of a store, which is complete from then on."""
@@ -146,6 +145,7 @@ class Manifest(Entry):
             raise StoreError(
                 f"{path}: classes {manifest.expressions}, tasks {manifest.tasks}; expected {EXPRESSIONS}, {TASKS}"
             )
+        require_hash(path, manifest.hash(), manifest.content_hash, "delete it and prepare again: blocks are kept")
         return manifest
 
     def summary(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from abaw_ray.blocks.cache import is_local, local_file
-from abaw_ray.blocks.files import sha256_of
 from abaw_ray.blocks.images import ImageReader, JpegImages, RawImages
 from abaw_ray.blocks.index import Index, read_index, read_rows
+from abaw_ray.blocks.integrity import Expected, require_whole, whole_file
 from abaw_ray.blocks.manifest import BlockEntry, Manifest, SetEntry
 from abaw_ray.blocks.schema import BLOCKS, INDEX, SETS, UNSEEN, VIDEOS
 from abaw_ray.blocks.videos import Unseen, Videos, read_unseen, read_videos
@@ -96,16 +97,16 @@ class Store:
         num_rows = [block.num_rows for block in manifest.blocks]
         self._files = BlockFiles(self.path / BLOCKS, manifest.blocks)
         self._images = READERS[manifest.encoding](self._files.locate, num_rows, self.image_size)
-        self.index: Index = read_index(local_file(self.path / INDEX, manifest.index_sha256))
+        self.index: Index = read_index(self._whole(self.path / INDEX, manifest.index_sha256))
         if len(self.index) != manifest.num_images:
             raise StoreError(f"{self.path / INDEX}: {len(self.index)} rows, expected {manifest.num_images}")
         self.sequential = np.array([database.sequential for database in manifest.databases], bool)
-        videos = local_file(self.path / VIDEOS, manifest.videos_sha256)
+        videos = self._whole(self.path / VIDEOS, manifest.videos_sha256)
         self.videos: Videos = read_videos(videos, self.index, self.sequential)
-        self.unseen: Unseen = read_unseen(local_file(self.path / UNSEEN, manifest.unseen_sha256))
+        self.unseen: Unseen = read_unseen(self._whole(self.path / UNSEEN, manifest.unseen_sha256))
         self.sets = {
             entry.name: SourceSet(
-                entry.name, entry.tasks, read_rows(local_file(set_path(self.path, entry.name), entry.sha256))
+                entry.name, entry.tasks, read_rows(self._whole(set_path(self.path, entry.name), entry.sha256))
             )
             for entry in sorted(manifest.sets, key=_set_order)
         }
@@ -153,22 +154,24 @@ class Store:
         """
         self._files.fetch(blocks)
 
-    def verify(self) -> None:
-        """Recomputes the hash of every file.
+    def verify(self, rows: np.ndarray | None = None) -> None:
+        """Recomputes the hashes of blocks of this machine; those of the other files were, when it was opened.
+
+        Args:
+            rows: (n,) of the index, whose blocks are looked at; None: all.
 
         Raises:
-            StoreError: a file is not as it was written; the message names it.
+            StoreError: a block is not as it was written; the message names it.
         """
-        if self.manifest.hash() != self.manifest.content_hash:
-            raise StoreError(f"{self.path}: the manifest does not have the content hash it states")
-        expected: list[tuple[AnyPath, str]] = [(self.path / INDEX, self.manifest.index_sha256)]
-        expected += [(self.path / VIDEOS, self.manifest.videos_sha256)]
-        expected += [(self.path / UNSEEN, self.manifest.unseen_sha256)]
-        expected += [(set_path(self.path, entry.name), entry.sha256) for entry in self.manifest.sets]
-        expected += [(self.path / BLOCKS / block.path, block.sha256) for block in self.manifest.blocks]
-        for path, sha256 in expected:
-            if sha256_of(path) != sha256:
-                raise StoreError(f"{path}: damaged, its hash is not the manifest's; delete it and prepare again")
+        places = range(len(self.manifest.blocks)) if rows is None else np.unique(self.index.block[rows]).tolist()
+        require_whole([block_file(self.path, self.manifest.blocks[place]) for place in places], self._remedy)
+
+    @property
+    def _remedy(self) -> str:
+        return f"`abaw-ray prepare {shlex.quote(str(self.path))} --verify`, with its databases, mends it"
+
+    def _whole(self, path: AnyPath, sha256: str) -> Path:
+        return whole_file(path, sha256, self._remedy)
 
     def _check_complete(self) -> None:
         check_files(self.path, [INDEX, VIDEOS, UNSEEN], "prepare the store again")
@@ -190,6 +193,22 @@ def check_files(folder: AnyPath, names: Sequence[str], remedy: str) -> None:
         missing = [name for name in names if not (folder / name).is_file()]
     if missing:
         raise StoreError(f"{folder / missing[0]}: missing ({len(missing)} files there are); {remedy}")
+
+
+def store_files(store: AnyPath, manifest: Manifest) -> list[Expected]:
+    """All files of a store but its manifest."""
+    return [
+        Expected(store / INDEX, manifest.index_sha256),
+        Expected(store / VIDEOS, manifest.videos_sha256),
+        Expected(store / UNSEEN, manifest.unseen_sha256),
+        *(Expected(set_path(store, entry.name), entry.sha256) for entry in manifest.sets),
+        *(block_file(store, entry) for entry in manifest.blocks),
+    ]
+
+
+def block_file(store: AnyPath, entry: BlockEntry) -> Expected:
+    """File of a block."""
+    return Expected(store / BLOCKS / entry.path, entry.sha256)
 
 
 def set_path(store: AnyPath, name: str) -> AnyPath:

@@ -10,12 +10,10 @@ sets have NaN.
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from abaw_ray.blocks.computed import ComputedBlock, ComputedBlocks, column
+from abaw_ray.blocks.computed import ComputedBlocks, ComputedManifest, column
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import AugmentConfig
 from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError
@@ -24,13 +22,9 @@ from abaw_ray.storage import AnyPath, as_path
 MANIFEST = "teacher_outputs.json"
 
 
-class TeacherManifest(BaseModel):
+class TeacherManifest(ComputedManifest):
     """Contents of such a folder."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    version: Literal[1] = 1
-    store_hash: str
-    """Content hash of the store that the images are in."""
     teacher_sha256: str
     """Hash of the teacher's weights."""
     outputs: dict[str, int]
@@ -39,9 +33,6 @@ class TeacherManifest(BaseModel):
     """Training sets whose images have outputs."""
     augment: AugmentConfig
     """With a number of views."""
-    precision: str | None = None
-    """`train.precision` that they were computed under; None: written before it was kept."""
-    blocks: list[ComputedBlock]
 
     @property
     def num_views(self) -> int:
@@ -50,7 +41,7 @@ class TeacherManifest(BaseModel):
 
     def key(self, path: str) -> str:
         """Hash of everything that a block is made from."""
-        return hashlib.sha256((path + self.model_dump_json(exclude={"blocks"})).encode()).hexdigest()
+        return hashlib.sha256((path + self.model_dump_json(exclude={"blocks", "content_hash"})).encode()).hexdigest()
 
 
 class TeacherOutputs:
@@ -89,10 +80,9 @@ class TeacherOutputs:
         if augment != self.manifest.augment:
             raise ConfigurationError(f"{self.path}: outputs for augment {self.manifest.augment}, found {augment}")
         if precision != self.manifest.precision:
-            found = self.manifest.precision or "a precision that was not kept"
             raise ConfigurationError(
-                f"{self.path}: outputs under train.precision {found}, the student's is {precision}; compute them again"
-                " in another folder"
+                f"{self.path}: outputs under train.precision {self.manifest.precision}, the student's is {precision};"
+                " compute them again in another folder"
             )
 
     def read(self, rows: np.ndarray, views: np.ndarray) -> dict[str, np.ndarray]:
@@ -109,13 +99,13 @@ class TeacherOutputs:
                 values[here] = stored.reshape(len(stored), -1, width)[places, views[here]]
         return result
 
-    def verify(self) -> None:
-        """Recomputes the hash of every block.
+    def verify(self, rows: np.ndarray | None = None) -> None:
+        """Recomputes hashes of blocks of this machine: of those of rows (n,) of the store's index, or all.
 
         Raises:
             StoreError: a file is not as it was written; the message names it.
         """
-        self._blocks.verify()
+        self._blocks.verify(rows)
 
 
 def read_manifest(path: AnyPath) -> TeacherManifest:
@@ -123,12 +113,8 @@ def read_manifest(path: AnyPath) -> TeacherManifest:
 
     Raises:
         MissingInputError: not complete.
-        StoreError: of another version.
+        StoreError: damaged, or of another version.
     """
     if not (path / MANIFEST).is_file():
         raise MissingInputError(f"{path}: no complete outputs of a teacher; write them with `abaw-ray teacher-outputs`")
-    try:
-        return TeacherManifest.model_validate_json((path / MANIFEST).read_bytes())
-    except ValidationError as error:
-        found = error.errors()[0]["msg"]
-        raise StoreError(f"{path / MANIFEST}: not a teacher's outputs of version 1: {found}") from None
+    return TeacherManifest.load(path / MANIFEST)

@@ -74,6 +74,9 @@ def prepare(
     overrides: SetOption = None,
     verbose: VerboseOption = False,
     cpus: Annotated[int | None, typer.Option(min=1, help="CPUs of a local cluster; default all.")] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Make blocks anew whose hash is not the recorded one.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Read, crop and align faces with Ray Data and write a store of Arrow blocks. A second run skips what is done."""
@@ -85,8 +88,27 @@ def prepare(
     roots = _roots(database or [], resolved)
     kept = f"blocks that are finished are kept in {store}, {GOES_ON}"
     with stoppable(lambda: kept), progress_bar("preparing blocks") as progress:
-        manifest = prepare_store(resolved, store, roots, num_cpus=cpus, progress=progress)
+        manifest = prepare_store(resolved, store, roots, num_cpus=cpus, progress=progress, verify=verify)
     output.result(manifest.summary(), manifest.render(), as_json)
+
+
+@app.command(epilog="Example: abaw-ray check runs/teacher")
+def check(
+    place: Annotated[Any, typer.Argument(parser=as_path, metavar="PLACE", help="Folder or URI.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Check that a store, features, teacher's outputs, a run, a checkpoint or a sweep is as it was written.
+
+    Hashes of all files are recomputed. Status 2 if anything is damaged; each file is named with what mends it.
+    """
+    from abaw_ray.check import check_place
+
+    output = Output()
+    with stoppable(lambda: "the same command begins again"), progress_bar("checking files") as progress:
+        report = check_place(place, progress)
+    output.result(report.to_dict(), report.render(), as_json)
+    if not report.ok:
+        raise typer.Exit(2)
 
 
 def _roots(databases_given: list[str], recipe: Recipe) -> dict[str, dict[str, Any]]:

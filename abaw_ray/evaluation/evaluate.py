@@ -133,6 +133,7 @@ def _evaluated(
     trained, store = checkpoint.load(run), Store(store_path)
     network, source = open_network(trained, store, recipe, features)
     evaluator = Evaluator(store, trained.tasks(recipe), split, recipe, source)
+    evaluator.verify()
     predicted = evaluator.predict(network, World(device=local_device()), progress)
     smoothing, tried = parse_smoothing(smooth) if smooth not in (None, TUNE) else None, None
     if smooth == TUNE:

@@ -110,6 +110,14 @@ class Evaluator:
             length = recipe.temporal.window
             self._windows = {t: gap_free(store, t, split, length, length, databases or []) for t in tasks}
 
+    def verify(self) -> None:
+        """Recomputes the hashes of the files that predictions are made from.
+
+        Raises:
+            StoreError: one is damaged.
+        """
+        (self._source or self._store).verify(self.frames.row[: self.frames.num_pictured])
+
     def predict(self, network: Network, world: World, progress: Progress | None = None) -> Predicted:
         """Predictions for both protocols, the same on every worker.
 

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import ray
 import ray.data
 import torch
-from pydantic import BaseModel
 from ray.data import ActorPoolStrategy
 
-from abaw_ray.blocks.computed import BLOCKS, ComputedBlock, is_finished, write_columns
+from abaw_ray.blocks.computed import BLOCKS, ComputedBlock, ManifestT, block_files, is_finished, write_columns
 from abaw_ray.blocks.files import sha256_of, write_text
+from abaw_ray.blocks.integrity import find_damage
 from abaw_ray.blocks.reader import Store
 from abaw_ray.errors import ConfigurationError, UserError
 from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.ray_session import data_context, ray_session
 from abaw_ray.storage import AnyPath
 
+logger = logging.getLogger(__name__)
+
 UNFINISHED = "unfinished.json"
 ERROR = "error"
 """Column with the message of a worker's `UserError`; empty: the block is written."""
-
-ManifestT = TypeVar("ManifestT", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class BlockWorker(ABC):
         rows = np.arange(job.first_row, job.first_row + job.num_rows)
         sha256, error = "", ""
         try:
+            self.store.verify(rows)
             columns = self.columns(rows, [int(variant) for variant in job.variants])
             sha256 = write_columns(self._out / BLOCKS / job.path, columns, str(job.key))
         except UserError as raised:
@@ -72,11 +74,11 @@ class BlockWorker(ABC):
 @contextmanager
 def claimed(
     out: AnyPath, name: str, manifest: ManifestT, read: Callable[[AnyPath], ManifestT], what: str
-) -> Iterator[bool]:
+) -> Iterator[list[ComputedBlock] | None]:
     """In the block, the folder is this process's to write, for `manifest`, whose blocks do not count.
 
     Yields:
-        Whether it is still to be completed.
+        The blocks of a complete one; None: it is still to be completed.
 
     Raises:
         ConfigurationError: it holds something else, or another process writes to it.
@@ -86,30 +88,34 @@ def claimed(
         yield _begin(out, name, manifest, read, what)
 
 
-def _begin(out: AnyPath, name: str, manifest: ManifestT, read: Callable[[AnyPath], ManifestT], what: str) -> bool:
+def _begin(
+    out: AnyPath, name: str, manifest: ManifestT, read: Callable[[AnyPath], ManifestT], what: str
+) -> list[ComputedBlock] | None:
     if (out / name).is_file():
-        found = read(out).model_dump()
-        changed = [k for k, v in manifest.model_dump(exclude={"blocks"}).items() if found[k] != v]
+        found = read(out)
+        changed = [k for k, v in manifest.settings().items() if found.settings()[k] != v]
         if changed:
             raise ConfigurationError(f"{out} holds {what} that differ in {', '.join(changed)}; choose another folder")
-        return False
-    write_text(out / UNFINISHED, manifest.model_dump_json(exclude={"blocks"}) + "\n")
-    return True
+        return found.blocks
+    write_text(out / UNFINISHED, manifest.model_dump_json(exclude={"blocks", "content_hash"}) + "\n")
+    return None
 
 
 def compute_blocks(
     jobs: Sequence[BlockJob],
     out: AnyPath,
+    recorded: Sequence[ComputedBlock] | None,
     worker: type[BlockWorker],
     arguments: dict[str, Any],
     use_gpu: bool | None,
     progress: Callable[[int, int], None] | None,
 ) -> list[ComputedBlock]:
-    """Writes the blocks that `out` does not have yet.
+    """Writes the blocks that `out` does not have yet, or has no longer as they were written.
 
     Args:
         jobs: all blocks.
         out: a claimed folder.
+        recorded: the blocks of a complete one.
         worker: computes a block.
         arguments: of its constructor.
         use_gpu: one GPU a network; None: if the cluster has any.
@@ -120,9 +126,16 @@ def compute_blocks(
         UserError: of a worker.
     """
     total = sum(job.num_rows for job in jobs)
-    waiting = [job for job in jobs if not is_finished(out / BLOCKS / job.path, job.key)]
+    damages = {str(damage.path): damage.found for damage in find_damage(block_files(out, recorded or []))}
+    for path, found in damages.items():
+        logger.warning("%s: damaged, %s: computing it again", path, found)
+    waiting = [
+        job
+        for job in jobs
+        if str(out / BLOCKS / job.path) in damages or not is_finished(out / BLOCKS / job.path, job.key)
+    ]
     done = total - sum(job.num_rows for job in waiting)
-    hashes: dict[str, str] = {}
+    hashes = {block.path: block.sha256 for block in recorded or []}
     if waiting:
         with ray_session(), data_context():
             for result in _results(waiting, worker, arguments, use_gpu):
@@ -145,8 +158,8 @@ def compute_blocks(
 
 def finish(out: AnyPath, name: str, manifest: ManifestT, blocks: list[ComputedBlock]) -> ManifestT:
     """Writes the manifest with its blocks, which makes the folder complete."""
-    complete = manifest.model_copy(update={"blocks": blocks})
-    write_text(out / name, complete.model_dump_json(indent=1) + "\n")
+    complete = manifest.complete(blocks)
+    complete.save(out / name)
     (out / UNFINISHED).unlink(missing_ok=True)
     return complete
 

@@ -59,14 +59,14 @@ def extract_features(
             f"--variants {num_variants}: images of {store.image_size} pixels have {len(variants)} variants; expected 1"
             f" (the evaluation view alone) or {len(variants)}"
         )
-    blocks = _blocks(store, recipe.temporal.databases)
     manifest = _manifest(trained, store, recipe, variants, num_variants != 1)
-    jobs = [_job(store, manifest, block) for block in blocks]
+    jobs = [_job(store, manifest, block) for block in _blocks(store, recipe.temporal.databases)]
     arguments = {"store": str(store.path.resolve()), "out": out.resolve(), "recipe": recipe}
-    with claimed(out, MANIFEST, manifest, read_manifest, "features") as is_unfinished:
-        if is_unfinished:
+    with claimed(out, MANIFEST, manifest, read_manifest, "features") as recorded:
+        if recorded is None:
             trained.copy(out / CNN)
-        return finish(out, MANIFEST, manifest, compute_blocks(jobs, out, Extractor, arguments, use_gpu, progress))
+        blocks = compute_blocks(jobs, out, recorded, Extractor, arguments, use_gpu, progress)
+        return finish(out, MANIFEST, manifest, blocks)
 
 
 def _manifest(

@@ -127,6 +127,7 @@ def _predicted(
     network, source = open_network(trained, store, recipe, features)
     tasks = {name: task for name, task in trained.tasks(recipe).items() if name in names}
     evaluator = Evaluator(store, tasks, split, recipe, source, [database])
+    evaluator.verify()
     return evaluator.predict_frames(network, World(device=local_device()), progress)
 
 

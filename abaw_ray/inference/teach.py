@@ -75,8 +75,9 @@ def compute_teacher_outputs(
         "sets": sets,
         "recipe": recipe,
     }
-    with claimed(out, MANIFEST, manifest, read_manifest, "a teacher's outputs"):
-        return finish(out, MANIFEST, manifest, compute_blocks(jobs, out, Teacher, arguments, use_gpu, progress))
+    with claimed(out, MANIFEST, manifest, read_manifest, "a teacher's outputs") as recorded:
+        computed = compute_blocks(jobs, out, recorded, Teacher, arguments, use_gpu, progress)
+        return finish(out, MANIFEST, manifest, computed)
 
 
 def _rows(store: Store, sets: tuple[str, ...]) -> np.ndarray:

@@ -3,29 +3,38 @@
 model.safetensors   weights
 optimizer.pt        optimiser state (tensors only)
 recipe.yaml         the resolved configuration
-checkpoint.json     kind, role, epoch, scores, early stopping, tasks, label spaces, image size, the store's content hash
+checkpoint.json     kind, role, epoch, scores, early stopping, tasks, label spaces, image size, content hash of the
+                    store, hashes of the other files and of itself
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Container
-from dataclasses import asdict, dataclass, field
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from abaw_ray.blocks.cache import local_file
-from abaw_ray.blocks.files import atomic_path, sha256_of, write_json, write_text
+from abaw_ray.blocks.files import (
+    atomic_path,
+    json_sha256,
+    read_json,
+    require_hash,
+    sha256_of,
+    write_json,
+    write_text,
+)
+from abaw_ray.blocks.integrity import Expected, whole_file
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe, dump_recipe, parse_recipe
 from abaw_ray.disk import write_errors_named
-from abaw_ray.errors import ConfigurationError, MissingInputError
+from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError, quoted
 from abaw_ray.labels import EXPRESSIONS, TASKS
 from abaw_ray.models.cnn import MultiTaskCNN, on_device
 from abaw_ray.models.sets import Network
@@ -41,14 +50,16 @@ DESCRIPTION = "checkpoint.json"
 WEIGHTS = "model.safetensors"
 OPTIMIZER = "optimizer.pt"
 RECIPE = "recipe.yaml"
+DAMAGED = "use another checkpoint of the run, or train again"
 RUN_FILE = "run.json"
 """Written into the run's folder when training has ended; names the best and the last checkpoint."""
 
 
-@dataclass(frozen=True)
-class Description:
+class Description(BaseModel):
     """What a checkpoint is."""
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    version: Literal[2] = 2
     role: str
     """`teacher` (equation 7) or `student` (equations 8-10)."""
     epoch: int
@@ -65,7 +76,24 @@ class Description:
     cnn_sha256: str | None = None
     """Of a temporal network: hash of the weights of the CNN that it goes on from."""
     expressions: tuple[str, ...] = EXPRESSIONS
-    label_sizes: dict[str, int] = field(default_factory=lambda: dict(TASKS))
+    label_sizes: dict[str, int] = TASKS
+    files: dict[str, str] = {}
+    """Name -> hash of the files beside it."""
+    content_hash: str = ""
+    """Hash of everything above."""
+
+    def files_in(self, folder: AnyPath) -> list[Expected]:
+        """The files beside it in a folder."""
+        return [Expected(folder / name, sha256) for name, sha256 in self.files.items()]
+
+    def hash(self) -> str:
+        """The content hash."""
+        return json_sha256(self.model_dump(exclude={"content_hash"}))
+
+    def save(self, folder: AnyPath, files: Mapping[str, str]) -> None:
+        """Writes it into a folder with files of these hashes."""
+        described = self.model_copy(update={"files": dict(files)})
+        write_json(folder / DESCRIPTION, described.model_dump() | {"content_hash": described.hash()})
 
 
 @dataclass(frozen=True)
@@ -77,7 +105,11 @@ class Checkpoint:
     description: Description
 
     def network(self, device: torch.device) -> Network:
-        """The network with its weights, in evaluation mode."""
+        """The network with its weights, in evaluation mode.
+
+        Raises:
+            StoreError: the file of its weights is damaged.
+        """
         outputs = {t: task.num_outputs for t, task in self.tasks(self.recipe).items()}
         config = self.recipe.model.model_copy(update={"weights": None})
         network: Network
@@ -86,7 +118,7 @@ class Checkpoint:
             network = TemporalNetwork(config, self.recipe.temporal, outputs, size)
         else:
             network = MultiTaskCNN(config, outputs, size)
-        network.load_state_dict(load_file(local_file(self.path / WEIGHTS)))
+        network.load_state_dict(self._weights())
         return on_device(network, device).eval()
 
     def cnn(self, device: torch.device) -> MultiTaskCNN:
@@ -104,7 +136,7 @@ class Checkpoint:
 
     def tensors(self, tasks: Container[str]) -> dict[str, Tensor]:
         """A CNN's weights, without the heads of other tasks than `tasks`."""
-        state = load_file(local_file(self.path / WEIGHTS))
+        state = self._weights()
         return {k: v for k, v in state.items() if not k.startswith("heads.") or k.split(".")[1] in tasks}
 
     def require(self, store: Store) -> None:
@@ -129,13 +161,26 @@ class Checkpoint:
 
     def weights_sha256(self) -> str:
         """Hash of the file of its weights."""
-        return sha256_of(local_file(self.path / WEIGHTS))
+        return self.description.files[WEIGHTS]
+
+    def whole(self, name: str) -> Path:
+        """A file of this machine with what is in one of its files.
+
+        Raises:
+            StoreError: it is damaged.
+        """
+        return _whole(self.path, self.description, name)
+
+    def _weights(self) -> dict[str, Tensor]:
+        return load_file(self.whole(WEIGHTS))
 
     def copy(self, folder: AnyPath) -> None:
         """Copies it, without the optimiser, to `folder`."""
-        for name in (WEIGHTS, RECIPE, DESCRIPTION):
+        kept = {name: sha256 for name, sha256 in self.description.files.items() if name != OPTIMIZER}
+        for name in kept:
             with atomic_path(folder / name) as temporary:
-                temporary.write_bytes((self.path / name).read_bytes())
+                temporary.write_bytes(self.whole(name).read_bytes())
+        self.description.save(folder, kept)
 
 
 def save(folder: Path, network: nn.Module, optimizer: Optimizer, recipe: Recipe, description: Description) -> None:
@@ -150,14 +195,19 @@ def save(folder: Path, network: nn.Module, optimizer: Optimizer, recipe: Recipe,
     with write_errors_named(folder / OPTIMIZER), (folder / OPTIMIZER).open("wb") as stream:
         torch.save(optimizer.state_dict(), stream)
     write_text(folder / RECIPE, dump_recipe(recipe))
-    write_json(folder / DESCRIPTION, asdict(description))
+    description.save(folder, {name: sha256_of(folder / name) for name in (WEIGHTS, OPTIMIZER, RECIPE)})
 
 
 def restore(folder: Path, network: nn.Module, optimizer: Optimizer, device: torch.device) -> Description:
-    """Loads weights and optimiser state of a checkpoint to go on training."""
-    network.load_state_dict(load_file(folder / WEIGHTS))
-    optimizer.load_state_dict(torch.load(folder / OPTIMIZER, map_location=device, weights_only=True))
-    return load(folder).description
+    """Loads weights and optimiser state of a checkpoint to go on training.
+
+    Raises:
+        StoreError: a file is damaged.
+    """
+    found = load(folder)
+    network.load_state_dict(load_file(found.whole(WEIGHTS)))
+    optimizer.load_state_dict(torch.load(found.whole(OPTIMIZER), map_location=device, weights_only=True))
+    return found.description
 
 
 def load(path: AnyPath | str) -> Checkpoint:
@@ -165,22 +215,57 @@ def load(path: AnyPath | str) -> Checkpoint:
 
     Raises:
         MissingInputError: neither a checkpoint nor a finished run.
+        StoreError: a file but those of tensors is damaged, or of another version.
         ConfigurationError: written for other label spaces than this version's.
     """
     folder = as_path(path)
     if (folder / RUN_FILE).is_file():
-        folder = folder / json.loads((folder / RUN_FILE).read_text())["best"]
+        folder = folder / best_of(folder)
     if not (folder / DESCRIPTION).is_file():
         raise MissingInputError(f"{folder}: neither a finished run ({RUN_FILE}) nor a checkpoint ({DESCRIPTION})")
-    values = json.loads((folder / DESCRIPTION).read_text())
-    description = Description(
-        **{**values, "tasks": tuple(values["tasks"]), "expressions": tuple(values["expressions"])}
-    )
+    description = read_description(folder)
     unknown = [t for t in description.tasks if TASKS.get(t) != description.label_sizes.get(t)]
     if unknown or description.expressions != EXPRESSIONS:
         raise ConfigurationError(
             f"{folder}: label spaces {description.label_sizes}, classes {description.expressions};"
             f" expected {TASKS}, {EXPRESSIONS}"
         )
-    recipe = parse_recipe(yaml.safe_load((folder / RECIPE).read_text()), str(folder / RECIPE))
-    return Checkpoint(folder, recipe, description)
+    text = _whole(folder, description, RECIPE).read_text()
+    return Checkpoint(folder, parse_recipe(yaml.safe_load(text), str(folder / RECIPE)), description)
+
+
+def best_of(run: AnyPath) -> str:
+    """Name of the best checkpoint of a finished run.
+
+    Raises:
+        StoreError: `run.json` is damaged.
+    """
+    name = read_json(run / RUN_FILE, DAMAGED).get("best")
+    if not isinstance(name, str):
+        raise StoreError(
+            f"{run / RUN_FILE}: found {quoted(name)} as best, expected the name of a checkpoint; {DAMAGED}"
+        )
+    return name
+
+
+def _whole(folder: AnyPath, description: Description, name: str) -> Path:
+    if name not in description.files:
+        raise StoreError(f"{folder}: a checkpoint without {name}")
+    return whole_file(folder / name, description.files[name], DAMAGED)
+
+
+def read_description(folder: AnyPath) -> Description:
+    """The description in a checkpoint's folder.
+
+    Raises:
+        StoreError: it is damaged, or of another version.
+    """
+    file = folder / DESCRIPTION
+    try:
+        description = Description.model_validate(read_json(file, DAMAGED))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise StoreError(f"{file}: not a checkpoint of version 2: {where}: {first['msg']}; {DAMAGED}") from None
+    require_hash(file, description.hash(), description.content_hash, DAMAGED)
+    return description

@@ -27,6 +27,14 @@ class FeatureSource(Protocol):
         """Task -> features (windows, frames, width) of `rows` (windows, frames) as the variants (windows,)."""
         ...
 
+    def verify(self, rows: np.ndarray) -> None:
+        """Recomputes the hashes of the files that features of `rows` (n,) are read or computed from.
+
+        Raises:
+            StoreError: one is damaged.
+        """
+        ...
+
 
 class ComputedFeatures:
     """Features computed from the images of a store, each time anew.
@@ -52,6 +60,9 @@ class ComputedFeatures:
             images = self._store.images(flat[start : start + size])
             parts.append(view_features(self._cnn, images, self.variants, variant[start : start + size], self._recipe))
         return {t: np.concatenate([p[t] for p in parts]).reshape(*rows.shape, -1) for t in parts[0]}
+
+    def verify(self, rows: np.ndarray) -> None:
+        self._store.verify(rows)
 
 
 class RememberedFeatures:
@@ -80,6 +91,9 @@ class RememberedFeatures:
                 kept[new] = values[:, 0]
             self._known[new] = True
         return {task: kept[rows] for task, kept in self._features.items()}
+
+    def verify(self, rows: np.ndarray) -> None:
+        self._source.verify(rows)
 
 
 def view_features(

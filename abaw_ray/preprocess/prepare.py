@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 from abaw_ray.blocks.cache import local_file
 from abaw_ray.blocks.index import read_index, write_index
+from abaw_ray.blocks.integrity import find_damage
 from abaw_ray.blocks.manifest import BlockEntry, Manifest, begin_store, store_held
+from abaw_ray.blocks.reader import block_file
 from abaw_ray.blocks.schema import BLOCKS, INDEX, UNSEEN, VIDEOS
 from abaw_ray.blocks.videos import write_unseen, write_videos
 from abaw_ray.blocks.writer import BlockResult, read_block, with_sha256
@@ -44,6 +46,7 @@ def prepare(
     databases: Mapping[str, Mapping[str, Any]],
     num_cpus: int | None = None,
     progress: Progress | None = None,
+    verify: bool = False,
 ) -> Manifest:
     """Reads databases and writes a store; what is finished in it is not made again.
 
@@ -55,6 +58,7 @@ def prepare(
         databases: name -> `root` and the options of the adapter.
         num_cpus: CPUs of a local Ray cluster; None: all.
         progress: called with images done and images in all.
+        verify: recompute the hashes of finished blocks, and make those anew that are damaged.
 
     Returns:
         What the store holds, and how many blocks were written and skipped.
@@ -78,7 +82,7 @@ def prepare(
             options = {key: value for key, value in settings.items() if key != "root"}
             database, checked, table = read_database(name, root, options)
             sources.append(Source(database, root, checked, table))
-        return _write(recipe.prepare, recipe.seed, store, recorded, sources, num_cpus, progress)
+        return _write(recipe.prepare, recipe.seed, store, recorded, sources, num_cpus, progress, verify)
 
 
 def prepare_sources(
@@ -88,11 +92,12 @@ def prepare_sources(
     sources: Sequence[Source],
     num_cpus: int | None = None,
     progress: Progress | None = None,
+    verify: bool = False,
 ) -> Manifest:
     """As `prepare`, of databases that were read; they are stored in the order of their names."""
     store = store.expanduser().absolute()
     with store_held(store) as recorded:
-        return _write(config, seed, store, recorded, sources, num_cpus, progress)
+        return _write(config, seed, store, recorded, sources, num_cpus, progress, verify)
 
 
 def _write(
@@ -103,11 +108,13 @@ def _write(
     sources: Sequence[Source],
     num_cpus: int | None,
     progress: Progress | None,
+    verify: bool,
 ) -> Manifest:
     """Writes a store to a folder that is held; `recorded`: blocks of an earlier run by path."""
+    damaged = _damaged(store, recorded) if verify else set()
     plans = [plan_database(source, config) for source in sorted(sources, key=lambda s: s.database.name)]
     begin_store(store)
-    made, num_written = _make_blocks(store, plans, config, recorded, num_cpus, progress)
+    made, num_written = _make_blocks(store, plans, config, recorded, num_cpus, progress, damaged)
     blocks = [block for part in made for block in part.blocks]
     if sum(block.num_rows for block in blocks) == 0:
         raise MissingInputError(f"no image could be read; {_summary(made)}")
@@ -146,6 +153,7 @@ def _make_blocks(
     recorded: Mapping[str, BlockEntry],
     num_cpus: int | None,
     progress: Progress | None,
+    damaged: Set[str],
 ) -> tuple[list[MadeDatabase], int]:
     """All planned blocks, and how many of them had to be written."""
     folder = store / BLOCKS
@@ -153,7 +161,7 @@ def _make_blocks(
     tasks, tables = [], []
     for plan in plans:
         for planned in plan.blocks:
-            block = read_block(folder, planned.path)
+            block = read_block(folder, planned.path) if planned.path not in damaged else None
             if block is not None and block.metadata.plan_hash == planned.hash:
                 made[planned.path] = with_sha256(folder, block, recorded.get(planned.path))
             else:
@@ -182,6 +190,15 @@ def _make_blocks(
         first_block = sum(len(part.blocks) for part in databases)
         databases.append(MadeDatabase(plan, [made[planned.path] for planned in plan.blocks], first_block))
     return databases, num_written
+
+
+def _damaged(store: AnyPath, recorded: Mapping[str, BlockEntry]) -> set[str]:
+    """Paths of recorded blocks that are not as they were written."""
+    paths = {block_file(store, entry).path: path for path, entry in recorded.items()}
+    damages = find_damage([block_file(store, entry) for entry in recorded.values()])
+    for damage in damages:
+        logger.warning("%s: damaged, %s: making it anew", damage.path, damage.found)
+    return {paths[damage.path] for damage in damages}
 
 
 def _remove_others(store: AnyPath, wanted: set[str]) -> None:

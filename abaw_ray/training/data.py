@@ -108,6 +108,17 @@ class TrainingData:
             outputs.require(list(self.tasks), list(self._sets), recipe.augment, recipe.train.precision)
         self.images_per_step = recipe.sampling.batch_size * len(self._sets)
 
+    def verify(self) -> None:
+        """Recomputes the hashes of the files that batches are read from.
+
+        Raises:
+            StoreError: one is damaged.
+        """
+        rows = np.concatenate([s.rows for s in self._sets.values()])
+        self._store.verify(rows)
+        if self._outputs is not None:
+            self._outputs.verify(rows)
+
     def batch(self, epoch: int, step: int, world: World) -> dict[str, SetBatch]:
         """This worker's part of a step, set by set.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import ray
 from ray._private.state import state
 from ray.core.generated import gcs_pb2
@@ -15,14 +17,15 @@ def free_resources() -> None:
     Ray itself frees it only when the whole job ends. It has no public way to say whose a placement group is.
     """
     me = ray.get_runtime_context().get_worker_id()
+    messages: Any = gcs_pb2  # which mypy cannot read
     accessor = state._connect_and_get_accessor()
     for content in accessor.get_placement_group_table():
-        group = gcs_pb2.PlacementGroupTableData.FromString(content)
-        if group.state == gcs_pb2.PlacementGroupTableData.REMOVED or not group.creator_actor_id:
+        group = messages.PlacementGroupTableData.FromString(content)
+        if group.state == messages.PlacementGroupTableData.REMOVED or not group.creator_actor_id:
             continue
         found = accessor.get_actor_info(ray.ActorID(group.creator_actor_id))
         if found is None:
             continue
-        creator = gcs_pb2.ActorTableData.FromString(found)
+        creator = messages.ActorTableData.FromString(found)
         if creator.class_name.startswith("TrainController") and creator.owner_address.worker_id.hex() == me:
             remove_placement_group(PlacementGroup(ray.PlacementGroupID(group.placement_group_id)))

@@ -156,7 +156,7 @@ class Stage:
         Raises:
             MissingInputError, StoreError, ConfigurationError: as `teacher` and `evaluator`; no such backbone or
                 weights; a batch that the workers cannot share equally; a network that cannot take a step with their
-                parts of it.
+                parts of it; a file that is not as it was written.
         """
         self.data.order.shard(0, 0, 0, num_workers)
         with torch.random.fork_rng(devices=[]):
@@ -164,7 +164,9 @@ class Stage:
             if isinstance(network, MultiTaskCNN):
                 check_step(network, self._recipe, self.store.image_size, len(self.data.set_tasks), num_workers)
         self.teacher(torch.device("cpu"))
-        self.evaluator()
+        evaluator = self.evaluator()
+        self.data.verify()
+        evaluator.verify()
 
     def evaluator(self) -> Evaluator:
         """Scores on the validation split.

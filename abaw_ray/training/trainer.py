@@ -31,6 +31,7 @@ from abaw_ray.training.leftovers import free_resources
 from abaw_ray.training.loop import EpochResult, train
 from abaw_ray.training.progress import ProgressBar
 from abaw_ray.training.resources import Resources, check_room
+from abaw_ray.training.snapshot import SELECTION, check_checkpoints, selection
 from abaw_ray.training.stage import Job, Stage
 from abaw_ray.world import World
 
@@ -43,9 +44,6 @@ CRITERION, NUM_EPOCHS = "criterion", "num_epochs"
 
 RESTARTS = "restarts"
 """Reported with them once workers were lost: what `fit` said of it."""
-
-SELECTION = "selection"
-"""The reported number by which Ray keeps the best checkpoint: it grows with every improvement and never ties."""
 
 
 def fit(
@@ -74,6 +72,7 @@ def fit(
         ConfigurationError: the folder holds a finished run, another run or something else, another process writes to
             it, the job cannot run, or this machine has too few CPUs or GPUs.
         StorageError: the disk is full, or cannot be written.
+        StoreError: a file of the store, or of the run's checkpoints, is damaged.
         UserError: any other of a worker; it is not tried again.
         WorkerFault: a fault in a worker, or too many lost workers.
     """
@@ -182,7 +181,7 @@ def _train_here(config: dict[str, Any]) -> dict[str, Any]:
         if config["restarts"]:
             metrics[RESTARTS] = "; ".join(config["restarts"])
         ray.train.report(
-            metrics | {NUM_EPOCHS: result.epoch + 1, SELECTION: result.epoch if result.improved else -1},
+            metrics | {NUM_EPOCHS: result.epoch + 1, SELECTION: selection(result.epoch, result.improved)},
             checkpoint=ray.train.Checkpoint.from_directory(str(folder)) if folder is not None else None,
             checkpoint_dir_name=_checkpoint_name(result.epoch),
         )
@@ -241,6 +240,7 @@ def _begin(run: AnyPath, job: Job) -> None:
                 f"{run} holds an unfinished run that differs in {', '.join(changed)}; choose another folder,"
                 " the same settings to continue it, or --fresh to replace it"
             )
+        check_checkpoints(run)
         logger.warning("going on with the unfinished run in %s", run)
     else:
         write_json(described, to_dict(job))  # before anything else: it makes the folder a run

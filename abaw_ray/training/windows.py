@@ -97,6 +97,10 @@ class WindowData:
         self.order = ShuffledOrder(sizes, config.batch_size, recipe.seed)
         self.images_per_step = config.batch_size * config.window * len(sizes)
 
+    def verify(self) -> None:
+        """As of `TrainingData`."""
+        self._source.verify(np.concatenate([windows.reshape(-1) for windows in self._windows.values()]))
+
     def rows(self, epoch: int, step: int, world: World) -> dict[str, np.ndarray]:
         """Rows (n,) of the store in this worker's part of a step, window after window, task by task."""
         shard = self.order.shard(epoch, step, world.rank, world.size, num_uniforms=1)

@@ -182,9 +182,9 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(store, recipe, teach
 def test_a_run_that_had_stopped_early_is_not_trained_further(store, recipe, teacher, tmp_path):
     stopped = tmp_path / "stopped"
     shutil.copytree(teacher.parent / "0", stopped)
-    described = json.loads((stopped / "checkpoint.json").read_text())
-    described["stopping"]["num_bad"] = described["stopping"]["patience"]
-    (stopped / "checkpoint.json").write_text(json.dumps(described))
+    described = checkpoint.load(stopped).description
+    stopping = described.stopping | {"num_bad": described.stopping["patience"]}
+    described.model_copy(update={"stopping": stopping}).save(stopped, described.files)
     job = Job(recipe, str(store), str(tmp_path / "run"))
     summary = train(job, World(), lambda result, folder: pytest.fail("an epoch was run"), resume=stopped)
     assert (summary["num_epochs"], summary["stopped_early"]) == (1, True)

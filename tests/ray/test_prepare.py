@@ -329,8 +329,11 @@ def test_damage_to_a_finished_block_stays_visible(prepared: Prepared, tmp_path: 
     content[len(content) // 2] ^= 255
     path.write_bytes(content)
     prepare_sources(CONFIG, 0, store, prepared.sources())
-    with pytest.raises(StoreError, match=r"t1-00000\.arrow"):
+    with pytest.raises(StoreError, match=r"t1-00000\.arrow: damaged, found the hash .*--verify"):
         Store(store).verify()
+    manifest = prepare_sources(CONFIG, 0, store, prepared.sources(), verify=True)
+    assert (manifest.num_blocks_written, manifest.num_blocks_skipped) == (1, 10)
+    assert contents(store) == contents(prepared.store)
 
 
 def test_blocks_that_are_no_longer_wanted_go_and_other_files_stay(prepared: Prepared, tmp_path: Path) -> None:

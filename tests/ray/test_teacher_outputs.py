@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from test_loop import run, weights, with_changes
 from abaw_ray.augmentation import fixed_uniforms, random_views
 from abaw_ray.blocks.reader import Store
 from abaw_ray.blocks.teacher_outputs import TeacherOutputs
+from abaw_ray.check import check_place
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError
 from abaw_ray.inference.teach import compute_teacher_outputs
@@ -129,17 +131,28 @@ def test_outputs_that_do_not_fit_are_refused(cluster, store, recipe, teacher, st
         student(store, student_recipe, teacher, tmp_path / "nothing", tmp_path)
 
 
-def test_damage_is_named(store, outputs, tmp_path):
-    opened = Store(store)
-    known = TeacherOutputs(outputs, opened)
+def test_damage_is_named_and_mended_by_the_same_command(cluster, store, teacher, student_recipe, outputs, tmp_path):
     file = min(outputs.rglob("*.arrow"))
     content = file.read_bytes()
-    try:
-        file.write_bytes(content[:-100])
-        with pytest.raises(StoreError, match=file.name):
-            known.verify()
-    finally:
-        file.write_bytes(content)
+    for damaged in (content[:-100], content[:-300] + bytes([content[-300] ^ 1]) + content[-299:]):
+        file.write_bytes(damaged)
+        with pytest.raises(StoreError, match=rf"{file.name}: damaged, found the hash .*; the command that"):
+            Stage(student(store, student_recipe, teacher, outputs, tmp_path), torch.device("cpu")).check(1)
+        assert [Path(f.path) for f in check_place(outputs).findings] == [file]
+        compute_teacher_outputs(teacher, store, outputs, student_recipe)
+        assert file.read_bytes() == content
+        assert check_place(outputs).ok
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_damaged_block_ends_a_job_before_its_workers_start(store, recipe, tmp_path, split):
+    copy = shutil.copytree(store, tmp_path / "store")
+    file = max((copy / "blocks" / "affwild2").glob(f"*{split}*/*.arrow"))
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(StoreError, match=f"{file.name}: damaged, .*`abaw-ray prepare .*--verify"):
+        Stage(Job(recipe, str(copy), str(tmp_path / "run")), torch.device("cpu")).check(1)
 
 
 def test_weights_of_sets_that_are_not_there_are_refused(store, recipe, tmp_path):

@@ -41,7 +41,16 @@ def save_checkpoint(folder: Path, width: int) -> None:
     optimizer = torch.optim.Adam(network.parameters())
     network(torch.ones(width)).sum().backward()
     optimizer.step()
-    description = checkpoint.Description("teacher", 0, ("expression",), 32, "hash", {}, {}, {})
+    description = checkpoint.Description(
+        role="teacher",
+        epoch=0,
+        tasks=("expression",),
+        image_size=32,
+        store_hash="hash",
+        stopping={},
+        scores={},
+        decisions={},
+    )
     folder.mkdir(exist_ok=True)
     checkpoint.save(folder, network, optimizer, Recipe(), description)
 
