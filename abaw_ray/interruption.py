@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 import threading
+import time
+from _thread import interrupt_main, start_new_thread
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -34,9 +36,13 @@ def stoppable(kept: Callable[[], str]) -> Iterator[None]:
         yield
         return
     num_signals = 0
+    was_swallowed = False
 
     def stop(*_: Any) -> None:
-        nonlocal num_signals
+        nonlocal num_signals, was_swallowed
+        if was_swallowed:
+            was_swallowed = False
+            raise KeyboardInterrupt
         num_signals += 1
         if num_signals > 1:
             print(f"abaw-ray: {_message(kept)}", file=sys.stderr, flush=True)
@@ -44,7 +50,16 @@ def stoppable(kept: Callable[[], str]) -> Iterator[None]:
         print("stopping; Ctrl-C again stops at once", file=sys.stderr, flush=True)
         raise KeyboardInterrupt
 
+    def look_at_ignored(ignored: Any) -> None:
+        nonlocal was_swallowed
+        if num_signals == 0 or not issubclass(ignored.exc_type, KeyboardInterrupt):
+            hook_before(ignored)
+            return
+        was_swallowed = True
+        start_new_thread(_interrupt_soon, ())
+
     before = signal.signal(signal.SIGINT, stop)
+    hook_before, sys.unraisablehook = sys.unraisablehook, look_at_ignored
     try:
         yield
     except Interrupted:
@@ -56,6 +71,13 @@ def stoppable(kept: Callable[[], str]) -> Iterator[None]:
         raise Interrupted(_message(kept)) from None
     finally:
         signal.signal(signal.SIGINT, before)
+        sys.unraisablehook = hook_before
+
+
+def _interrupt_soon() -> None:
+    """Ctrl-C once more: Python ignores any error of a finaliser or of a callback at a fork, and that it came there."""
+    time.sleep(0.05)
+    interrupt_main()
 
 
 def _message(kept: Callable[[], str]) -> str:

@@ -14,6 +14,8 @@ from object_store import ObjectStore
 # before any Ray starts: its processes inherit them
 CACHE = tempfile.TemporaryDirectory(prefix="abaw-ray-cache-")
 os.environ |= {
+    # Ray starts where it is asked to, never by itself: it would stay for the tests to come
+    "RAY_ENABLE_AUTO_CONNECT": "0",
     "ABAW_RAY_CACHE": CACHE.name,
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",

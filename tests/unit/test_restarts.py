@@ -59,6 +59,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *ends: dict[int, Exception] | str) -> t
         return SimpleNamespace(return_value=end)
 
     monkeypatch.setattr(trainer, "_trainer", lambda *_: SimpleNamespace(fit=fit))
+    monkeypatch.setattr(trainer, "free_resources", lambda: None)
     try:
         result: object = trainer._run(Job(Recipe(), "store", "run"), Resources(), None, None, said.append)
     except Exception as error:
