@@ -42,6 +42,8 @@ CnnRunOption = Annotated[
     typer.Option("--run", parser=as_path, metavar=PLACE, help="A finished run of a CNN, or its checkpoint."),
 ]
 
+NUM_TRIALS = 16
+
 app = typer.Typer()
 
 
@@ -183,7 +185,14 @@ def tune(
             "--teacher", parser=as_path, metavar=PLACE, help="Trials are students of this run; without, teachers."
         ),
     ] = None,
-    trials: Annotated[int, typer.Option("--trials", min=1, help="Configurations to try.")] = 16,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            "--trials",
+            min=1,
+            help=f"Configurations to try, {NUM_TRIALS} by default; with --resume, more than before adds to the sweep.",
+        ),
+    ] = None,
     workers: Annotated[int, typer.Option("--workers-per-trial", min=1, help="DDP workers of each trial.")] = 1,
     cpus_per_worker: CpusOption = 1,
     gpu: GpuOption = None,
@@ -221,9 +230,17 @@ def tune(
         show(job.recipe, recipe, verbose)
         resources = Resources(workers, gpu, cpus_per_worker, gpus_per_worker)
         _warn_of_unused(job, [*keys_of(overrides), *searched])
-        plan = Plan(out.resolve(), job, searched, name, trials, resources, scheduler, search)
+        num_trials = trials or (_trials_before(out) if resume else None) or NUM_TRIALS
+        plan = Plan(out.resolve(), job, searched, name, num_trials, resources, scheduler, search)
         sweep = run_sweep(plan, resume, fresh)
     output.result(sweep_values(sweep), render_sweep(sweep, out), as_json)
+
+
+def _trials_before(sweep: AnyPath) -> int | None:
+    """How many trials a sweep is to have; None if there is no such sweep."""
+    from abaw_ray.tuning.record import SWEEP, num_trials
+
+    return num_trials(sweep) if (sweep / SWEEP).is_file() else None
 
 
 def _epochs_kept(run: AnyPath) -> str:

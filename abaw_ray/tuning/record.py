@@ -16,6 +16,7 @@ import time
 from typing import Any
 
 from abaw_ray.blocks.files import read_json, write_json, write_text
+from abaw_ray.errors import StoreError
 from abaw_ray.models.checkpoint import RUN_FILE
 from abaw_ray.monitoring.run_log import read_metrics
 from abaw_ray.storage import AnyPath
@@ -24,7 +25,20 @@ from abaw_ray.tuning.results import Status, Trial, Value
 
 SWEEP, CLOCK = "sweep.json", "clock.json"
 TRIALS, RETRAINED = "trials", "retrained"
+REPLACE = "--fresh replaces the sweep"
 BEST, PAGE, HPARAMS, TEACHER_OUTPUTS, TUNE = "best.yaml", "report.html", "hparams", "teacher_outputs", "tune"
+
+
+def num_trials(out: AnyPath) -> int:
+    """How many trials the sweep is to have.
+
+    Raises:
+        StoreError: its record is damaged.
+    """
+    found = read_json(out / SWEEP, REPLACE).get("trials")
+    if not isinstance(found, int):
+        raise StoreError(f"{out / SWEEP}: found {found!r} trials, expected a number; {REPLACE}")
+    return found
 
 
 def trial_folder(out: AnyPath, name: str) -> AnyPath:

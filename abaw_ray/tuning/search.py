@@ -6,15 +6,13 @@ from typing import Any
 
 from optuna.samplers import TPESampler
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
-from ray.tune.search import BasicVariantGenerator, ConcurrencyLimiter, SearchAlgorithm, Searcher
-from ray.tune.search.optuna import OptunaSearch
+from ray.tune.search import BasicVariantGenerator, ConcurrencyLimiter, SearchAlgorithm, SearchGenerator, optuna
 
 from abaw_ray.storage import AnyPath
 from abaw_ray.training.resources import Resources, room
 from abaw_ray.training.trainer import CRITERION, NUM_EPOCHS
-from abaw_ray.tuning.record import criteria, trial_folder
+from abaw_ray.tuning.record import criteria, num_trials, trial_folder
 
-SEARCHES = ("random", "optuna")
 SCHEDULERS = ("asha", "none")
 
 REDUCTION = 3
@@ -25,27 +23,54 @@ FIRST_RUNG = 0.1
 
 
 class RandomSearch(BasicVariantGenerator):
-    """Independent draws; as many trials at a time as the cluster has room for, also when it grows."""
+    """Independent draws; as many trials at a time as the cluster has room for, also when it grows.
 
-    def __init__(self, resources: Resources, seed: int) -> None:
+    Args:
+        resources: of each trial.
+        seed: of the draws. The first ones are the same in a sweep of any number of trials.
+        out: folder of the sweep; one that is resumed goes on to the number of trials that its record wants.
+    """
+
+    def __init__(self, resources: Resources, seed: int, out: AnyPath) -> None:
         super().__init__(random_state=seed)
         self._resources = resources
+        self._out = out
 
     def next_trial(self) -> Any:
         self.max_concurrent = room(self._resources)
         return super().next_trial()
 
+    def set_state(self, state: dict[str, Any]) -> None:
+        super().set_state(state)
+        (draws,) = self._iterators
+        draws.num_samples_left += num_trials(self._out) - self._total_samples
+        self._total_samples = num_trials(self._out)
+        self._finished = draws.num_samples_left == 0
 
-class OptunaSweep(ConcurrencyLimiter):
-    """Optuna's tree-structured Parzen estimator; as many trials at a time as the cluster has room for."""
 
-    def __init__(self, resources: Resources, seed: int) -> None:
-        super().__init__(OptunaSearch(sampler=TPESampler(seed=seed)), max_concurrent=1)
+class OptunaSearch(SearchGenerator):
+    """Optuna's tree-structured Parzen estimator; as many trials at a time as the cluster has room for.
+
+    Args:
+        resources: of each trial.
+        seed: of the estimator.
+        out: folder of the sweep; one that is resumed goes on to the number of trials that its record wants.
+    """
+
+    def __init__(self, resources: Resources, seed: int, out: AnyPath) -> None:
+        estimator = optuna.OptunaSearch(sampler=TPESampler(seed=seed))
+        self.searcher: ConcurrencyLimiter
+        super().__init__(ConcurrencyLimiter(estimator, max_concurrent=1))
         self._resources = resources
+        self._out = out
 
-    def suggest(self, trial_id: str) -> Any:
-        self.max_concurrent = room(self._resources)
-        return super().suggest(trial_id)
+    def next_trial(self) -> Any:
+        self.searcher.max_concurrent = room(self._resources)
+        return super().next_trial()
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        super().set_state(state)
+        self._total_samples = num_trials(self._out)
 
 
 class ResumableASHA(ASHAScheduler):
@@ -77,9 +102,12 @@ class ResumableASHA(ASHAScheduler):
         return TrialScheduler.CONTINUE if result[NUM_EPOCHS] >= self._max_t else decision
 
 
-def searcher(name: str, resources: Resources, seed: int) -> SearchAlgorithm | Searcher:
+SEARCHES = {"random": RandomSearch, "optuna": OptunaSearch}
+
+
+def searcher(name: str, resources: Resources, seed: int, out: AnyPath) -> SearchAlgorithm:
     """One of `SEARCHES`."""
-    return RandomSearch(resources, seed) if name == "random" else OptunaSweep(resources, seed)
+    return SEARCHES[name](resources, seed, out)
 
 
 def scheduler(name: str, out: AnyPath, epochs: int) -> TrialScheduler:

@@ -28,10 +28,12 @@ from abaw_ray.tuning.record import (
     BEST,
     HPARAMS,
     PAGE,
+    REPLACE,
     SWEEP,
     TEACHER_OUTPUTS,
     TUNE,
     Clock,
+    num_trials,
     read_record,
     read_trials,
 )
@@ -200,10 +202,15 @@ def _begin(plan: Plan, resume: bool) -> None:
     if file.is_file():
         if not resume:
             raise ConfigurationError(f"{plan.out} holds a sweep; --resume to go on with it, --fresh to replace it")
-        before = read_json(file, "--fresh replaces the sweep")
-        changed = [key for key, value in settings.items() if before.get(key) != value]
+        before = read_json(file, REPLACE)
+        changed = [key for key, value in settings.items() if key != "trials" and before.get(key) != value]
         if changed:
             raise ConfigurationError(f"{plan.out} holds a sweep that differs in {', '.join(changed)}")
+        if plan.num_trials < num_trials(plan.out):
+            raise ConfigurationError(
+                f"{plan.out} holds a sweep of {num_trials(plan.out)} trials; found --trials {plan.num_trials}, expected"
+                " as many or more"
+            )
     elif resume:
         logger.warning("%s holds no sweep to go on with: beginning one", plan.out)
     write_json(file, settings)
@@ -241,7 +248,7 @@ def _search(plan: Plan, trials: Trials) -> None:
                 metric=CRITERION,
                 mode="max",
                 num_samples=plan.num_trials,
-                search_alg=searcher(plan.search, plan.resources, plan.job.recipe.seed),
+                search_alg=searcher(plan.search, plan.resources, plan.job.recipe.seed, plan.out),
                 scheduler=scheduler(plan.scheduler, plan.out, plan.job.recipe.train.epochs),
                 trial_name_creator=_trial_id,
                 trial_dirname_creator=_trial_id,

@@ -94,6 +94,13 @@ def test_a_sweep_is_interrupted_resumed_and_reported(options, tmp_path):
     assert f"{max(sweep['retrained'].values()):.4f}" in (out / "report.html").read_text()
     assert list((out / "hparams").rglob("events*"))
 
+    sweep = results("tune", *options, "--out", out, "--resume", "--trials", "5")
+    with_more = records(out)
+    assert len(with_more) == 5
+    assert {name: with_more[name] for name in after} == after, "what had ended was not trained again"
+    assert {record["status"] for record in with_more.values()} <= {"finished", "stopped"}
+    assert sweep["num_grid_epochs"] == 5 * EPOCHS
+
 
 def plan(store: Path, recipe: Recipe, out: Path, **changes: Any) -> Plan:
     """A sweep of teachers."""
@@ -134,5 +141,7 @@ def test_a_sweep_in_the_folder_is_neither_mixed_nor_lost(store, recipe, tmp_path
     (tmp_path / "sweep.json").write_text(json.dumps(before.settings()))
     with pytest.raises(ConfigurationError, match="--resume to go on"):
         run_sweep(before)
-    with pytest.raises(ConfigurationError, match="differs in trials, search"):
-        run_sweep(plan(store, recipe, tmp_path, num_trials=4, search="optuna"), resume=True)
+    with pytest.raises(ConfigurationError, match="differs in scheduler, search"):
+        run_sweep(plan(store, recipe, tmp_path, scheduler="none", search="optuna"), resume=True)
+    with pytest.raises(ConfigurationError, match="sweep of 3 trials; found --trials 2, expected as many or more"):
+        run_sweep(plan(store, recipe, tmp_path, num_trials=2), resume=True)
