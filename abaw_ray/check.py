@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import yaml
 from rich.table import Table
 
 from abaw_ray.blocks import features, teacher_outputs
@@ -17,7 +16,7 @@ from abaw_ray.blocks.integrity import Expected, find_damage
 from abaw_ray.blocks.manifest import Manifest
 from abaw_ray.blocks.reader import store_files
 from abaw_ray.blocks.schema import MANIFEST, UNFINISHED
-from abaw_ray.config import parse_recipe
+from abaw_ray.config import parse_recipe_text
 from abaw_ray.console import table
 from abaw_ray.errors import MissingInputError, StoreError, UserError
 from abaw_ray.models import checkpoint
@@ -124,8 +123,7 @@ def _check_run(place: AnyPath, report: Report, progress: Progress | None) -> Non
     with _noted(report, place / JOB_FILE, FRESH):
         job = read_json(place / JOB_FILE)
         with _noted(report, place / checkpoint.RECIPE, "the same command, or --fresh of a finished run"):
-            text = (place / checkpoint.RECIPE).read_bytes().decode()
-            recipe = parse_recipe(yaml.safe_load(text), str(place / checkpoint.RECIPE))
+            recipe = parse_recipe_text((place / checkpoint.RECIPE).read_bytes(), str(place / checkpoint.RECIPE))
             if recipe.model_dump(mode="json") != job.get("recipe"):
                 raise StoreError(f"{place / checkpoint.RECIPE}: another recipe than in {JOB_FILE}")
     with _noted(report, place / "metrics.jsonl", FRESH):
@@ -178,7 +176,7 @@ def _noted(report: Report, file: AnyPath, remedy: str) -> Iterator[None]:
     report.num_files += 1
     try:
         yield
-    except (UserError, OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (UserError, OSError, UnicodeDecodeError) as error:
         text = str(error)
         named = text.removeprefix(f"{file}: ")
         report.findings.append(Finding(str(file), named, remedy))

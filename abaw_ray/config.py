@@ -19,6 +19,17 @@ UNREADABLE = (yaml.YAMLError, UnicodeDecodeError, ValueError, OverflowError, Rec
 """What reading YAML ends with where a text is none, or a value is not what its tag says."""
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that a mapping has twice; PyYAML takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        for number, key in enumerate(keys):
+            if any(key.value == before.value for before in keys[:number]):
+                raise yaml.constructor.ConstructorError(None, None, f"found {key.value} twice", key.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -209,6 +220,11 @@ def parse_recipe(values: dict[str, Any], source: str) -> Recipe:
         raise ConfigurationError("\n".join([f"{source} cannot be used:", *lines])) from None
 
 
+def parse_recipe_text(content: bytes, source: str) -> Recipe:
+    """The recipe that a file holds; errors name `source` and the key or line."""
+    return parse_recipe(_values(content, source), source)
+
+
 def change_recipe(recipe: Recipe, changes: dict[str, Any], source: str) -> Recipe:
     """The recipe with values of dotted keys, as `loss.temperature`; errors name `source` and the key."""
     values = recipe.model_dump(mode="json")
@@ -252,13 +268,21 @@ def _read(source: str) -> dict[str, Any]:
     elif not path.is_file():
         known = ", ".join(recipe_names())
         raise MissingInputError(f"no recipe file {source}, and no installed recipe of that name; installed: {known}")
+    return _values(path.read_bytes(), str(path))
+
+
+def _values(content: bytes, source: str) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = _load(content.decode())
     except UNREADABLE as error:
-        raise ConfigurationError(f"{path}: not a recipe in YAML: {error}") from None
+        raise ConfigurationError(f"{source}: not a recipe in YAML: {error}") from None
     if not isinstance(values or {}, dict):
-        raise ConfigurationError(f"{path}: found {type(values).__name__}, expected a mapping of sections")
+        raise ConfigurationError(f"{source}: found {type(values).__name__}, expected a mapping of sections")
     return values or {}
+
+
+def _load(text: str) -> Any:
+    return yaml.load(text, _Loader)
 
 
 def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -282,7 +306,7 @@ def _override(values: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise ConfigurationError(f"override {quoted(override)}: expected key=value, as train.epochs=5")
     try:
-        value = yaml.safe_load(text)
+        value = _load(text)
     except UNREADABLE:
         raise ConfigurationError(f"override {quoted(override)}: {quoted(text)} is not a YAML value") from None
     _put(values, key.strip(), value, f"override {quoted(override)}")

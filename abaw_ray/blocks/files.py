@@ -15,12 +15,10 @@ import numpy as np
 import pyarrow as pa
 
 from abaw_ray.disk import TEMPORARY, write_errors_named
-from abaw_ray.errors import StoreError
+from abaw_ray.errors import MAX_QUOTED, StoreError
 from abaw_ray.storage import AnyPath, local_folder
 
 HASH_CHUNK = 1 << 20
-MAX_QUOTED = 80
-"""Characters of a damaged file that a message shows."""
 
 
 @contextmanager

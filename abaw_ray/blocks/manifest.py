@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -124,9 +125,10 @@ class Manifest(Entry):
             StoreError: not a store, not complete, or of another version or other label spaces.
         """
         if not store.is_dir():
-            raise MissingInputError(f"no store {store}; write one with `abaw-ray prepare {store}`")
+            raise MissingInputError(f"no store {store}; write one with `abaw-ray prepare {shlex.quote(str(store))}`")
         if (store / UNFINISHED).exists() and not (store / MANIFEST).exists():
-            raise StoreError(f"{store}: unfinished; run `abaw-ray prepare {store}` again to complete it")
+            command = f"abaw-ray prepare {shlex.quote(str(store))}"
+            raise StoreError(f"{store}: unfinished; run `{command}` again to complete it")
         if not (store / MANIFEST).is_file():
             raise StoreError(f"{store}: not a store, it has no {MANIFEST}")
         return cls._parse(store / MANIFEST)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -32,7 +31,7 @@ from abaw_ray.blocks.files import (
 )
 from abaw_ray.blocks.integrity import Expected, whole_file
 from abaw_ray.blocks.reader import Store
-from abaw_ray.config import Recipe, dump_recipe, parse_recipe
+from abaw_ray.config import Recipe, dump_recipe, parse_recipe_text
 from abaw_ray.disk import write_errors_named
 from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError, quoted
 from abaw_ray.labels import EXPRESSIONS, TASKS
@@ -230,8 +229,8 @@ def load(path: AnyPath | str) -> Checkpoint:
             f"{folder}: label spaces {description.label_sizes}, classes {description.expressions};"
             f" expected {TASKS}, {EXPRESSIONS}"
         )
-    text = _whole(folder, description, RECIPE).read_text()
-    return Checkpoint(folder, parse_recipe(yaml.safe_load(text), str(folder / RECIPE)), description)
+    content = _whole(folder, description, RECIPE).read_bytes()
+    return Checkpoint(folder, parse_recipe_text(content, str(folder / RECIPE)), description)
 
 
 def best_of(run: AnyPath) -> str:

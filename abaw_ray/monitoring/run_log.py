@@ -16,10 +16,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from abaw_ray.blocks.files import MAX_QUOTED, parse_json, write_text
+from abaw_ray.blocks.files import parse_json, write_text
 from abaw_ray.blocks.reader import Store
 from abaw_ray.disk import write_errors_named
-from abaw_ray.errors import StoreError
+from abaw_ray.errors import StoreError, quoted
 from abaw_ray.evaluation.evaluator import Evaluation
 from abaw_ray.evaluation.figures import samples_figure, task_figures
 from abaw_ray.evaluation.predictions import PREDICTED, Decisions
@@ -182,7 +182,7 @@ def _fields(line: bytes, where: str) -> dict[str, Any]:
     fields = parse_json(line, where)
     missing = {"epoch", "criterion"} - fields.keys()
     if missing:
-        raise StoreError(f"{where}: found {line[:MAX_QUOTED]!r}, without {' and '.join(sorted(missing))}")
+        raise StoreError(f"{where}: found {quoted(line)}, without {' and '.join(sorted(missing))}")
     return fields
 
 

@@ -67,6 +67,25 @@ def test_a_recipe_that_is_no_text_is_named(tmp_path):
         load_recipe(str(file))
 
 
+@pytest.mark.parametrize(
+    "text", ["train:\n  epochs: 3\n  epochs: 5\n", "train: {epochs: 3}\nseed: 1\ntrain: {patience: 2}\n"]
+)
+def test_a_key_that_comes_twice_is_named_with_its_line(tmp_path, text):
+    file = tmp_path / "recipe.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError, match=r"found (epochs|train) twice\n.*line 3"):
+        load_recipe(str(file))
+    with pytest.raises(ConfigurationError, match="not a YAML value"):
+        load_recipe(None, ["loss={temperature: 2, temperature: 3}"])
+
+
+def test_a_merged_key_may_be_set_again(tmp_path):
+    file = tmp_path / "recipe.yaml"
+    sections = ["prepare:", "  databases:", "    affectnet: &one {root: /data, lazy: true}"]
+    file.write_text("\n".join([*sections, "    afew_va: {<<: *one, root: /more}", ""]))
+    assert load_recipe(str(file)).prepare.databases["afew_va"] == {"root": "/more", "lazy": True}
+
+
 def test_a_configuration_is_shown_by_what_differs_or_whole(capsys):
     demo = load_recipe("demo")
     show_recipe(demo, demo, "recipe demo")
