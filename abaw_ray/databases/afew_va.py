@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember
-from abaw_ray.databases.parsing import LARGEST_NUMBER, add_each, entries, require_folder, videos_table
+from abaw_ray.databases.parsing import LARGEST_NUMBER, add_each, entries, note_others, require_folder, videos_table
 from abaw_ray.errors import DatabaseFormatError, MissingInputError, quoted
 from abaw_ray.labels import Split
 
@@ -32,9 +31,8 @@ def read(root: Path, options: AfewVaOptions) -> LabelTable:
     """
     require_folder(root, LAYOUT)
     rows, problems = RowBuilder(), Problems()
-    parts = [e for e in entries(root) if e.is_dir()]
-    add_each(problems, "unexpected_folder", [e.path for e in parts if not _is_part(e)], str)
-    parts = [e for e in parts if _is_part(e)]
+    parts = [e for e in entries(root) if e.is_dir() and re.fullmatch(r"\d\d", e.name)]
+    note_others(problems, root, (e.name for e in parts))
     if not parts:
         raise MissingInputError(f"no folder 01, 02, ... in {root}; expected layout: {LAYOUT}")
     num_frames: dict[str, int] = {}
@@ -48,10 +46,6 @@ def read(root: Path, options: AfewVaOptions) -> LabelTable:
     return LabelTable(table, problems, unseen, videos_table(num_frames, table, unseen))
 
 
-def _is_part(entry: os.DirEntry[str]) -> bool:
-    return re.fullmatch(r"\d\d", entry.name) is not None
-
-
 def _read_clip(root: Path, clip: Path, rows: RowBuilder, problems: Problems) -> int:
     """Adds the rows of a clip; returns its number of frames."""
     names = [e.name for e in entries(clip)]
@@ -62,8 +56,7 @@ def _read_clip(root: Path, clip: Path, rows: RowBuilder, problems: Problems) -> 
         raise DatabaseFormatError(clip, None, f"{len(jsons)} json files", "one")
     file, frames = jsons[0], _read_frames(jsons[0])
     stems = {n[:-4] for n in names if n.endswith(".png")}
-    others = [n for n in names if n[:-4] not in stems and n != file.name]
-    add_each(problems, "unexpected_file", others, lambda n: f"{clip / n}")
+    note_others(problems, clip, [file.name, *(n for n in names if n.endswith(".png"))])
     add_each(problems, "image_without_label", sorted(stems - frames.keys()), lambda s: f"{clip / s}.png")
     video = f"{clip.parent.name}_{clip.name}"
     last = -1

@@ -16,6 +16,7 @@ from abaw_ray.databases.base import Database, LabelTable, Options, Problems, Set
 from abaw_ray.databases.parsing import (
     add_each,
     csv_rows,
+    note_others,
     parse_integer,
     parse_number,
     require_file,
@@ -75,8 +76,12 @@ def read(root: Path, options: AffectNetOptions) -> LabelTable:
     packed = root / "Manually_Annotated_compressed" / "Manually_Annotated_Images"
     images = packed if packed.is_dir() else require_folder(root / "Manually_Annotated_Images", LAYOUT)
     present = _files_below(images)
-    held_out = Split.TRAIN if options.use_validation_for_training else Split.VALIDATION
     problems = Problems()
+    note_others(problems, root, (lists.name, images.relative_to(root).parts[0]))
+    if images == packed:
+        note_others(problems, packed.parent, (packed.name,))
+    note_others(problems, lists, (training.name, validation.name))
+    held_out = Split.TRAIN if options.use_validation_for_training else Split.VALIDATION
     seen: set[str] = set()
     prefix = images.relative_to(root).as_posix()
     tables = [row_schema().empty_table()]

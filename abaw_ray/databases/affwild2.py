@@ -13,10 +13,10 @@ from pydantic import Field
 
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, SetMember, row_schema, unseen_schema
 from abaw_ray.databases.boxes import read_boxes
-from abaw_ray.databases.parsing import add_each, entries, require_folder, videos_table
+from abaw_ray.databases.parsing import add_each, entries, note_others, require_folder, videos_table
 from abaw_ray.databases.track_files import TRACK_FORMATS, read_test_list
 from abaw_ray.databases.tracks import Track, TrackImages, TrackLabels
-from abaw_ray.databases.videos import compare_with_opencv, count_frames, find_video
+from abaw_ray.databases.videos import compare_with_opencv, count_frames, find_video, note_other_videos
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInputError
 from abaw_ray.labels import EXPRESSIONS, Split
 
@@ -27,6 +27,7 @@ LAYOUT = (
     "expr_test_file.txt, va_test_file.txt, au_test_file.txt with a <name> a line, videos/<name>.mp4"
 )
 SET_FOLDERS = ", ".join(f.folder for f in TRACK_FORMATS.values())
+TRAIN_FOLDERS, VALIDATION_FOLDER = ("Train_Set", "Training_Set"), "Validation_Set"
 IMAGE_NAME = re.compile(r"\d{5,8}\.jpg")
 
 
@@ -69,6 +70,7 @@ def read(root: Path, options: AffWild2Options) -> LabelTable:
     videos = require_folder(options.videos, LAYOUT) if options.videos else root / "videos"
     problems = Problems()
     images: _Images = _Folders(root, options) if options.boxes is None else _Boxes(root, options.boxes, videos)
+    _note_others(problems, root, annotations, [images.folder, videos])
     files = {
         task: _track_files(annotations / of_task.folder, problems)
         for task, of_task in TRACK_FORMATS.items()
@@ -78,7 +80,10 @@ def read(root: Path, options: AffWild2Options) -> LabelTable:
     _note_leaks(files, problems)
     rows, unseen = [row_schema().empty_table()], [unseen_schema().empty_table()]
     num_frames = {}
-    for name in sorted(images.names(problems).union(*files.values(), *tests.values())):
+    names = sorted(images.names(problems).union(*files.values(), *tests.values()))
+    if videos.is_dir():
+        note_other_videos(videos, names, problems)
+    for name in names:
         track = Track(
             name,
             images.of(name, problems),
@@ -94,24 +99,37 @@ def read(root: Path, options: AffWild2Options) -> LabelTable:
     return LabelTable(all_rows, problems, all_unseen, of_videos, crop=images.crop)
 
 
+def _note_others(problems: Problems, root: Path, annotations: Path, parts: list[Path]) -> None:
+    """Counts what lies at the place of label sets, test lists or parts, and is none of them."""
+    set_folders = {f.folder for f in TRACK_FORMATS.values() if (annotations / f.folder).is_dir()}
+    lists = {f.test_list for f in TRACK_FORMATS.values()}
+    in_root = {p.relative_to(root).parts[0] for p in [*parts, annotations] if root in p.parents}
+    note_others(problems, root, lists | in_root | (set_folders if annotations == root else set()))
+    if annotations != root:
+        note_others(problems, annotations, lists | set_folders)
+    for name in sorted(set_folders):
+        note_others(problems, annotations / name, (*TRAIN_FOLDERS, VALIDATION_FOLDER))
+
+
 class _Folders:
     """Images as files, a folder for each track."""
 
     crop = "whole"
 
     def __init__(self, root: Path, options: AffWild2Options) -> None:
-        self._folder = require_folder(options.cropped_aligned or root / "cropped_aligned", LAYOUT)
-        self._prefix = _image_prefix(root, self._folder)
-        self._names = {e.name for e in entries(self._folder) if e.is_dir()}
+        self.folder = require_folder(options.cropped_aligned or root / "cropped_aligned", LAYOUT)
+        self._prefix = _image_prefix(root, self.folder)
+        self._names = {e.name for e in entries(self.folder) if e.is_dir()}
 
     def names(self, problems: Problems) -> set[str]:
         """Of the tracks that have images."""
+        note_others(problems, self.folder, self._names)
         return self._names
 
     def of(self, track: str, problems: Problems) -> TrackImages:
         """A track's images; none if it has none."""
         frames = []
-        for entry in entries(self._folder / track) if track in self._names else []:
+        for entry in entries(self.folder / track) if track in self._names else []:
             number = int(entry.name[:-4]) if IMAGE_NAME.fullmatch(entry.name) else 0
             if number and entry.name == f"{number:05d}.jpg":
                 frames.append(number - 1)
@@ -126,14 +144,13 @@ class _Boxes:
     crop = "box"
 
     def __init__(self, root: Path, folder: Path, videos: Path) -> None:
-        self._files = {Path(e.name).stem: Path(e.path) for e in entries(require_folder(folder, LAYOUT))}
+        self.folder = require_folder(folder, LAYOUT)
+        self._files = {e.name[:-4]: Path(e.path) for e in entries(folder) if e.name.endswith(".csv")}
         self._videos, self._prefix = videos, _image_prefix(root, require_folder(videos, LAYOUT))
 
     def names(self, problems: Problems) -> set[str]:
         """As of `_Folders`."""
-        others = [name for name, file in self._files.items() if file.suffix != ".csv"]
-        for name in others:
-            problems.add("unexpected_file", str(self._files.pop(name)))
+        note_others(problems, self.folder, (file.name for file in self._files.values()))
         return set(self._files)
 
     def of(self, track: str, problems: Problems) -> TrackImages:
@@ -169,12 +186,12 @@ def _image_prefix(root: Path, images: Path) -> str:
 
 
 def _track_files(set_folder: Path, problems: Problems) -> dict[str, TrackFile]:
-    train = [set_folder / n for n in ("Train_Set", "Training_Set") if (set_folder / n).is_dir()]
+    train = [set_folder / n for n in TRAIN_FOLDERS if (set_folder / n).is_dir()]
     if len(train) > 1:
         raise DatabaseFormatError(set_folder, None, "both Train_Set and Training_Set", "one of them")
     if not train:
         raise MissingInputError(f"no folder {set_folder / 'Train_Set'}; expected layout: {LAYOUT}")
-    validation = require_folder(set_folder / "Validation_Set", LAYOUT)
+    validation = require_folder(set_folder / VALIDATION_FOLDER, LAYOUT)
     tracks: dict[str, TrackFile] = {}
     for folder, split in ((train[0], Split.TRAIN), (validation, Split.VALIDATION)):
         for entry in entries(folder):

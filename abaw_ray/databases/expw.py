@@ -11,6 +11,7 @@ from abaw_ray.databases.base import Database, LabelTable, Options, Problems, Row
 from abaw_ray.databases.parsing import (
     add_each,
     entries,
+    note_others,
     parse_integer,
     parse_number,
     read_lines,
@@ -42,6 +43,9 @@ def read(root: Path, options: ExpWOptions) -> LabelTable:
     file = require_file(nested if nested.is_file() else root / "label.lst", LAYOUT)
     photos = {e.name for e in entries(require_folder(root / "image", LAYOUT)) if e.is_file()}
     rows, problems = RowBuilder(), Problems()
+    note_others(problems, root, (file.relative_to(root).parts[0], "image"))
+    if file == nested:
+        note_others(problems, file.parent, (file.name,))
     num_faces: Counter[str] = Counter()
     for line, text in enumerate(read_lines(file), 1):
         photo, box, expression = _parse(file, line, text)

@@ -15,6 +15,7 @@ from abaw_ray.databases.parsing import (
     add_each,
     csv_rows,
     entries,
+    note_others,
     parse_integer,
     require_file,
     require_folder,
@@ -44,6 +45,7 @@ def read(root: Path, options: FerPlusOptions) -> LabelTable:
     if not folders:
         raise MissingInputError(f"no FER2013Train, FER2013Valid or FER2013Test in {root}; expected layout: {LAYOUT}")
     rows, problems = RowBuilder(), Problems()
+    note_others(problems, root, folders)
     for name in folders:
         _read_folder(root / name, options, rows, problems)
     table = rows.table()
@@ -54,6 +56,7 @@ def read(root: Path, options: FerPlusOptions) -> LabelTable:
 def _read_folder(folder: Path, options: FerPlusOptions, rows: RowBuilder, problems: Problems) -> None:
     file = require_file(folder / "label.csv", LAYOUT)
     images = {e.name for e in entries(folder) if e.is_file() and e.name.lower().endswith(".png")}
+    note_others(problems, folder, {file.name, *images})
     seen: set[str] = set()
     for line, (name, box, *texts) in csv_rows(file, 2 + len(NATIVE), EXPECTED):
         if not BOX.fullmatch(box.strip()):

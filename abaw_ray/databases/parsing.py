@@ -6,7 +6,7 @@ import csv
 import hashlib
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,14 @@ def add_each(problems: Problems, reason: str, items: Sequence[Any] | np.ndarray,
     for item in items[:MAX_EXAMPLES]:
         problems.add(reason, where(item))
     problems.add(reason, count=max(len(items) - MAX_EXAMPLES, 0))
+
+
+def note_others(problems: Problems, folder: Path, known: Iterable[str]) -> None:
+    """Counts what a folder holds besides the entries of `known` names: what nobody asks for is not read."""
+    names = set(known)
+    for entry in entries(folder):
+        if entry.name not in names:
+            problems.add("unexpected_folder" if entry.is_dir() else "unexpected_file", entry.path)
 
 
 def split_by_name(name: str, validation_fraction: float, seed: int) -> Split:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
 
 from abaw_ray.databases.base import Problems
-from abaw_ray.databases.parsing import entries
+from abaw_ray.databases.parsing import add_each, entries, note_others
 from abaw_ray.errors import DatabaseFormatError
 from abaw_ray.video import UnreadableVideo, num_frames, numbers_need_decoding
 
@@ -22,16 +23,29 @@ def find_video(folder: Path, track: str) -> Path | None:
     Raises:
         DatabaseFormatError: there are several, which differ in their suffix.
     """
-    stems = [track, *(track.removesuffix(side) for side in SIDES if track.endswith(side))]
     names = [e.name for e in entries(folder)] if folder.is_dir() else []
     videos = [Path(name) for name in names if Path(name).suffix.lower() in SUFFIXES]
-    for stem in stems:
+    for stem in _stems(track):
         found = [video for video in videos if video.stem == stem]
         if len(found) > 1:
             raise DatabaseFormatError(folder, None, " and ".join(map(str, found)), f"one video of track {track}")
         if found:
             return folder / found[0]
     return None
+
+
+def note_other_videos(folder: Path, tracks: Iterable[str], problems: Problems) -> None:
+    """Counts what the folder of videos holds besides the videos of `tracks`."""
+    stems = {stem for track in tracks for stem in _stems(track)}
+    videos = [Path(e.name) for e in entries(folder) if Path(e.name).suffix.lower() in SUFFIXES]
+    others = [video for video in videos if video.stem not in stems]
+    add_each(problems, "video_without_track", others, lambda video: str(folder / video))
+    note_others(problems, folder, map(str, videos))
+
+
+def _stems(track: str) -> list[str]:
+    """Names that the video of a track may have, the best first."""
+    return [track, *(track.removesuffix(side) for side in SIDES if track.endswith(side))]
 
 
 def count_frames(video: Path) -> int:

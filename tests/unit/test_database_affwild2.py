@@ -290,7 +290,9 @@ def test_lengths_of_test_tracks(tmp_path: Path) -> None:
     assert {r: n for r, n in table.problems.counts.items() if r.startswith("video")} == {
         "video_not_found": 1,
         "video_shorter_than_its_images": 1,
+        "video_without_track": 1,
     }
+    assert table.problems.examples["video_without_track"] == [f"{tmp_path}/elsewhere/own.mp4.avi"]
     assert table.problems.examples["video_shorter_than_its_images"] == [
         f"{tmp_path}/elsewhere/short.avi: 4 frames, but image cropped_aligned/short/00006.jpg"
     ]
