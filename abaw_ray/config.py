@@ -12,7 +12,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from abaw_ray.errors import ConfigurationError, MissingInputError, quoted
+from abaw_ray.errors import ConfigurationError, MissingInputError, quoted, wrong_values
 from abaw_ray.labels import TASKS
 
 UNREADABLE = (yaml.YAMLError, UnicodeDecodeError, ValueError, OverflowError, RecursionError)
@@ -216,7 +216,7 @@ def parse_recipe(values: dict[str, Any], source: str) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}, found {quoted(e['input'])}" for e in error.errors()]
+        lines = [f"  {line}" for line in wrong_values(error)]
         raise ConfigurationError("\n".join([f"{source} cannot be used:", *lines])) from None
 
 

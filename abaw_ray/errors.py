@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import ValidationError
+
 MAX_QUOTED = 80
 """Characters of bad text that a message shows."""
+
+
+LONGEST_MESSAGE = 300
+"""Characters of what a library says of it."""
+
+
+def shortened(text: str, length: int = MAX_QUOTED) -> str:
+    """A text's beginning, where it is longer than `length`."""
+    return text if len(text) <= length else f"{text[:length]}..."
 
 
 def quoted(value: object) -> str:
@@ -14,6 +25,15 @@ def quoted(value: object) -> str:
     shown = repr(text)
     is_cut = len(shown) > MAX_QUOTED + 2 or (isinstance(value, str) and len(value) > MAX_QUOTED)
     return f"{shown[: MAX_QUOTED + 1]}..." if is_cut else shown
+
+
+def wrong_values(error: ValidationError) -> list[str]:
+    """What is wrong with values, one line a key, in the order of the keys."""
+    lines = []
+    for each in error.errors(include_url=False):
+        key = shortened(".".join(map(str, each["loc"])))
+        lines.append(f"{key}: {shortened(each['msg'], LONGEST_MESSAGE)}, found {quoted(each['input'])}")
+    return lines
 
 
 class UserError(Exception):

@@ -15,7 +15,7 @@ from abaw_ray.blocks.cache import local_file
 from abaw_ray.blocks.files import describe_file, json_sha256, map_batch, require_hash, write_table, write_text
 from abaw_ray.blocks.integrity import Expected, require_whole
 from abaw_ray.blocks.reader import Store, check_files
-from abaw_ray.errors import StoreError
+from abaw_ray.errors import StoreError, wrong_values
 from abaw_ray.storage import AnyPath
 
 BLOCKS = "blocks"
@@ -76,10 +76,8 @@ class ComputedManifest(BaseModel):
         try:
             manifest = cls.model_validate_json(path.read_bytes())
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
             raise StoreError(
-                f"{path}: not of version 2: {where}: {first['msg']}; compute them in a new folder"
+                f"{path}: not of version 2: {wrong_values(error)[0]}; compute them in a new folder"
             ) from None
         require_hash(path, manifest.hash(), manifest.content_hash, "delete it and compute them again")
         return manifest

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from abaw_ray.blocks.files import json_sha256, require_hash, write_text
 from abaw_ray.blocks.schema import MANIFEST, UNFINISHED, VERSION, Encoding
-from abaw_ray.errors import MissingInputError, StoreError
+from abaw_ray.errors import MissingInputError, StoreError, wrong_values
 from abaw_ray.labels import EXPRESSIONS, TASKS
 from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.storage import AnyPath
@@ -138,10 +138,9 @@ class Manifest(Entry):
         try:
             manifest = cls.model_validate_json(path.read_bytes())
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
+            wrong = wrong_values(error)[0]
             raise StoreError(
-                f"{path}: not a manifest of version {VERSION}: {where}: {first['msg']}; prepare a store in a new folder"
+                f"{path}: not a manifest of version {VERSION}: {wrong}; prepare a store in a new folder"
             ) from None
         if manifest.expressions != EXPRESSIONS or manifest.tasks != TASKS:
             raise StoreError(

@@ -13,9 +13,11 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from abaw_ray.databases.names import printable, stored_name
+from abaw_ray.errors import shortened
 from abaw_ray.labels import EXPRESSIONS, TASKS, Split
 
 MAX_EXAMPLES = 20
+LONGEST_EXAMPLE = 500
 ROWS_PER_CHUNK = 65_536  # Python objects held at a time while millions of rows are read
 
 
@@ -74,7 +76,7 @@ class Problems:
         self.counts[reason] += count
         places = self.examples.setdefault(reason, [])
         if where and len(places) < MAX_EXAMPLES:
-            places.append(printable(where))
+            places.append(shortened(printable(where), LONGEST_EXAMPLE))
 
     def merge(self, other: Problems) -> None:
         self.counts.update(other.counts)

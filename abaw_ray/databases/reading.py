@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from abaw_ray.databases import database
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems
-from abaw_ray.errors import ConfigurationError, MissingInputError, quoted
+from abaw_ray.errors import ConfigurationError, MissingInputError, wrong_values
 
 
 def read_database(name: str, root: Path | str, options: Mapping[str, Any]) -> tuple[Database, Options, LabelTable]:
@@ -34,7 +34,7 @@ def parse_options(found: Database, options: Mapping[str, Any]) -> Options:
     try:
         return found.options.model_validate(dict(options))
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}, found {quoted(e['input'])}" for e in error.errors()]
+        lines = [f"  {line}" for line in wrong_values(error)]
         known = ", ".join(found.options.model_fields) or "none"
         raise ConfigurationError(
             "\n".join([f"options of {found.name} cannot be used:", *lines, f"  known options: {known}"])

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from abaw_ray.blocks.files import read_json, write_json
-from abaw_ray.errors import ConfigurationError, MissingInputError
+from abaw_ray.errors import ConfigurationError, MissingInputError, wrong_values
 from abaw_ray.evaluation.smoothing import parse_smoothing
 from abaw_ray.labels import TASKS
 from abaw_ray.models.checkpoint import Checkpoint
@@ -63,9 +63,7 @@ def read_decisions(place: AnyPath, trained: Checkpoint) -> ValidationDecisions:
                 raise ValueError(f"the task {name}, which the network does not have")
             tasks[name].answers(np.zeros((1, TASKS[name]), np.float32), decision)
     except ValueError as error:
-        problem = str(error)
-        if isinstance(error, ValidationError):
-            problem = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        problem = "; ".join(wrong_values(error)) if isinstance(error, ValidationError) else str(error)
         raise ConfigurationError(f"{file}: expected the decisions of an evaluation, found {problem}") from None
     if found.weights_sha256 != trained.weights_sha256():
         raise ConfigurationError(f"{file}: decisions for another network than {trained.path}")

@@ -33,7 +33,7 @@ from abaw_ray.blocks.integrity import Expected, whole_file
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe, dump_recipe, parse_recipe_text
 from abaw_ray.disk import write_errors_named
-from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError, quoted
+from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError, quoted, wrong_values
 from abaw_ray.labels import EXPRESSIONS, TASKS
 from abaw_ray.models.cnn import MultiTaskCNN, on_device
 from abaw_ray.models.sets import Network
@@ -263,8 +263,6 @@ def read_description(folder: AnyPath) -> Description:
     try:
         description = Description.model_validate(read_json(file, DAMAGED))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise StoreError(f"{file}: not a checkpoint of version 2: {where}: {first['msg']}; {DAMAGED}") from None
+        raise StoreError(f"{file}: not a checkpoint of version 2: {wrong_values(error)[0]}; {DAMAGED}") from None
     require_hash(file, description.hash(), description.content_hash, DAMAGED)
     return description

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from abaw_ray.config import load_recipe
 from abaw_ray.databases.boxes import HEADER, read_boxes
 from abaw_ray.databases.reading import read_database
-from abaw_ray.errors import DatabaseFormatError, MissingInputError, quoted
+from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInputError, quoted
 
 LONGEST = 700
 """Characters of a message: what was expected is said in full."""
@@ -42,8 +43,34 @@ def expw(root: Path, content: str | bytes) -> Path:
     return write(root / "label.lst", content)
 
 
-WRITERS = {"afew_va": afew_va, "ferplus": ferplus, "expw": expw}
+def affectnet(root: Path, content: str | bytes) -> Path:
+    write(root / "Manually_Annotated_Images" / "1" / "a.jpg", b"")
+    lists = root / "Manually_Annotated_file_lists"
+    write(lists / "validation.csv", "")
+    return write(lists / "training.csv", content)
+
+
+def affwild2(root: Path, content: str | bytes) -> Path:
+    write(root / "cropped_aligned" / "a" / "00001.jpg", b"")
+    (root / "VA_Set" / "Validation_Set").mkdir(parents=True, exist_ok=True)
+    return write(root / "VA_Set" / "Train_Set" / "a.txt", content)
+
+
+def list_of_tests(root: Path, content: str | bytes) -> Path:
+    affwild2(root, "valence,arousal\n0.5,0.5\n")
+    return write(root / "expr_test_file.txt", content)
+
+
+WRITERS = {
+    "afew_va": afew_va,
+    "ferplus": ferplus,
+    "expw": expw,
+    "affectnet": affectnet,
+    "affwild2": affwild2,
+    "affwild2 test list": list_of_tests,
+}
 VOTES = 'a.png,"(0, 0, 48, 48)",'
+FACE = f"1/a.jpg,1,2,3,4,{';'.join(['1;2'] * 68)},%s,0.5,0.5\n"
 MANY = "9" * 400
 
 BAD = {
@@ -57,6 +84,9 @@ BAD = {
     "a long box": ("ferplus", f'a.png,"{"x" * 10_000}",' + ",".join("1" * 10)),
     "an infinite box": ("expw", "a.jpg 0 1e300 2 3 4 50 1"),
     "a class of 400 digits": ("expw", f"a.jpg 0 1 2 3 4 50 {MANY}"),
+    "an affectnet class of 400 digits": ("affectnet", FACE % MANY),
+    "an infinite landmark": ("affectnet", FACE.replace("1;2", "1e300;2", 1) % 1),
+    "a valence of 5000 digits": ("affwild2", f"valence,arousal\n{'9' * 5000},0\n"),
 }
 
 
@@ -65,7 +95,7 @@ def test_numbers_and_texts_beyond_any_measure_are_refused_by_file(tmp_path: Path
     name, content = BAD[kind]
     file = WRITERS[name](tmp_path, content)
     with pytest.raises(DatabaseFormatError, match=file.name) as error:
-        read_database(name, tmp_path, {})
+        read_database(name.split()[0], tmp_path, {})
     assert len(str(error.value)) < LONGEST
 
 
@@ -73,6 +103,17 @@ def test_boxes_beyond_any_measure_are_refused_by_line(tmp_path: Path) -> None:
     file = write(tmp_path / "a.csv", f"{HEADER}\n0,1,2,1e300,4\n")
     with pytest.raises(DatabaseFormatError, match=r"a\.csv:2: found '1e300'"):
         read_boxes(file)
+
+
+@pytest.mark.parametrize("name", ["x" * 6000, "/".join(["x" * 100] * 40)])
+def test_long_names_are_shown_by_their_beginning(tmp_path: Path, name: str) -> None:
+    expw(tmp_path, f"{name} 0 1 2 30 40 50 1")
+    with pytest.raises(MissingInputError, match=r"label\.lst:1: no image image/x") as error:
+        read_database("expw", tmp_path, {})
+    assert len(str(error.value)) < 2 * LONGEST
+    with pytest.raises(ConfigurationError, match="cannot be used") as unknown:
+        load_recipe(None, [f"{name}=1"])
+    assert len(str(unknown.value)) < LONGEST
 
 
 def test_long_text_is_quoted_by_its_beginning() -> None:
@@ -84,6 +125,9 @@ VALID = {
     "afew_va": clip(),
     "ferplus": VOTES + ",".join("1" * 10) + "\n",
     "expw": "a.jpg 0 1 2 30 40 50 1\n",
+    "affectnet": FACE % 1,
+    "affwild2": "valence,arousal\n0.5,-0.25\n",
+    "affwild2 test list": "b\nc_left\n",
 }
 ODD = (b"1e999", b"-", b"\x00", b'"', b"99" * 99, b"\xef\xbb\xbf", b"\r\n")
 
@@ -100,7 +144,7 @@ def test_a_changed_file_is_read_or_refused_in_a_short_message(tmp_path: Path, na
     WRITERS[name](tmp_path, bytes(content))
     message = ""
     try:
-        read_database(name, tmp_path, {})
+        read_database(name.split()[0], tmp_path, {})
     except (DatabaseFormatError, MissingInputError) as error:
         message = str(error)
     assert len(message) < LONGEST + 3 * len(str(tmp_path))
