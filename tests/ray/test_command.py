@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,12 +16,15 @@ from abaw_ray.config import Recipe, dump_recipe
 
 TIMEOUT = 1200
 
+RAYS_OWN_LINES = re.compile(r"authentication|PYTHON worker processes|\((raylet|autoscaler|\w+ pid=\d+)", re.IGNORECASE)
+
 
 def command(*arguments: str | Path, status: int = 0) -> subprocess.CompletedProcess[str]:
-    """Runs `python -m abaw_ray`, checks its exit status."""
+    """Runs `python -m abaw_ray`, checks its exit status, and that it says nothing that Ray has to say."""
     line = [sys.executable, "-m", "abaw_ray", *map(str, arguments)]
     done = subprocess.run(line, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     assert done.returncode == status, done.stderr
+    assert not RAYS_OWN_LINES.search(done.stderr), done.stderr
     return done
 
 
