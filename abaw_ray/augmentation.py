@@ -50,14 +50,19 @@ def random_views(images: Tensor, uniforms: Tensor, config: AugmentConfig) -> Ten
     return _views(images, offsets, uniforms[:, 2] < config.flip, config)
 
 
-def fixed_uniforms(rows: np.ndarray, views: np.ndarray, seed: int) -> np.ndarray:
-    """The random numbers of view number `views` (n,) of the images in rows `rows` (n,): (n, NUM_UNIFORMS) float32.
+def fixed_uniforms(images: np.ndarray, views: np.ndarray, seed: int) -> np.ndarray:
+    """The random numbers of view number `views` (n,) of images: (n, NUM_UNIFORMS) float32 in [0, 1).
 
     Each image has views of its own, so that a few of each still show the network every crop.
+
+    Args:
+        images: (n,) uint64 of `Store.image_ids`.
+        views: (n,) number of the view, from 0.
+        seed: other seeds give other views.
     """
-    row = _scrambled(rows[:, None].astype(np.uint64) + _scrambled(np.array([seed], np.uint64)))
+    image = _scrambled(images[:, None].astype(np.uint64) + _scrambled(np.array([seed], np.uint64)))
     number = views[:, None].astype(np.uint64) * np.uint64(NUM_UNIFORMS) + np.arange(NUM_UNIFORMS, dtype=np.uint64)
-    return ((_scrambled(row + number) >> np.uint64(40)) * 2.0**-24).astype(np.float32)
+    return ((_scrambled(image + number) >> np.uint64(40)) * 2.0**-24).astype(np.float32)
 
 
 def centre_views(images: Tensor, config: AugmentConfig) -> Tensor:

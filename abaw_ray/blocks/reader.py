@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,9 @@ from abaw_ray.blocks.videos import Unseen, Videos, read_unseen, read_videos
 from abaw_ray.errors import StoreError
 from abaw_ray.labels import TASKS, Split
 from abaw_ray.storage import AnyPath, RemotePath, as_path, files_below
+
+FRAME_STRIDE = np.uint64(0x9E3779B97F4A7C15)
+"""2^64 over the golden ratio: the ids of a video's frames lie far from each other, and from those of other videos."""
 
 NUM_FETCHERS = 8
 """Blocks of a remote store on their way at the same time."""
@@ -133,6 +138,22 @@ class Store:
         """Database, video and frame of `rows` (n,)."""
         databases = [self.databases[code] for code in self.index.database[rows].tolist()]
         return list(zip(databases, self.index.video(rows), self.index.frame[rows].tolist(), strict=True))
+
+    def image_ids(self, rows: np.ndarray) -> np.ndarray:
+        """(n,) uint64 of the images in `rows` (n,): of database, video and frame, wherever in a store the image is."""
+        return self._image_ids[rows]
+
+    @cached_property
+    def _image_ids(self) -> np.ndarray:
+        videos = self.index.videos
+        keys = self.index.database.astype(np.int64) * len(videos.dictionary) + videos.indices.to_numpy()
+        different, place = np.unique(keys, return_inverse=True)
+        names = videos.dictionary.to_pylist()
+        hashes = []
+        for database, video in zip(*np.divmod(different, len(names)), strict=True):
+            digest = hashlib.blake2b(f"{self.databases[database]}/{names[video]}".encode(), digest_size=8).digest()
+            hashes.append(int.from_bytes(digest, "little"))
+        return np.array(hashes, np.uint64)[place] + self.index.frame.astype(np.uint64) * FRAME_STRIDE
 
     def images(self, rows: np.ndarray) -> np.ndarray:
         """Images (n, size, size, 3) uint8 RGB of `rows` (n,), in any order, repeats allowed.

@@ -119,7 +119,8 @@ class Teacher(BlockWorker):
         """Task -> logits (n, outputs) of one view of images (n, size, size, 3) uint8, those of rows (n,)."""
         device, augment = images.device, self._recipe.augment
         dtype = autocast_dtype(device, self._recipe.train)
-        uniforms = torch.from_numpy(fixed_uniforms(rows, np.full(len(rows), view), augment.views_seed)).to(device)
+        ids = self.store.image_ids(rows)
+        uniforms = torch.from_numpy(fixed_uniforms(ids, np.full(len(rows), view), augment.views_seed)).to(device)
         with torch.inference_mode(), torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
             seen = random_views(images, uniforms, augment)
             return self._network(seen.contiguous(memory_format=torch.channels_last))

@@ -173,7 +173,8 @@ class TrainingData:
         views = (uniforms[:, 0] * self._augment.views).astype(np.int64)
         known = self._outputs.read(rows, views) if self._outputs is not None else {}
         taught = {task: torch.from_numpy(known[task]) for task in self.tasks if task in known}
-        return torch.from_numpy(fixed_uniforms(rows, views, self._augment.views_seed)), taught
+        images = self._store.image_ids(rows)
+        return torch.from_numpy(fixed_uniforms(images, views, self._augment.views_seed)), taught
 
 
 def train_labels(store: Store, rows: np.ndarray, tasks: Iterable[str]) -> SetLabels:

@@ -59,7 +59,7 @@ def test_outputs_are_the_teachers_for_every_view_of_training_images_only(store, 
     random = np.random.default_rng(0)
     for source in opened.sets.values():
         rows, views = random.choice(source.rows, 20), random.integers(0, VIEWS, 20)
-        uniforms = torch.from_numpy(fixed_uniforms(rows, views, seed=5))
+        uniforms = torch.from_numpy(fixed_uniforms(opened.image_ids(rows), views, seed=5))
         with torch.inference_mode():
             expected = network(random_views(torch.from_numpy(opened.images(rows)), uniforms, student_recipe.augment))
         found = known.read(rows, views)

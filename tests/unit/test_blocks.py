@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from hashlib import blake2b
 from pathlib import Path
 
 import cv2
@@ -51,6 +52,19 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 def own(made: Made, tmp_path: Path) -> Path:
     """A copy that a test may spoil."""
     return Path(shutil.copytree(made.path, tmp_path / "copy"))
+
+
+def test_ids_of_images_are_of_their_names_alone(made: Made, tmp_path: Path) -> None:
+    store = Store(made.path)
+    rows = np.array([24, 0, 3, 3])
+    digests = [blake2b(name, digest_size=8).digest() for name in (b"b/video 3", b"a/video 0", b"a/video 0")]
+    golden = 0x9E3779B97F4A7C15
+    first, second, third = (
+        (int.from_bytes(digest, "little") + frame * golden) % 2**64
+        for digest, frame in zip(digests, (4, 0, 3), strict=True)
+    )
+    assert store.image_ids(rows).tolist() == [first, second, third, third]
+    assert len(np.unique(store.image_ids(np.arange(len(store.index))))) == len(store.index)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

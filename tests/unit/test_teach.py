@@ -30,7 +30,9 @@ def test_images_are_read_once_for_all_views(tmp_path: Path, monkeypatch: pytest.
     network = checkpoint.load(teacher).cnn(torch.device("cpu"))
     rows = np.array([0, 1, 4, 5])  # the first batch
     for view in range(3):
-        uniforms = torch.from_numpy(fixed_uniforms(rows, np.full(4, view), recipe.augment.views_seed))
+        uniforms = torch.from_numpy(
+            fixed_uniforms(worker.store.image_ids(rows), np.full(4, view), recipe.augment.views_seed)
+        )
         views = random_views(torch.from_numpy(images(rows)), uniforms, recipe.augment)
         with torch.inference_mode():
             expected = network(views.contiguous(memory_format=torch.channels_last))
