@@ -165,8 +165,8 @@ class ComputedBlocks:
     def _map(self, block: int) -> pa.RecordBatch:
         entry = self._by_block[block]
         if entry is None:
-            databases = ", ".join(sorted({Path(e.path).parts[0] for e in self._entries}))
-            raise StoreError(f"{self._folder}: nothing computed for that database or split; it has {databases}")
+            databases = ", ".join(sorted({Path(e.path).parts[1] for e in self._entries}))
+            raise StoreError(f"{self._folder}: nothing computed for that database or block; it has {databases}")
         batch = map_batch(local_file(self._file(entry), entry.sha256))
         if batch.num_rows != entry.num_rows:
             raise StoreError(f"{self._file(entry)}: found {batch.num_rows} rows, expected {entry.num_rows}")

@@ -2,7 +2,7 @@
 
 features.json                              what it holds; written last
 cnn/                                       the CNN's checkpoint, without its optimiser
-blocks/<database>/<splits>/<name>.arrow    features of the store's block of that path
+blocks/face/<database>/<name>.arrow        features of the store's block of that path
 
 A block has a column for each task and variant (see `augmentation.Variants`): a window's frames lie side by side. Frames
 without a train label have the evaluation view only.

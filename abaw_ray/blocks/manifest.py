@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rich.table import Table
 from rich.text import Text
 
-from abaw_ray.blocks.files import json_sha256, require_hash, write_text
+from abaw_ray.blocks.files import json_sha256, read_json, require_hash, write_text
 from abaw_ray.blocks.schema import MANIFEST, UNFINISHED, VERSION, Encoding
 from abaw_ray.errors import MissingInputError, StoreError, wrong_values
 from abaw_ray.labels import EXPRESSIONS, TASKS
 from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.storage import AnyPath
+
+logger = logging.getLogger(__name__)
 
 MACHINE_KEYS = {"content_hash", "sources"}
 """Left out of the content hash."""
@@ -81,7 +84,7 @@ class BlockEntry(Entry):
 class Manifest(Entry):
     """Contents of a store."""
 
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     seed: int
     prepare: dict[str, Any]
     """The resolved `prepare` section but its databases."""
@@ -138,6 +141,12 @@ class Manifest(Entry):
         try:
             manifest = cls.model_validate_json(path.read_bytes())
         except ValidationError as error:
+            found, again = _version(path), f"abaw-ray prepare {shlex.quote(str(path.parent))}"
+            if found is not None and found < VERSION:
+                raise StoreError(
+                    f"{path}: found a store of version {found}, expected {VERSION}; `{again}`, with its databases,"
+                    " makes it anew"
+                ) from None
             wrong = wrong_values(error)[0]
             raise StoreError(
                 f"{path}: not a manifest of version {VERSION}: {wrong}; prepare a store in a new folder"
@@ -202,7 +211,7 @@ def store_held(store: AnyPath) -> Iterator[dict[str, BlockEntry]]:
     Raises:
         ConfigurationError: the folder holds something else, or another process writes to it.
         StorageError: the disk is full, or cannot be written.
-        StoreError: it holds a store of another version or other label spaces.
+        StoreError: its manifest is damaged, or of a later version or other label spaces.
     """
     with OwnedFolder(store, "a store", (MANIFEST, UNFINISHED)).held():
         yield _recorded(store)
@@ -214,7 +223,20 @@ def _recorded(store: AnyPath) -> dict[str, BlockEntry]:
         return {}
     if found.name == UNFINISHED and found.read_text() == NO_EARLIER_MANIFEST:
         return {}
+    version = _version(found)
+    if version is not None and version < VERSION:
+        logger.warning("%s holds a store of version %d: its blocks are made anew", store, version)
+        return {}
     return {block.path: block for block in Manifest._parse(found).blocks}
+
+
+def _version(manifest: AnyPath) -> int | None:
+    """The version that a manifest says it has; None if it says none."""
+    try:
+        found = read_json(manifest).get("version")
+    except StoreError:
+        return None
+    return found if isinstance(found, int) else None
 
 
 def begin_store(store: AnyPath) -> None:

@@ -1,11 +1,11 @@
 """Names, columns and types of a store's files.
 
-manifest.json                                  what the store holds; written last
-index.arrow                                    one row an image
-videos.arrow                                   one row a video: its number of frames
-unseen.arrow                                   one row a labelled frame of a video that has no image
-sets/<set>.arrow                               rows of the index that make up a training set
-blocks/<database>/<splits>/<name>-NNNNN.arrow  images with their labels
+manifest.json                               what the store holds; written last
+index.arrow                                 one row an image: its place, and its labels
+videos.arrow                                one row a video: its number of frames
+unseen.arrow                                one row a labelled frame of a video that has no image
+sets/<set>.arrow                            rows of the index that make up a training set
+blocks/face/<database>/<name>-NNNNN.arrow   images; nothing in them, or in their paths, depends on labels
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from abaw_ray.databases.base import label_fields
 
-VERSION = 2
+VERSION = 3
 """Version of the layout; a store of another version is refused."""
 
 MANIFEST = "manifest.json"
@@ -27,6 +27,9 @@ VIDEOS = "videos.arrow"
 UNSEEN = "unseen.arrow"
 SETS = "sets"
 BLOCKS = "blocks"
+
+FACE = "face"
+"""The stream of images: its blocks lie in a folder of this name."""
 
 METADATA_KEY = b"abaw_ray"
 """Schema metadata of a block file: JSON of `writer.BlockMetadata`."""
@@ -41,8 +44,7 @@ def image_field(size: int, encoding: Encoding) -> pa.Field:
 
 def block_schema(size: int, encoding: Encoding) -> pa.Schema:
     """Columns of a block file. Database and place in the store are the index's: a block does not depend on others."""
-    fields = [pa.field("video", pa.string()), pa.field("frame", pa.int32()), *label_fields()]
-    return pa.schema([*fields, image_field(size, encoding)])
+    return pa.schema([pa.field("video", pa.string()), pa.field("frame", pa.int32()), image_field(size, encoding)])
 
 
 def index_schema() -> pa.Schema:

@@ -1,7 +1,7 @@
 """A teacher's outputs for a number of views of every training image, computed once for any number of students.
 
 teacher_outputs.json                       what it holds; written last
-blocks/<database>/<splits>/<name>.arrow    outputs for the store's block of that path
+blocks/face/<database>/<name>.arrow        outputs for the store's block of that path
 
 A block has a column for each task: the logits of all views of an image lie side by side. Images outside the training
 sets have NaN.

@@ -17,21 +17,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from abaw_ray.blocks.files import compact
+from abaw_ray.blocks.schema import FACE
 from abaw_ray.config import PrepareConfig
 from abaw_ray.databases.base import (
     Database,
     LabelTable,
     Options,
     Problems,
-    label_fields,
     split_column,
     task_labels,
 )
 from abaw_ray.databases.names import file_name
 from abaw_ray.databases.parsing import add_each
-from abaw_ray.labels import EXPRESSIONS, TASKS, Split
+from abaw_ray.labels import TASKS, Split
 
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Raised when the code makes other images from the same input; finished blocks are then made anew."""
 
 LEAK = "validation_label_of_a_video_that_trains_another_task"
@@ -70,7 +70,7 @@ class DatabasePlan:
 
     Args:
         source: the database.
-        rows: its label table, rearranged.
+        rows: its label table. A row that has no label any more stays: blocks do not depend on labels.
         unseen: its labelled frames without an image.
         blocks: consecutive parts of `rows`.
         num_leaking_videos: videos with train labels of one task and validation labels of another.
@@ -88,8 +88,8 @@ class DatabasePlan:
 def plan_database(source: Source, config: PrepareConfig) -> DatabasePlan:
     """Plans the blocks of one database.
 
-    A block holds rows of one combination of splits: of one video for sequential databases, else of whole photos,
-    up to `config.block_rows`. Only a photo with more faces than that makes a larger block.
+    A block holds rows of one video for sequential databases, else of whole photos, up to `config.block_rows`. Only a
+    photo with more faces than that makes a larger block.
     """
     problems = Problems()
     problems.merge(source.table.problems)
@@ -98,13 +98,10 @@ def plan_database(source: Source, config: PrepareConfig) -> DatabasePlan:
     trainers = _trainers(rows)
     num_leaking_videos = _num_leaking_videos([rows, unseen], trainers)
     if config.exclude_leaking_videos:
-        rows = _without_leaks(rows, trainers, problems)
-        unseen = _without_leaks(unseen, trainers, problems, ", frames without an image")
-    starts = _video_starts(rows)
-    splits = _video_splits(rows, starts)
-    if not source.database.sequential:
-        rows, starts, splits = _grouped(rows, starts, splits)
-    blocks = _blocks(source.database, rows, starts, splits, config.block_rows)
+        rows, _ = _without_leaks(rows, trainers, problems)
+        unseen, labelled = _without_leaks(unseen, trainers, problems, ", frames without an image")
+        unseen = unseen.filter(pa.array(labelled)).combine_chunks()
+    blocks = _blocks(source.database, rows, _video_starts(rows), config.block_rows)
     return DatabasePlan(source, rows, unseen, _hashed(source, rows, blocks, config), num_leaking_videos, problems)
 
 
@@ -162,8 +159,10 @@ def _num_leaking_videos(tables: Sequence[pa.Table], trainers: Mapping[str, pa.Ar
     return len(pa.chunked_array([chunk for name in names for chunk in name.chunks], pa.string()).unique())
 
 
-def _without_leaks(rows: pa.Table, trainers: Mapping[str, pa.Array], problems: Problems, which: str = "") -> pa.Table:
-    """`rows` without the leaking validation labels, and without rows that then have no label.
+def _without_leaks(
+    rows: pa.Table, trainers: Mapping[str, pa.Array], problems: Problems, which: str = ""
+) -> tuple[pa.Table, np.ndarray]:
+    """`rows` without the leaking validation labels, and which of them (rows,) have a label left.
 
     Args:
         rows: of faces, or of frames without one.
@@ -185,78 +184,57 @@ def _without_leaks(rows: pa.Table, trainers: Mapping[str, pa.Array], problems: P
         rows = rows.set_column(rows.schema.get_field_index(task), task, vectors_column)
         name = split_column(task)
         rows = rows.set_column(rows.schema.get_field_index(name), name, pa.array(splits))
-    return rows.filter(pa.array(labelled)).combine_chunks()
+    return rows.combine_chunks(), labelled
 
 
-def _video_splits(rows: pa.Table, starts: np.ndarray) -> np.ndarray:
-    """Splits that occur in each video (videos,), as bits 1 << split."""
-    found = np.zeros(len(starts), np.int64)
-    for split in (Split.TRAIN, Split.VALIDATION, Split.TEST):
-        for task in TASKS:
-            found |= _any_by_video(rows, starts, task, split).astype(np.int64) << int(split)
-    return found
+def _blocks(database: Database, rows: pa.Table, starts: np.ndarray, block_rows: int) -> list[PlannedBlock]:
+    """Consecutive blocks: each video's rows for sequential databases, else whole photos."""
+    stops = np.append(starts[1:], rows.num_rows) if len(starts) else starts
+    if not database.sequential:
+        return _named(database.name, database.name, _photo_cuts(stops, block_rows))
+    names = rows["video"].take(pa.array(starts)).to_pylist()
+    return [
+        block
+        for name, start, stop in zip(names, starts.tolist(), stops.tolist(), strict=True)
+        for block in _named(database.name, name, [*range(start, stop, block_rows), stop])
+    ]
 
 
-def _grouped(rows: pa.Table, starts: np.ndarray, splits: np.ndarray) -> tuple[pa.Table, np.ndarray, np.ndarray]:
-    """Photos rearranged so that those of the same splits are together; otherwise they keep their order."""
-    order = np.argsort(splits, kind="stable")
-    lengths = np.diff(starts, append=rows.num_rows)
-    if (np.diff(order) < 0).any():
-        by_row = np.argsort(np.repeat(splits, lengths), kind="stable")
-        rows = rows.take(pa.array(by_row)).combine_chunks()
-    lengths = lengths[order]
-    return rows, np.cumsum(lengths) - lengths, splits[order]
+def _photo_cuts(stops: np.ndarray, block_rows: int) -> list[int]:
+    """Where blocks begin, and the last one ends, from the rows after the last of each photo (photos,)."""
+    cuts = [0]
+    while len(stops) and cuts[-1] < stops[-1]:
+        # the last photo that ends within the block, at least one
+        fitting = np.searchsorted(stops, cuts[-1] + block_rows, side="right")
+        one = np.searchsorted(stops, cuts[-1], side="right") + 1
+        cuts.append(int(stops[max(fitting, one) - 1]))
+    return cuts
 
 
-def _blocks(
-    database: Database, rows: pa.Table, starts: np.ndarray, splits: np.ndarray, block_rows: int
-) -> list[PlannedBlock]:
-    """Consecutive blocks: each video's rows for sequential databases, else whole photos of the same splits."""
-    blocks: list[PlannedBlock] = []
-    stops = starts + np.diff(starts, append=rows.num_rows)
-    if database.sequential:
-        names = rows["video"].take(pa.array(starts)).to_pylist()
-        for name, start, stop, split in zip(names, starts.tolist(), stops.tolist(), splits.tolist(), strict=True):
-            cuts = [*range(start, stop, block_rows), stop]
-            blocks += _named(database.name, split, name, cuts)
-        return blocks
-    for split in np.unique(splits).tolist():
-        of_split = np.flatnonzero(splits == split)
-        first, last = int(starts[of_split[0]]), int(stops[of_split[-1]])
-        ends = stops[of_split]
-        cuts = [first]
-        while cuts[-1] < last:
-            # the last photo that ends within the block, at least one
-            fitting = np.searchsorted(ends, cuts[-1] + block_rows, side="right")
-            one = np.searchsorted(ends, cuts[-1], side="right") + 1
-            cuts.append(int(ends[max(fitting, one) - 1]))
-        blocks += _named(database.name, split, database.name, cuts)
-    return blocks
-
-
-def _named(database: str, split: int, name: str, cuts: list[int]) -> list[PlannedBlock]:
-    folder = "+".join(s.name.lower() for s in Split if s != Split.NONE and split >> int(s) & 1)
+def _named(database: str, name: str, cuts: list[int]) -> list[PlannedBlock]:
     file = quote(name, safe=" ()[],;=@!~")
     return [
-        PlannedBlock(f"{database}/{folder}/{file}-{number:05d}.arrow", start, stop)
+        PlannedBlock(f"{FACE}/{database}/{file}-{number:05d}.arrow", start, stop)
         for number, (start, stop) in enumerate(pairwise(cuts))
     ]
 
 
 def _hashed(source: Source, rows: pa.Table, blocks: list[PlannedBlock], config: PrepareConfig) -> list[PlannedBlock]:
     """`blocks` with their hashes. Sizes of the image files are in them, absolute paths are not."""
-    settings = [CODE_VERSION, EXPRESSIONS, TASKS, source.database.name, source.crop, config.image_size]
+    settings = [CODE_VERSION, source.database.name, source.crop, config.image_size]
     settings += [config.encoding, config.jpeg_quality if config.encoding == "jpeg" else None]
     settings += [config.smallest_face, config.keep_damaged]
-    columns = ["video", "frame", "geometry", *(field.name for field in label_fields())]
-
     root = str(source.root)
 
     def hashed(block: PlannedBlock) -> PlannedBlock:
         part = rows.slice(block.start, block.stop - block.start)
         images = part["image"].to_pylist()
         sizes = pa.array([_file_size(root, image) for image in images], pa.int64())
-        table = part.select(columns).append_column("image", portable(part["image"])).append_column("bytes", sizes)
+        table = (
+            part.select(["video", "frame", "geometry"])
+            .append_column("image", portable(part["image"]))
+            .append_column("bytes", sizes)
+        )
         digest = hashlib.sha256(json.dumps([*settings, block.path]).encode())
         digest.update(_bytes(table))
         return PlannedBlock(block.path, block.start, block.stop, digest.hexdigest())

@@ -10,11 +10,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pytest
 import ray
 from films import film, scenes
@@ -154,7 +155,7 @@ def test_the_place_of_the_databases_changes_nothing(prepared: Prepared, tmp_path
     assert contents(tmp_path / "two") == contents(prepared.store)
     assert manifest.content_hash == prepared.manifest.content_hash
     assert manifest.sources != prepared.manifest.sources
-    assert (manifest.num_blocks_written, manifest.num_blocks_skipped) == (11, 0)
+    assert (manifest.num_blocks_written, manifest.num_blocks_skipped) == (10, 0)
     assert Manifest.load(tmp_path / "two").content_hash == manifest.content_hash
 
 
@@ -163,11 +164,10 @@ def test_what_is_stored(prepared: Prepared) -> None:
     store.verify()
     index = store.index
     assert [b.path for b in store.manifest.blocks] == [
-        *(f"clips/train/t1-{n:05d}.arrow" for n in range(3)),
-        *(f"clips/train+validation/t2-{n:05d}.arrow" for n in range(2)),
-        "clips/validation/t3-00000.arrow",
-        *(f"web/train/web-{n:05d}.arrow" for n in range(4)),  # two photos of three faces each
-        "web/validation/web-00000.arrow",
+        *(f"face/clips/t1-{n:05d}.arrow" for n in range(3)),
+        *(f"face/clips/t2-{n:05d}.arrow" for n in range(2)),
+        "face/clips/t3-00000.arrow",
+        *(f"face/web/web-{n:05d}.arrow" for n in range(4)),  # two photos of three faces each
     ]
     # pictures that already had the stored size are the same, byte by byte
     rows = np.flatnonzero(index.database == 0)
@@ -209,8 +209,8 @@ def test_a_test_set_without_published_labels(cluster: None, tmp_path: Path) -> N
     source = video_source(tmp_path, rows, {"a": 3, "unreadable": 5}, lambda _: ())
     manifest = prepare_sources(CONFIG, 0, tmp_path / "store", [source])
     assert [b.path for b in manifest.blocks] == [
-        "clips/train+test/a-00000.arrow",
-        "clips/test/unreadable-00000.arrow",
+        "face/clips/a-00000.arrow",
+        "face/clips/unreadable-00000.arrow",
     ]
     (entry,) = manifest.databases
     assert entry.labels == {"expression": {"test": 3}, "valence_arousal": {"train": 2}}
@@ -271,16 +271,59 @@ def test_a_second_run_writes_nothing(prepared: Prepared, tmp_path: Path, monkeyp
     seen: list[tuple[int, int]] = []
     monkeypatch.setattr(ray.data, "from_arrow", None)  # not even a job is started
     manifest = prepare_sources(CONFIG, 0, store, prepared.sources(), progress=lambda *p: seen.append(p))
-    assert (manifest.num_blocks_written, manifest.num_blocks_skipped) == (0, 11)
+    assert (manifest.num_blocks_written, manifest.num_blocks_skipped) == (0, 10)
     assert manifest.content_hash == prepared.manifest.content_hash
     assert manifest.databases[0] == prepared.manifest.databases[0]  # with what was left out of finished blocks
     assert contents(store) == before
     assert seen == [(60, 60)]
 
 
+def relabelled(source: Source) -> Source:
+    """Every face another expression, in another split; half of them new labels of another task."""
+    rows = source.table.rows
+    classes = np.roll(rows["expression"].combine_chunks().flatten().to_numpy().reshape(-1, len(EXPRESSIONS)), 1, axis=1)
+    splits = np.where(np.arange(rows.num_rows) % 2, np.int8(VALIDATION), np.int8(TRAIN))
+    columns = {
+        "expression": pa.FixedSizeListArray.from_arrays(pa.array(classes.reshape(-1)), classes.shape[1]),
+        "expression_split": pa.array(splits),
+        "action_units_split": pa.array(np.where(splits == TRAIN, np.int8(TRAIN), np.int8(NONE))),
+    }
+    for name, column in columns.items():
+        rows = rows.set_column(rows.schema.get_field_index(name), name, column)
+    return replace(source, table=replace(source.table, rows=rows))
+
+
+@pytest.mark.parametrize("exclude", [False, True])
+def test_other_labels_splits_and_tasks_write_no_block(prepared: Prepared, tmp_path: Path, exclude: bool) -> None:
+    store = prepared.copy(tmp_path)
+    before = {name: value for name, value in contents(store).items() if name.startswith(BLOCKS)}
+    config = CONFIG.model_copy(update={"exclude_leaking_videos": exclude})
+    manifest = prepare_sources(config, 0, store, [relabelled(source) for source in prepared.sources()])
+    assert (manifest.num_blocks_written, manifest.num_blocks_skipped) == (0, 10)
+    assert {name: value for name, value in contents(store).items() if name.startswith(BLOCKS)} == before
+    assert manifest.content_hash != prepared.manifest.content_hash
+    index = Store(store).index
+    assert (index.splits["action_units"] == TRAIN).sum() == (index.splits["expression"] == TRAIN).sum()
+    assert set(index.splits["expression"]) == ({TRAIN, NONE} if exclude else {TRAIN, VALIDATION})
+    assert len(index) == prepared.manifest.num_images
+
+
+def test_a_store_of_an_earlier_version_is_made_anew(prepared: Prepared, tmp_path: Path, caplog) -> None:
+    store = prepared.copy(tmp_path)
+    values = json.loads((store / "manifest.json").read_text()) | {"version": 2}
+    (store / "manifest.json").write_text(json.dumps(values))
+    (store / BLOCKS / "face").rename(store / BLOCKS / "clips")
+    with pytest.raises(StoreError, match=r"version 2, expected 3; `abaw-ray prepare .*makes it anew"):
+        Store(store)
+    manifest = prepare_sources(CONFIG, 0, store, prepared.sources())
+    assert "holds a store of version 2: its blocks are made anew" in caplog.text
+    assert (manifest.num_blocks_written, manifest.num_blocks_skipped) == (10, 0)
+    assert contents(store) == contents(prepared.store)
+
+
 def test_a_run_goes_on_where_another_was_interrupted(prepared: Prepared, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    obstacle = store / BLOCKS / "clips/train/t1-00001.arrow"
+    obstacle = store / BLOCKS / "face/clips/t1-00001.arrow"
     obstacle.mkdir(parents=True)  # a folder in a block's place makes its write fail
     (obstacle / "file").touch()
     (store / "unfinished.json").write_text("{}\n")
@@ -291,7 +334,7 @@ def test_a_run_goes_on_where_another_was_interrupted(prepared: Prepared, tmp_pat
     finished = {name for name in contents(store) if name.endswith(".arrow")}
     assert finished < set(contents(prepared.store))
     shutil.rmtree(obstacle)
-    (store / BLOCKS / "clips/train/.unfinished-0123").write_bytes(b"half a file of a process that was killed")
+    (store / BLOCKS / "face/clips/.unfinished-0123").write_bytes(b"half a file of a process that was killed")
     manifest = prepare_sources(CONFIG, 0, store, prepared.sources())
     assert contents(store) == contents(prepared.store)
     assert manifest.content_hash == prepared.manifest.content_hash
@@ -300,11 +343,11 @@ def test_a_run_goes_on_where_another_was_interrupted(prepared: Prepared, tmp_pat
 
 def test_deleted_and_changed_blocks_are_made_again(prepared: Prepared, tmp_path: Path) -> None:
     store = prepared.copy(tmp_path)
-    (store / BLOCKS / "clips/train/t1-00002.arrow").unlink()
-    (store / BLOCKS / "clips/validation/t3-00000.arrow").write_bytes(b"ARROW1")
+    (store / BLOCKS / "face/clips/t1-00002.arrow").unlink()
+    (store / BLOCKS / "face/clips/t3-00000.arrow").write_bytes(b"ARROW1")
     seen: list[tuple[int, int]] = []
     manifest = prepare_sources(CONFIG, 0, store, prepared.sources(), progress=lambda *p: seen.append(p))
-    assert (manifest.num_blocks_written, manifest.num_blocks_skipped) == (2, 9)
+    assert (manifest.num_blocks_written, manifest.num_blocks_skipped) == (2, 8)
     assert contents(store) == contents(prepared.store)
     assert seen[0] == (51, 60)
     assert seen[-1] == (60, 60)
@@ -324,7 +367,7 @@ def test_blocks_of_changed_pictures_are_made_again(prepared: Prepared, tmp_path:
 
 def test_damage_to_a_finished_block_stays_visible(prepared: Prepared, tmp_path: Path) -> None:
     store = prepared.copy(tmp_path)
-    path = store / BLOCKS / "clips/train/t1-00000.arrow"
+    path = store / BLOCKS / "face/clips/t1-00000.arrow"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 255
     path.write_bytes(content)
@@ -332,7 +375,7 @@ def test_damage_to_a_finished_block_stays_visible(prepared: Prepared, tmp_path: 
     with pytest.raises(StoreError, match=r"t1-00000\.arrow: damaged, found the hash .*--verify"):
         Store(store).verify()
     manifest = prepare_sources(CONFIG, 0, store, prepared.sources(), verify=True)
-    assert (manifest.num_blocks_written, manifest.num_blocks_skipped) == (1, 10)
+    assert (manifest.num_blocks_written, manifest.num_blocks_skipped) == (1, 9)
     assert contents(store) == contents(prepared.store)
 
 
@@ -342,7 +385,7 @@ def test_blocks_that_are_no_longer_wanted_go_and_other_files_stay(prepared: Prep
     sources = [clips(prepared.root, every=1)]
     manifest = prepare_sources(CONFIG, 0, store, sources)
     assert manifest.num_blocks_written == 0
-    assert not (store / BLOCKS / "web").exists()
+    assert not (store / BLOCKS / "face" / "web").exists()
     assert (store / BLOCKS / "notes.txt").read_text() == "mine"
     assert len(Store(store).sets["mixed_expr"].rows) > len(Store(prepared.store).sets["mixed_expr"].rows) // 2
     Store(store).verify()

@@ -73,7 +73,7 @@ def make_store(path: Path, encoding: str = "raw") -> Made:
         columns = {"video": pa.array([f"video {number}"] * count), "frame": pa.array(range(count), pa.int32())}
         table = pa.table(columns | label_columns(rng, count))
         metadata = BlockMetadata(f"plan {number}", [], {})
-        name = f"{'a' if number < 2 else 'b'}/train/video-{number:05d}.arrow"
+        name = f"face/{'a' if number < 2 else 'b'}/video-{number:05d}.arrow"
         faces = table.append_column("image", column)
         blocks.append(write_block(path / BLOCKS, name, faces, metadata, SIZE, encoding).entry())
         tables.append(table)

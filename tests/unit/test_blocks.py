@@ -262,7 +262,7 @@ def flip_byte(path: Path, place: int) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["blocks/b/train/video-00002.arrow", "index.arrow", "videos.arrow", "unseen.arrow", "sets/mixed_va.arrow"],
+    ["blocks/face/b/video-00002.arrow", "index.arrow", "videos.arrow", "unseen.arrow", "sets/mixed_va.arrow"],
 )
 def test_verify_names_the_damaged_file(own: Path, name: str) -> None:
     Store(own).verify()
@@ -288,7 +288,7 @@ def replace_by_other(path: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [truncate, replace_by_other])
 def test_reading_a_block_that_is_not_whole(own: Path, spoil: Callable[[Path], None]) -> None:
-    spoil(own / BLOCKS / "b/train/video-00002.arrow")
+    spoil(own / BLOCKS / "face/b/video-00002.arrow")
     store = Store(own)
     with pytest.raises(StoreError, match=r"video-00002\.arrow"):
         store.images(np.arange(25))
@@ -297,14 +297,14 @@ def test_reading_a_block_that_is_not_whole(own: Path, spoil: Callable[[Path], No
 def test_a_block_that_shrinks_while_it_is_read(own: Path) -> None:
     store = Store(own)
     store.images(np.arange(25))
-    os.truncate(own / BLOCKS / "b/train/video-00002.arrow", 2000)
+    os.truncate(own / BLOCKS / "face/b/video-00002.arrow", 2000)
     with pytest.raises(StoreError, match=r"found \d+ bytes"):
         store.images(np.arange(25))
 
 
 @pytest.mark.parametrize(
     "name",
-    ["blocks/a/train/video-00001.arrow", "index.arrow", "videos.arrow", "unseen.arrow", "sets/expr_va.arrow"],
+    ["blocks/face/a/video-00001.arrow", "index.arrow", "videos.arrow", "unseen.arrow", "sets/expr_va.arrow"],
 )
 def test_a_store_without_a_file_is_refused(own: Path, name: str) -> None:
     (own / name).unlink()
@@ -326,7 +326,8 @@ def test_folders_that_are_no_store(own: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ('"version": 2', '"version": 1', "version 2: version.*new folder"),
+        ('"version": 3', '"version": 2', "store of version 2, expected 3; `abaw-ray prepare .*makes it anew"),
+        ('"version": 3', '"version": 4', "version 3: version.*new folder"),
         ('"Neutral"', '"Calm"', "Calm"),
         ("{", "", "not a manifest"),
     ],
