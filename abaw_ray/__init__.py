@@ -1,1 +1,34 @@
-"""Distributed multi-task emotion recognition from several databases with missing labels, on Ray."""
+"""Distributed multi-task emotion recognition from several databases with missing labels, on Ray.
+
+The way of the data, stage by stage; each reads only what the one before has written:
+
+    stage           module                      writes
+    prepare         preprocess.prepare          a store: manifest, index, training sets, blocks of faces
+    train, distill  training.trainer            a run: metrics, TensorBoard's files, checkpoints, run.json
+    teacher-outputs inference.teach             a teacher's outputs for every view of every training image
+    features        inference.extract           features of every frame of the store's videos
+    tune            tuning.sweep                a sweep: trials, the best recipe, a page
+    evaluate        evaluation.evaluate         scores, predictions, figures, decisions
+    predict-set     competition.predict_set     an entry of the ABAW competition
+    submit          jobs.submit                 nothing here: it gives any of these to a cluster
+
+What they are made of:
+
+    databases     one file a database: native label files -> rows of labels
+    preprocess    rows -> faces -> blocks, by Ray Data
+    blocks        the files of a store, and of what is computed from it
+    sampling      which rows make up each step: pure functions
+    augmentation  views of faces
+    tasks         one file a task: outputs, loss, decoding, scores
+    models        networks, weights, checkpoints
+    objectives    which loss goes to which rows
+    training      the loop, and Ray Train around it
+    inference     predictions of rows, features, teachers' outputs
+    evaluation    protocols, scores, figures
+    competition   ABAW's label files, entries, and their checker
+    monitoring    TensorBoard and metrics of a run
+    tuning        sweeps, by Ray Tune
+    jobs          submission to a cluster
+    synthetic     generated databases, of demo, reproduce and tests
+    cli           one command a verb
+"""

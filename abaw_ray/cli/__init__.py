@@ -11,7 +11,7 @@ import typer
 from abaw_ray.cli import data, evaluation, submit, training, whole
 from abaw_ray.errors import UserError
 from abaw_ray.interruption import stoppable
-from abaw_ray.submission.submit import use_token
+from abaw_ray.jobs.submit import use_token
 
 app = typer.Typer(
     help="Multi-task emotion recognition from several face databases with missing labels, on Ray.",

@@ -30,7 +30,7 @@ def generate(
     as_json: JsonOption = False,
 ) -> None:
     """Draw four synthetic databases in the native layouts of Aff-Wild2, ExpW, AFEW-VA and AffectNet."""
-    from abaw_ray.generation import generate as generate_databases
+    from abaw_ray.synthetic import generate as generate_databases
 
     output = Output()
     warn_of(unused_by("generate", keys_of(overrides)), "generate")
@@ -52,7 +52,7 @@ def inspect(
     as_json: JsonOption = False,
 ) -> None:
     """Validate a database and count its rows, classes, ranges, and everything that would be left out."""
-    from abaw_ray.databases.inspection import inspect_database
+    from abaw_ray.databases.reading.inspection import inspect_database
 
     output = Output()
     warn_of(unused_by("inspect", keys_of(overrides)), "inspect")

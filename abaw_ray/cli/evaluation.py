@@ -86,7 +86,7 @@ def predict_set(
     as_json: JsonOption = False,
 ) -> None:
     """Write a competition entry: one text file a face track and task, one row a video frame."""
-    from abaw_ray.inference.predict_set import predict_set as write_set
+    from abaw_ray.competition.predict_set import predict_set as write_set
 
     output = Output()
     warn_of(unused_by("predict-set", keys_of(overrides)), "predict-set")
@@ -117,7 +117,7 @@ def check_submission(
     as_json: JsonOption = False,
 ) -> None:
     """Check names, headers, row counts and ranges of a competition entry. Status 2 if anything is wrong."""
-    from abaw_ray.evaluation.check_submission import check_submission as check
+    from abaw_ray.competition.check_submission import check_submission as check
 
     output = Output()
     report = check(folder, videos)

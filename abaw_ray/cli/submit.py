@@ -34,9 +34,9 @@ def submit(
     Recipes and spaces by relative path go with the job; data, stores and runs are given by paths that all nodes see.
     """
     from abaw_ray.cli import app as application
-    from abaw_ray.submission.arguments import parse
-    from abaw_ray.submission.submit import find_address
-    from abaw_ray.submission.submit import submit as submit_verb
+    from abaw_ray.jobs.arguments import parse
+    from abaw_ray.jobs.submit import find_address
+    from abaw_ray.jobs.submit import submit as submit_verb
 
     verb = parse(application, arguments)
     folders = [folder.absolute() for folder in shared or []]

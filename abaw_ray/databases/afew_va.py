@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember
-from abaw_ray.databases.parsing import LARGEST_NUMBER, add_each, entries, note_others, require_folder, videos_table
+from abaw_ray.databases.reading.parsing import (
+    LARGEST_NUMBER,
+    add_each,
+    entries,
+    note_others,
+    require_folder,
+    videos_table,
+)
 from abaw_ray.errors import DatabaseFormatError, MissingInputError, quoted
 from abaw_ray.labels import Split
 

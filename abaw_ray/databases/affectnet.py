@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, SetMember, row_schema
-from abaw_ray.databases.parsing import (
+from abaw_ray.databases.reading.parsing import (
     add_each,
     csv_rows,
     note_others,

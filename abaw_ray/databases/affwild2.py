@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
+from abaw_ray.competition.track_files import TRACK_FORMATS, read_test_list
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, SetMember, row_schema, unseen_schema
-from abaw_ray.databases.boxes import read_boxes
-from abaw_ray.databases.parsing import add_each, entries, note_others, require_folder, videos_table
-from abaw_ray.databases.track_files import TRACK_FORMATS, read_test_list
-from abaw_ray.databases.tracks import Track, TrackImages, TrackLabels
-from abaw_ray.databases.videos import compare_with_opencv, count_frames, find_video, note_other_videos
+from abaw_ray.databases.reading.boxes import read_boxes
+from abaw_ray.databases.reading.parsing import add_each, entries, note_others, require_folder, videos_table
+from abaw_ray.databases.reading.tracks import Track, TrackImages, TrackLabels
+from abaw_ray.databases.reading.videos import compare_with_opencv, count_frames, find_video, note_other_videos
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInputError
 from abaw_ray.labels import EXPRESSIONS, Split
 

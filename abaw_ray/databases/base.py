@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from abaw_ray.databases.names import printable, stored_name
+from abaw_ray.databases.reading.names import printable, stored_name
 from abaw_ray.errors import shortened
 from abaw_ray.labels import EXPRESSIONS, TASKS, Split
 

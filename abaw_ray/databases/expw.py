@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import Field
 
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember, one_hot
-from abaw_ray.databases.parsing import (
+from abaw_ray.databases.reading.parsing import (
     add_each,
     entries,
     note_others,

@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember, one_hot
-from abaw_ray.databases.names import file_name
-from abaw_ray.databases.parsing import (
+from abaw_ray.databases.reading.names import file_name
+from abaw_ray.databases.reading.parsing import (
     add_each,
     csv_rows,
     entries,

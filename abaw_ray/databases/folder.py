@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember, one_hot
-from abaw_ray.databases.parsing import entries, require_folder, split_by_name
+from abaw_ray.databases.reading.parsing import entries, require_folder, split_by_name
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInputError
 from abaw_ray.labels import EXPRESSIONS, Split
 

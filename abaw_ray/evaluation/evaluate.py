@@ -19,13 +19,13 @@ from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.decisions import ValidationDecisions, warn_of_thresholds
 from abaw_ray.evaluation.evaluator import HEADLINE, Evaluation, Evaluator, Predicted
 from abaw_ray.evaluation.figures import save, task_figures
-from abaw_ray.evaluation.predict import Progress
 from abaw_ray.evaluation.predictions import POOLED, pairs, video_scores, write_predictions
 from abaw_ray.evaluation.smoothing import CANDIDATES, Smoothing, parse_smoothing
+from abaw_ray.inference.features import ComputedFeatures, FeatureSource, RememberedFeatures
+from abaw_ray.inference.predict import Progress
 from abaw_ray.labels import TASKS, Split
 from abaw_ray.models import checkpoint
 from abaw_ray.models.checkpoint import Checkpoint
-from abaw_ray.models.features import ComputedFeatures, FeatureSource, RememberedFeatures
 from abaw_ray.models.sets import Network
 from abaw_ray.models.temporal import TemporalNetwork
 from abaw_ray.on_worker import on_worker

@@ -19,7 +19,6 @@ from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.errors import StoreError
 from abaw_ray.evaluation.frames import evaluation_frames, gap_free
-from abaw_ray.evaluation.predict import Predictions, Progress, predict_rows, predict_windows, require_numbers
 from abaw_ray.evaluation.predictions import (
     POOLED,
     Decisions,
@@ -29,9 +28,10 @@ from abaw_ray.evaluation.predictions import (
     scores_by_database,
 )
 from abaw_ray.evaluation.smoothing import Smoothing
+from abaw_ray.inference.features import FeatureSource
+from abaw_ray.inference.predict import Predictions, Progress, predict_rows, predict_windows, require_numbers
 from abaw_ray.labels import TASKS, Split
 from abaw_ray.models.cnn import MultiTaskCNN
-from abaw_ray.models.features import FeatureSource
 from abaw_ray.models.sets import Network
 from abaw_ray.models.temporal import TemporalNetwork
 from abaw_ray.sampling.windows import covering_windows

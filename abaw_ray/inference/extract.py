@@ -12,11 +12,11 @@ from abaw_ray.blocks.features import CNN, MANIFEST, FeatureManifest, block_key, 
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError, StoreError
-from abaw_ray.evaluation.predict import require_numbers
 from abaw_ray.inference.blockwise import BlockJob, BlockWorker, claimed, compute_blocks, finish, rows_of_block
+from abaw_ray.inference.features import view_features
+from abaw_ray.inference.predict import require_numbers
 from abaw_ray.labels import TASKS, Split
 from abaw_ray.models import checkpoint
-from abaw_ray.models.features import view_features
 from abaw_ray.storage import AnyPath
 from abaw_ray.world import local_device
 

@@ -12,8 +12,8 @@ from abaw_ray.blocks.reader import Store
 from abaw_ray.blocks.teacher_outputs import MANIFEST, TeacherManifest, read_manifest
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError
-from abaw_ray.evaluation.predict import require_numbers
 from abaw_ray.inference.blockwise import BlockJob, BlockWorker, claimed, compute_blocks, finish, rows_of_block
+from abaw_ray.inference.predict import require_numbers
 from abaw_ray.models import checkpoint
 from abaw_ray.storage import AnyPath
 from abaw_ray.world import autocast_dtype, local_device

@@ -16,7 +16,7 @@ from abaw_ray.blocks.reader import set_path
 from abaw_ray.blocks.schema import SETS
 from abaw_ray.blocks.writer import BlockResult
 from abaw_ray.databases.base import Problems, is_published, unseen_schema
-from abaw_ray.databases.names import printable
+from abaw_ray.databases.reading.names import printable
 from abaw_ray.labels import EXPRESSIONS, TASKS, Split
 from abaw_ray.preprocess.plan import DatabasePlan, Source
 from abaw_ray.preprocess.sets import TrainingSet

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from abaw_ray.blocks.schema import Encoding, image_field
-from abaw_ray.databases.names import file_name
-from abaw_ray.databases.videos import SUFFIXES
+from abaw_ray.databases.reading.names import file_name
+from abaw_ray.databases.reading.videos import SUFFIXES
 from abaw_ray.preprocess.crops import CROPS, BadGeometry, fit
 from abaw_ray.preprocess.decoding import DamagedImage, UnreadableImage, read_image
 from abaw_ray.preprocess.plan import portable

@@ -27,8 +27,8 @@ from abaw_ray.databases.base import (
     split_column,
     task_labels,
 )
-from abaw_ray.databases.names import file_name
-from abaw_ray.databases.parsing import add_each
+from abaw_ray.databases.reading.names import file_name
+from abaw_ray.databases.reading.parsing import add_each
 from abaw_ray.labels import TASKS, Split
 
 CODE_VERSION = 3

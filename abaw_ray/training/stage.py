@@ -16,11 +16,11 @@ from abaw_ray.blocks.teacher_outputs import read_manifest as read_teacher_manife
 from abaw_ray.config import Recipe, replaced_settings
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.evaluator import Evaluator
+from abaw_ray.inference.features import ComputedFeatures, FeatureSource
 from abaw_ray.labels import Split
 from abaw_ray.models import checkpoint
 from abaw_ray.models.checkpoint import Checkpoint
 from abaw_ray.models.cnn import MultiTaskCNN
-from abaw_ray.models.features import ComputedFeatures, FeatureSource
 from abaw_ray.models.sets import Network
 from abaw_ray.models.temporal import TemporalNetwork
 from abaw_ray.storage import as_path

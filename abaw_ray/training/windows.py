@@ -14,8 +14,8 @@ from abaw_ray.blocks.reader import Store
 from abaw_ray.config import AugmentConfig, Recipe
 from abaw_ray.errors import StoreError
 from abaw_ray.evaluation.frames import gap_free
+from abaw_ray.inference.features import FeatureSource
 from abaw_ray.labels import Split
-from abaw_ray.models.features import FeatureSource
 from abaw_ray.objectives.terms import SetLabels
 from abaw_ray.sampling.order import ShuffledOrder
 from abaw_ray.tasks import build_tasks

@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from abaw_ray.generation.layouts import affwild2
 from abaw_ray.labels import EXPRESSIONS
+from abaw_ray.synthetic.layouts import affwild2
 
 SIDE = 112
 QUALITY = 95

@@ -21,8 +21,8 @@ from typing import Any
 from report import emit
 
 from abaw_ray.config import load_recipe
-from abaw_ray.generation import generate
-from abaw_ray.pipeline import DATABASES
+from abaw_ray.shared_steps import DATABASES
+from abaw_ray.synthetic import generate
 
 ROOT = Path(__file__).parents[2]
 SETS = "sampling.sets=[mixed_expr, mixed_va, expr_va]"

@@ -25,8 +25,8 @@ from abaw_ray.blocks.reader import Store
 from abaw_ray.blocks.schema import BLOCKS
 from abaw_ray.config import PrepareConfig, Recipe
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember, one_hot
-from abaw_ray.databases.boxes import HEADER
-from abaw_ray.databases.parsing import videos_table
+from abaw_ray.databases.reading.boxes import HEADER
+from abaw_ray.databases.reading.parsing import videos_table
 from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError
 from abaw_ray.labels import EXPRESSIONS, Split
 from abaw_ray.preprocess.plan import Source

@@ -16,17 +16,17 @@ from test_loop import run, spawned, weights, with_changes
 from abaw_ray.augmentation import window_variants
 from abaw_ray.blocks.features import FeatureStore
 from abaw_ray.blocks.reader import Store
-from abaw_ray.databases.track_files import TRACK_FORMATS
+from abaw_ray.competition.check_submission import check_submission
+from abaw_ray.competition.predict_set import predict_set
+from abaw_ray.competition.track_files import TRACK_FORMATS
 from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError, UserError
 from abaw_ray.evaluation import evaluator
-from abaw_ray.evaluation.check_submission import check_submission
 from abaw_ray.evaluation.evaluate import evaluate
 from abaw_ray.evaluation.frames import evaluation_frames
 from abaw_ray.inference.extract import extract_features
-from abaw_ray.inference.predict_set import predict_set
+from abaw_ray.inference.features import ComputedFeatures
 from abaw_ray.labels import TASKS, Split
 from abaw_ray.models import checkpoint
-from abaw_ray.models.features import ComputedFeatures
 from abaw_ray.training.stage import Job, Stage, adopt
 from abaw_ray.world import World
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from abaw_ray.databases import database
 from abaw_ray.databases.base import LabelTable, Problems, row_schema, unseen_schema, videos_schema
-from abaw_ray.databases.reading import read_database
+from abaw_ray.databases.reading.database import read_database
 from abaw_ray.labels import EXPRESSIONS, TASKS
 
 EXPR_HEADER = "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise"

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from abaw_ray.config import load_recipe
-from abaw_ray.databases.boxes import HEADER, read_boxes
-from abaw_ray.databases.reading import read_database
+from abaw_ray.databases.reading.boxes import HEADER, read_boxes
+from abaw_ray.databases.reading.database import read_database
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInputError, quoted
 
 LONGEST = 700

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from abaw_ray.cli import main
-from abaw_ray.databases.track_files import TRACK_FORMATS
+from abaw_ray.competition.check_submission import Violation, check_submission
+from abaw_ray.competition.track_files import TRACK_FORMATS
 from abaw_ray.errors import MissingInputError, quoted
-from abaw_ray.evaluation.check_submission import Violation, check_submission
 
 NUM_FRAMES = {"first": 7, "2-30-640x480": 5}
 TRACKS = {"first": "first", "2-30-640x480_left": "2-30-640x480", "2-30-640x480_right": "2-30-640x480"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from native_layouts import affwild2_track, expw, ferplus, units, write
 
-from abaw_ray.databases.inspection import inspect_database
+from abaw_ray.databases.reading.inspection import inspect_database
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.labels import EXPRESSIONS
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from native_layouts import avi, write
 
-from abaw_ray.databases.videos import count_frames, find_video
+from abaw_ray.databases.reading.videos import count_frames, find_video
 from abaw_ray.errors import DatabaseFormatError
 
 

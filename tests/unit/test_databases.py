@@ -23,7 +23,7 @@ from native_layouts import (
 )
 
 from abaw_ray.databases import databases
-from abaw_ray.databases.parsing import split_by_name
+from abaw_ray.databases.reading.parsing import split_by_name
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInputError
 from abaw_ray.labels import Split
 

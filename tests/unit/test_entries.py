@@ -18,11 +18,11 @@ from stores import make_store
 
 from abaw_ray.blocks.manifest import Problem
 from abaw_ray.blocks.reader import Store
-from abaw_ray.databases.track_files import TRACK_FORMATS
+from abaw_ray.competition.predict_set import predict_set
+from abaw_ray.competition.track_files import TRACK_FORMATS
 from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError
 from abaw_ray.evaluation.evaluate import evaluate
 from abaw_ray.evaluation.evaluator import Evaluator
-from abaw_ray.inference.predict_set import predict_set
 from abaw_ray.labels import TASKS, Split
 from abaw_ray.models import checkpoint
 
@@ -166,7 +166,7 @@ def test_a_task_whose_tracks_have_no_face_at_all_is_written(store, run, tmp_path
         unseen = np.zeros_like(opened.unseen.splits[task])
         unseen[opened.unseen.video == opened.videos.names.index("no image")] = Split.TEST
         opened.unseen.splits[task] = unseen
-    monkeypatch.setattr("abaw_ray.inference.predict_set.Store", lambda _: opened)
+    monkeypatch.setattr("abaw_ray.competition.predict_set.Store", lambda _: opened)
     result = predict_set(run, store, tmp_path, Split.TEST, "b")
     assert result["tasks"] == {task: {"num_files": 1, "num_frames": 4} for task in TASKS}
     trained = checkpoint.load(run)
@@ -181,6 +181,6 @@ def test_test_tracks_whose_video_was_not_found_are_reported(store, run, tmp_path
     problem = {"video_not_found": Problem(count=3, examples=["videos: no video of track gone"])}
     databases = [opened.manifest.databases[0], entry.model_copy(update={"problems": problem})]
     opened.manifest = opened.manifest.model_copy(update={"databases": databases})
-    monkeypatch.setattr("abaw_ray.inference.predict_set.Store", lambda _: opened)
+    monkeypatch.setattr("abaw_ray.competition.predict_set.Store", lambda _: opened)
     result = predict_set(run, store, tmp_path, Split.TEST, "b")
     assert result["without_video"] == ["videos: no video of track gone", "and 2 more"]

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from abaw_ray.databases.track_files import TRACK_FORMATS
+from abaw_ray.competition.track_files import TRACK_FORMATS
 from abaw_ray.errors import ConfigurationError
-from abaw_ray.generation import generate
-from abaw_ray.generation.action_units import THRESHOLDS, action_units
-from abaw_ray.generation.faces import Actions
-from abaw_ray.generation.layouts import affwild2
 from abaw_ray.labels import ACTION_UNITS, EXPRESSIONS, expression_map
+from abaw_ray.synthetic import generate
+from abaw_ray.synthetic.action_units import THRESHOLDS, action_units
+from abaw_ray.synthetic.faces import Actions
+from abaw_ray.synthetic.layouts import affwild2
 
 AFFECTNET_LISTS = "Manually_Annotated_file_lists"
 

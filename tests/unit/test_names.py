@@ -12,9 +12,9 @@ import pytest
 from native_layouts import affwild2_track, write
 
 from abaw_ray.config import PrepareConfig
-from abaw_ray.databases.inspection import inspect_database
-from abaw_ray.databases.names import file_name, printable, stored_name
-from abaw_ray.databases.reading import read_database
+from abaw_ray.databases.reading.database import read_database
+from abaw_ray.databases.reading.inspection import inspect_database
+from abaw_ray.databases.reading.names import file_name, printable, stored_name
 from abaw_ray.preprocess.faces import REASON, FaceSettings, add_faces
 from abaw_ray.preprocess.plan import Source, plan_database
 

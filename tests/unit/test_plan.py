@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from abaw_ray.config import PrepareConfig
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, one_hot
-from abaw_ray.databases.parsing import videos_table
+from abaw_ray.databases.reading.parsing import videos_table
 from abaw_ray.labels import ACTION_UNITS, Split
 from abaw_ray.preprocess.plan import LEAK, DatabasePlan, Source, plan_database
 

@@ -14,7 +14,6 @@ from stores import make_store
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import LossConfig, ModelConfig
 from abaw_ray.errors import DivergedError, StoreError
-from abaw_ray.evaluation.predict import require_numbers
 from abaw_ray.evaluation.predictions import (
     fit_decisions,
     pairs,
@@ -23,6 +22,7 @@ from abaw_ray.evaluation.predictions import (
     video_scores,
     write_predictions,
 )
+from abaw_ray.inference.predict import require_numbers
 from abaw_ray.labels import TASKS
 from abaw_ray.tasks import build_tasks
 from abaw_ray.tasks.metrics import ccc, expression_scores

@@ -11,7 +11,7 @@ import torch
 from ray.exceptions import ActorDiedError, RaySystemError
 from ray.train import WorkerGroupError
 
-import abaw_ray.submission.following
+import abaw_ray.jobs.following
 import abaw_ray.video
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, DivergedError, UserError, WorkerFault
@@ -129,7 +129,7 @@ def user_errors(kind: type[UserError] = UserError) -> Iterator[type[UserError]]:
 
 def test_every_users_error_comes_whole_through_another_process():
     kinds = set(user_errors())
-    assert {DatabaseFormatError, DivergedError, abaw_ray.submission.following.LostJob} <= kinds
+    assert {DatabaseFormatError, DivergedError, abaw_ray.jobs.following.LostJob} <= kinds
     for kind in kinds:
         error = kind("f.txt", 3, "a", "b") if kind is DatabaseFormatError else kind("what, and how to mend it")
         again = pickle.loads(pickle.dumps(error))

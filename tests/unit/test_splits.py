@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 
 from abaw_ray.databases.base import task_labels
-from abaw_ray.databases.reading import read_database
-from abaw_ray.generation import generate
+from abaw_ray.databases.reading.database import read_database
 from abaw_ray.labels import TASKS, Split
+from abaw_ray.synthetic import generate
 
 OPTIONS = {
     "affwild2": {},

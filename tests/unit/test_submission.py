@@ -19,12 +19,12 @@ from ray.job_submission import JobStatus
 
 from abaw_ray.cli import app
 from abaw_ray.errors import ConfigurationError, MissingInputError, UserError
-from abaw_ray.submission import following
-from abaw_ray.submission.arguments import PathArgument, parse
-from abaw_ray.submission.following import Following, LostJob
-from abaw_ray.submission.package import measure
-from abaw_ray.submission.paths import check_paths
-from abaw_ray.submission.submit import entrypoint, find_address, make_id, plain_command, ray_job
+from abaw_ray.jobs import following
+from abaw_ray.jobs.arguments import PathArgument, parse
+from abaw_ray.jobs.following import Following, LostJob
+from abaw_ray.jobs.package import measure
+from abaw_ray.jobs.paths import check_paths
+from abaw_ray.jobs.submit import entrypoint, find_address, make_id, plain_command, ray_job
 
 DISTILL = ["distill", "--store", "/mnt/abaw/store", "--teacher", "/mnt/abaw/teacher", "--out", "/mnt/abaw/runs/s 1"]
 NOBODY = "http://127.0.0.1:1"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from native_layouts import ferplus, images, read_table, write
 
-from abaw_ray.generation import generate
-from abaw_ray.pipeline import DATABASES
+from abaw_ray.shared_steps import DATABASES
+from abaw_ray.synthetic import generate
 
 
 @pytest.fixture(scope="module")

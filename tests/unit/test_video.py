@@ -13,9 +13,9 @@ from films import film, number_of, picture, scenes
 from native_layouts import write
 
 from abaw_ray.databases import affwild2
-from abaw_ray.databases import videos as affwild2_videos
 from abaw_ray.databases.affwild2 import AffWild2Options
-from abaw_ray.databases.boxes import read_boxes
+from abaw_ray.databases.reading import videos as affwild2_videos
+from abaw_ray.databases.reading.boxes import read_boxes
 from abaw_ray.errors import DatabaseFormatError
 from abaw_ray.labels import EXPRESSIONS, Split
 from abaw_ray.preprocess.faces import REASON, WHERE, FaceSettings, add_faces

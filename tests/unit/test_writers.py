@@ -15,9 +15,9 @@ from abaw_ray import writer_lock
 from abaw_ray.blocks.features import MANIFEST, FeatureManifest
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError, StorageError, StoreError
-from abaw_ray.generation import generate
 from abaw_ray.inference.blockwise import claimed
 from abaw_ray.preprocess.prepare import prepare
+from abaw_ray.synthetic import generate
 from abaw_ray.training import trainer
 from abaw_ray.training.resources import Resources
 from abaw_ray.training.stage import Job
@@ -27,7 +27,7 @@ from abaw_ray.writer_lock import writer_lock as held
 DIES_WHILE_IT_MOVES = """
 import os, sys
 from pathlib import Path
-from abaw_ray.generation import generate
+from abaw_ray.synthetic import generate
 rename, num_moved = Path.rename, 0
 def move(self, target):
     global num_moved

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from abaw_ray.generation.behaviour import deck, head_motion, still
-from abaw_ray.generation.faces import Actions, Pose, Shape, random_identity
-from abaw_ray.generation.records import FaceTruth, Written, write_jpeg
-from abaw_ray.generation.scenes import Face, random_background, random_camera, take_picture
 from abaw_ray.labels import EXPRESSIONS, expression_map
+from abaw_ray.synthetic.behaviour import deck, head_motion, still
+from abaw_ray.synthetic.faces import Actions, Pose, Shape, random_identity
+from abaw_ray.synthetic.records import FaceTruth, Written, write_jpeg
+from abaw_ray.synthetic.scenes import Face, random_background, random_camera, take_picture
 
 NAME = "expw"
 STREAM = 2

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from abaw_ray.databases.base import Problems
-from abaw_ray.databases.parsing import add_each, rows_table, unseen_table
+from abaw_ray.databases.reading.parsing import add_each, rows_table, unseen_table
 from abaw_ray.labels import TASKS, Split
 
 

@@ -10,12 +10,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from abaw_ray.databases.track_files import TRACK_FORMATS
-from abaw_ray.generation.behaviour import Behaviour, deck, drift, head_motion, moving
-from abaw_ray.generation.faces import Actions, Identity, Pose, random_identity
-from abaw_ray.generation.records import FaceTruth, Written, write_jpeg
-from abaw_ray.generation.scenes import Camera, Face, random_background, random_camera, take_picture
+from abaw_ray.competition.track_files import TRACK_FORMATS
 from abaw_ray.labels import ACTION_UNITS, EXPRESSIONS, TASKS
+from abaw_ray.synthetic.behaviour import Behaviour, deck, drift, head_motion, moving
+from abaw_ray.synthetic.faces import Actions, Identity, Pose, random_identity
+from abaw_ray.synthetic.records import FaceTruth, Written, write_jpeg
+from abaw_ray.synthetic.scenes import Camera, Face, random_background, random_camera, take_picture
 
 NAME = "affwild2"
 STREAM = 1  # keeps this database's random numbers apart from the others'

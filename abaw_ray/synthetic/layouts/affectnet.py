@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from abaw_ray.generation.behaviour import NEUTRAL, deck, head_motion, still
-from abaw_ray.generation.faces import Actions, Pose, random_identity
-from abaw_ray.generation.records import NO_ACTION_UNITS, NO_EXPRESSION, FaceTruth, Written, write_jpeg
-from abaw_ray.generation.scenes import Face, random_background, random_camera, take_picture
 from abaw_ray.labels import EXPRESSIONS, NATIVE_EXPRESSIONS
+from abaw_ray.synthetic.behaviour import NEUTRAL, deck, head_motion, still
+from abaw_ray.synthetic.faces import Actions, Pose, random_identity
+from abaw_ray.synthetic.records import NO_ACTION_UNITS, NO_EXPRESSION, FaceTruth, Written, write_jpeg
+from abaw_ray.synthetic.scenes import Face, random_background, random_camera, take_picture
 
 NAME = "affectnet"
 STREAM = 4

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from abaw_ray.databases.parsing import entries
-from abaw_ray.databases.track_files import TRACK_FORMATS, TrackFormat, read_test_list
-from abaw_ray.databases.videos import SIDES, SUFFIXES, count_frames, find_video
+from abaw_ray.competition.entry_file import Violation, check_entry_file
+from abaw_ray.competition.track_files import TRACK_FORMATS, TrackFormat, read_test_list
+from abaw_ray.databases.reading.parsing import entries
+from abaw_ray.databases.reading.videos import SIDES, SUFFIXES, count_frames, find_video
 from abaw_ray.errors import DatabaseFormatError, MissingInputError
-from abaw_ray.evaluation.entry_file import Violation, check_entry_file
 
 MAX_SHOWN = 50
 

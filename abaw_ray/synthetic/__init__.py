@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 
 from abaw_ray.disk import TEMPORARY
 from abaw_ray.errors import ConfigurationError
-from abaw_ray.generation.layouts import afew_va, affectnet, affwild2, expw
-from abaw_ray.generation.records import FaceTruth, Written, truth_table
 from abaw_ray.owned_folder import OwnedFolder
+from abaw_ray.synthetic.layouts import afew_va, affectnet, affwild2, expw
+from abaw_ray.synthetic.records import FaceTruth, Written, truth_table
 from abaw_ray.threads import available_cpus
 
 SIZES = ("tiny", "small", "medium")

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from abaw_ray.errors import ConfigurationError
-from abaw_ray.submission.arguments import PathArgument
+from abaw_ray.jobs.arguments import PathArgument
 
 
 def check_paths(

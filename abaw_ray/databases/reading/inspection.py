@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from abaw_ray.databases.base import is_published, task_labels
-from abaw_ray.databases.names import printable
-from abaw_ray.databases.reading import read_database
+from abaw_ray.databases.reading.database import read_database
+from abaw_ray.databases.reading.names import printable
 from abaw_ray.labels import ACTION_UNITS, DIMENSIONS, EXPRESSIONS, TASKS, Split
 
 SPLITS = (Split.TRAIN, Split.VALIDATION, Split.TEST)

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from abaw_ray.databases.track_files import TrackFormat
+from abaw_ray.competition.track_files import TrackFormat
 from abaw_ray.errors import quoted
 
 INTEGER = re.compile(r"0|[1-9][0-9]*")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from abaw_ray.generation.faces import Actions, Identity, Pose, Shape, face_shape
-from abaw_ray.generation.painting import paint_body, paint_face
+from abaw_ray.synthetic.faces import Actions, Identity, Pose, Shape, face_shape
+from abaw_ray.synthetic.painting import paint_body, paint_face
 
 ZOOM = 2  # faces are painted at twice the size and averaged down
 # larger than any picture; each takes its grain from another place of it

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from abaw_ray.databases.parsing import parse_numbers, read_lines
+from abaw_ray.databases.reading.parsing import parse_numbers, read_lines
 from abaw_ray.errors import DatabaseFormatError, quoted
 
 HEADER = "frame,left,top,right,bottom"

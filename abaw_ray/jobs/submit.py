@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from abaw_ray.errors import ConfigurationError, Interrupted, MissingInputError
-from abaw_ray.submission.arguments import Verb
-from abaw_ray.submission.following import Following, LostJob
-from abaw_ray.submission.paths import check_paths
+from abaw_ray.jobs.arguments import Verb
+from abaw_ray.jobs.following import Following, LostJob
+from abaw_ray.jobs.paths import check_paths
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -181,7 +181,7 @@ def submit(verb: Verb, address: str, shared: Sequence[Path], folder: Path, only_
         Interrupted: by Ctrl-C; the job goes on.
     """
     use_token()
-    from abaw_ray.submission.package import measure
+    from abaw_ray.jobs.package import measure
 
     package = measure(folder)
     package.check()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from abaw_ray.databases.parsing import parse_numbers, read_lines
+from abaw_ray.databases.reading.parsing import parse_numbers, read_lines
 from abaw_ray.errors import DatabaseFormatError, quoted
 from abaw_ray.labels import ACTION_UNITS, DIMENSIONS, EXPRESSIONS
 

@@ -11,9 +11,9 @@ from abaw_ray.augmentation import centre_views
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.errors import DivergedError
+from abaw_ray.inference.features import FeatureSource
 from abaw_ray.labels import TASKS
 from abaw_ray.models.cnn import MultiTaskCNN
-from abaw_ray.models.features import FeatureSource
 from abaw_ray.models.temporal import TemporalNetwork
 from abaw_ray.tasks.base import Task
 from abaw_ray.world import World, autocast_dtype

@@ -12,8 +12,8 @@ from abaw_ray.blocks.files import read_json, write_json
 from abaw_ray.config import Recipe
 from abaw_ray.console import progress_bar
 from abaw_ray.evaluation.evaluate import evaluate
-from abaw_ray.generation import generate
 from abaw_ray.preprocess.prepare import prepare
+from abaw_ray.synthetic import generate
 from abaw_ray.training.resources import Resources
 from abaw_ray.training.stage import Job
 from abaw_ray.training.trainer import finished, fit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from abaw_ray.generation.faces import Actions, Identity, Shape
+from abaw_ray.synthetic.faces import Actions, Identity, Shape
 
 _SUBPIXEL_BITS = 4
 _BLACK = np.array([18.0, 18.0, 22.0])

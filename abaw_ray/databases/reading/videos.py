@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 
 from abaw_ray.databases.base import Problems
-from abaw_ray.databases.parsing import add_each, entries, note_others
+from abaw_ray.databases.reading.parsing import add_each, entries, note_others
 from abaw_ray.errors import DatabaseFormatError
 from abaw_ray.video import UnreadableVideo, num_frames, numbers_need_decoding
 

@@ -1,0 +1,1 @@
+"""The formats of the ABAW competition: label and test lists, entries, and the checker of entries."""
