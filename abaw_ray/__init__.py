@@ -14,12 +14,13 @@ The way of the data, stage by stage; each reads only what the one before has wri
 
 What they are made of:
 
+    spaces        label spaces: what labels say, as values that travel with the data
     databases     one file a database: native label files -> rows of labels
     preprocess    rows -> faces -> blocks, by Ray Data
     blocks        the files of a store, and of what is computed from it
     sampling      which rows make up each step: pure functions
     augmentation  views of faces
-    tasks         one file a task: outputs, loss, decoding, scores
+    tasks         one file a kind of label space: outputs, loss, decoding, scores
     models        networks, weights, checkpoints
     objectives    which loss goes to which rows
     training      the loop, and Ray Train around it
@@ -29,6 +30,7 @@ What they are made of:
     monitoring    TensorBoard and metrics of a run
     tuning        sweeps, by Ray Tune
     jobs          submission to a cluster
+    paper         its databases and tables: what demo and reproduce run
     synthetic     generated databases, of demo, reproduce and tests
     cli           one command a verb
 """

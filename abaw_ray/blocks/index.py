@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 
 from abaw_ray.blocks.files import damage_named, map_columns, mapped_array, write_table
 from abaw_ray.blocks.schema import index_schema, set_schema
-from abaw_ray.databases.base import split_column
-from abaw_ray.labels import TASKS
+from abaw_ray.databases.base import split_column, with_spaces
+from abaw_ray.spaces import LabelSpace
 from abaw_ray.storage import AnyPath
 
 
@@ -62,9 +62,15 @@ class IndexPart:
     row: np.ndarray
 
 
-def write_index(path: AnyPath, parts: Sequence[IndexPart]) -> str:
-    """Writes the index of databases 0, 1, ... from their parts; returns the file's hash."""
-    schema = index_schema()
+def write_index(path: AnyPath, parts: Sequence[IndexPart], spaces: Sequence[LabelSpace]) -> str:
+    """Writes the index of databases 0, 1, ... from their parts; returns the file's hash.
+
+    Args:
+        path: of the file.
+        parts: of the databases; in spaces that a database does not have it has no label.
+        spaces: of the store.
+    """
+    schema = index_schema(spaces)
     tables = []
     for database, part in enumerate(parts):
         placed = {
@@ -72,7 +78,8 @@ def write_index(path: AnyPath, parts: Sequence[IndexPart]) -> str:
             "block": pa.array(part.block, pa.int32()),
             "row": pa.array(part.row, pa.int32()),
         }
-        columns = [placed[name] if name in placed else part.rows[name] for name in schema.names]
+        rows = with_spaces(part.rows, spaces)
+        columns = [placed[name] if name in placed else rows[name] for name in schema.names]
         tables.append(pa.table(columns, names=schema.names))
     table = pa.concat_tables(tables)
     videos = pc.dictionary_encode(table["video"]).unify_dictionaries()
@@ -80,33 +87,33 @@ def write_index(path: AnyPath, parts: Sequence[IndexPart]) -> str:
     return write_table(path, table.set_column(place, "video", videos).cast(schema))
 
 
-def read_index(path: Path) -> Index:
-    """Maps an index.
+def read_index(path: Path, spaces: Sequence[LabelSpace]) -> Index:
+    """Maps an index with labels in `spaces`.
 
     Raises:
-        StoreError: not there or not an index of this version's tasks.
+        StoreError: not there or not such an index.
     """
-    batch = map_columns(path, index_schema())
+    batch = map_columns(path, index_schema(spaces))
     with damage_named(path):
         return Index(
             database=mapped_array(batch, "database"),
             frame=mapped_array(batch, "frame"),
             block=mapped_array(batch, "block"),
             row=mapped_array(batch, "row"),
-            labels=mapped_labels(batch),
-            splits=mapped_splits(batch),
+            labels=mapped_labels(batch, spaces),
+            splits=mapped_splits(batch, spaces),
             videos=batch.column("video"),
         )
 
 
-def mapped_labels(batch: pa.RecordBatch) -> dict[str, np.ndarray]:
-    """Task -> (n, size) float32 label vectors as they lie in the file."""
-    return {task: batch.column(task).flatten().to_numpy().reshape(-1, size) for task, size in TASKS.items()}
+def mapped_labels(batch: pa.RecordBatch, spaces: Sequence[LabelSpace]) -> dict[str, np.ndarray]:
+    """Space -> (n, size) float32 label vectors as they lie in the file."""
+    return {space.name: batch.column(space.name).flatten().to_numpy().reshape(-1, space.size) for space in spaces}
 
 
-def mapped_splits(batch: pa.RecordBatch) -> dict[str, np.ndarray]:
-    """Task -> (n,) int8 `Split` as it lies in the file."""
-    return {task: mapped_array(batch, split_column(task)) for task in TASKS}
+def mapped_splits(batch: pa.RecordBatch, spaces: Sequence[LabelSpace]) -> dict[str, np.ndarray]:
+    """Space -> (n,) int8 `Split` as it lies in the file."""
+    return {space.name: mapped_array(batch, split_column(space.name)) for space in spaces}
 
 
 def write_rows(path: AnyPath, rows: np.ndarray) -> str:

@@ -16,8 +16,8 @@ from rich.text import Text
 from abaw_ray.blocks.files import json_sha256, read_json, require_hash, write_text
 from abaw_ray.blocks.schema import MANIFEST, UNFINISHED, VERSION, Encoding
 from abaw_ray.errors import MissingInputError, StoreError, wrong_values
-from abaw_ray.labels import EXPRESSIONS, TASKS
 from abaw_ray.owned_folder import OwnedFolder
+from abaw_ray.spaces import LabelSpace
 from abaw_ray.storage import AnyPath
 
 logger = logging.getLogger(__name__)
@@ -56,9 +56,11 @@ class DatabaseEntry(Entry):
     """Videos with train labels of one task and validation labels of another, before any were excluded."""
     labels: dict[str, dict[str, int]]
     """Task -> split -> images."""
-    expressions: dict[str, dict[str, int]]
-    """Split -> class -> images; a label that is a distribution counts for its largest class, one that is not published
-    for none."""
+    spaces: tuple[str, ...]
+    """Names of its label spaces."""
+    classes: dict[str, dict[str, dict[str, int]]]
+    """Multiclass task -> split -> class -> images; a label that is a distribution counts for its largest class, one
+    that is not published for none."""
     problems: dict[str, Problem]
 
 
@@ -90,8 +92,8 @@ class Manifest(Entry):
     """The resolved `prepare` section but its databases."""
     image_size: int
     encoding: Encoding
-    expressions: tuple[str, ...] = EXPRESSIONS
-    tasks: dict[str, int] = TASKS
+    spaces: tuple[LabelSpace, ...]
+    """Of all databases together, each once."""
     num_images: int
     databases: list[DatabaseEntry]
     sets: list[SetEntry]
@@ -125,7 +127,7 @@ class Manifest(Entry):
 
         Raises:
             MissingInputError: no such folder.
-            StoreError: not a store, not complete, or of another version or other label spaces.
+            StoreError: not a store, not complete, or of another version.
         """
         if not store.is_dir():
             raise MissingInputError(f"no store {store}; write one with `abaw-ray prepare {shlex.quote(str(store))}`")
@@ -151,10 +153,6 @@ class Manifest(Entry):
             raise StoreError(
                 f"{path}: not a manifest of version {VERSION}: {wrong}; prepare a store in a new folder"
             ) from None
-        if manifest.expressions != EXPRESSIONS or manifest.tasks != TASKS:
-            raise StoreError(
-                f"{path}: classes {manifest.expressions}, tasks {manifest.tasks}; expected {EXPRESSIONS}, {TASKS}"
-            )
         require_hash(path, manifest.hash(), manifest.content_hash, "delete it and prepare again: blocks are kept")
         return manifest
 
@@ -173,7 +171,8 @@ class Manifest(Entry):
     def render(self) -> Table:
         """Counts for people: a row a database; training sets and what was left out below."""
         splits = ("train", "validation", "test")
-        shown = [(t, s) for t in self.tasks for s in splits if any(s in d.labels.get(t, {}) for d in self.databases)]
+        tasks = [space.name for space in self.spaces]
+        shown = [(t, s) for t in tasks for s in splits if any(s in d.labels.get(t, {}) for d in self.databases)]
         title = f"{self.num_images:,} images, {self.image_size} x {self.image_size}, {self.encoding}"
         table = Table(title=title, title_justify="left", caption_justify="left")
         table.add_column("database")
@@ -211,7 +210,7 @@ def store_held(store: AnyPath) -> Iterator[dict[str, BlockEntry]]:
     Raises:
         ConfigurationError: the folder holds something else, or another process writes to it.
         StorageError: the disk is full, or cannot be written.
-        StoreError: its manifest is damaged, or of a later version or other label spaces.
+        StoreError: its manifest is damaged, or of a later version.
     """
     with OwnedFolder(store, "a store", (MANIFEST, UNFINISHED)).held():
         yield _recorded(store)

@@ -20,7 +20,7 @@ from abaw_ray.blocks.manifest import BlockEntry, Manifest, SetEntry
 from abaw_ray.blocks.schema import BLOCKS, INDEX, SETS, UNSEEN, VIDEOS
 from abaw_ray.blocks.videos import Unseen, Videos, read_unseen, read_videos
 from abaw_ray.errors import StoreError
-from abaw_ray.labels import TASKS, Split
+from abaw_ray.spaces import LabelSpace, Split
 from abaw_ray.storage import AnyPath, RemotePath, as_path, files_below
 
 FRAME_STRIDE = np.uint64(0x9E3779B97F4A7C15)
@@ -88,7 +88,7 @@ class Store:
         sequential: (databases,) bool, whether a database's rows are frames of videos.
         videos: the videos of the sequential databases, and their rows.
         unseen: labelled frames of videos that have no image.
-        sets: training sets by name; those of one task first, in the order of `labels.TASKS`.
+        sets: training sets by name; those of one task first, in the order of its spaces.
 
     Raises:
         MissingInputError: no such folder.
@@ -102,24 +102,29 @@ class Store:
         num_rows = [block.num_rows for block in manifest.blocks]
         self._files = BlockFiles(self.path / BLOCKS, manifest.blocks)
         self._images = READERS[manifest.encoding](self._files.locate, num_rows, self.image_size)
-        self.index: Index = read_index(self._whole(self.path / INDEX, manifest.index_sha256))
+        self.index: Index = read_index(self._whole(self.path / INDEX, manifest.index_sha256), manifest.spaces)
         if len(self.index) != manifest.num_images:
             raise StoreError(f"{self.path / INDEX}: {len(self.index)} rows, expected {manifest.num_images}")
         self.sequential = np.array([database.sequential for database in manifest.databases], bool)
         videos = self._whole(self.path / VIDEOS, manifest.videos_sha256)
         self.videos: Videos = read_videos(videos, self.index, self.sequential)
-        self.unseen: Unseen = read_unseen(self._whole(self.path / UNSEEN, manifest.unseen_sha256))
+        self.unseen: Unseen = read_unseen(self._whole(self.path / UNSEEN, manifest.unseen_sha256), manifest.spaces)
         self.sets = {
             entry.name: SourceSet(
                 entry.name, entry.tasks, read_rows(self._whole(set_path(self.path, entry.name), entry.sha256))
             )
-            for entry in sorted(manifest.sets, key=_set_order)
+            for entry in sorted(manifest.sets, key=self._place_of_set)
         }
 
     @property
     def image_size(self) -> int:
         """Side of an image in pixels."""
         return self.manifest.image_size
+
+    @property
+    def spaces(self) -> dict[str, LabelSpace]:
+        """The label spaces by name, in their order."""
+        return {space.name: space for space in self.manifest.spaces}
 
     @property
     def databases(self) -> list[str]:
@@ -194,6 +199,9 @@ class Store:
     def _whole(self, path: AnyPath, sha256: str) -> Path:
         return whole_file(path, sha256, self._remedy)
 
+    def _place_of_set(self, entry: SetEntry) -> tuple[int, int, str]:
+        return len(entry.tasks), list(self.spaces).index(entry.tasks[0]), entry.name
+
     def _check_complete(self) -> None:
         check_files(self.path, [INDEX, VIDEOS, UNSEEN], "prepare the store again")
         check_files(self.path / SETS, [f"{s.name}.arrow" for s in self.manifest.sets], "prepare the store again")
@@ -235,7 +243,3 @@ def block_file(store: AnyPath, entry: BlockEntry) -> Expected:
 def set_path(store: AnyPath, name: str) -> AnyPath:
     """File of a training set."""
     return store / SETS / f"{name}.arrow"
-
-
-def _set_order(entry: SetEntry) -> tuple[int, int, str]:
-    return len(entry.tasks), list(TASKS).index(entry.tasks[0]), entry.name

@@ -10,11 +10,13 @@ blocks/face/<database>/<name>-NNNNN.arrow   images; nothing in them, or in their
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import pyarrow as pa
 
 from abaw_ray.databases.base import label_fields
+from abaw_ray.spaces import LabelSpace
 
 VERSION = 3
 """Version of the layout; a store of another version is refused."""
@@ -47,8 +49,11 @@ def block_schema(size: int, encoding: Encoding) -> pa.Schema:
     return pa.schema([pa.field("video", pa.string()), pa.field("frame", pa.int32()), image_field(size, encoding)])
 
 
-def index_schema() -> pa.Schema:
-    """Columns of the index. `database` and `block` are places in the manifest's lists; `row` is a block's row."""
+def index_schema(spaces: Sequence[LabelSpace]) -> pa.Schema:
+    """Columns of the index, with labels in the store's `spaces`.
+
+    `database` and `block` are places in the manifest's lists; `row` is a block's row.
+    """
     return pa.schema(
         [
             pa.field("database", pa.int8()),
@@ -56,7 +61,7 @@ def index_schema() -> pa.Schema:
             pa.field("frame", pa.int32()),
             pa.field("block", pa.int32()),
             pa.field("row", pa.int32()),
-            *label_fields(),
+            *label_fields(spaces),
         ]
     )
 
@@ -68,9 +73,9 @@ def videos_schema() -> pa.Schema:
     )
 
 
-def unseen_schema() -> pa.Schema:
-    """Columns of the frames without an image. `video` is a row of the videos."""
-    return pa.schema([pa.field("video", pa.int32()), pa.field("frame", pa.int32()), *label_fields()])
+def unseen_schema(spaces: Sequence[LabelSpace]) -> pa.Schema:
+    """Columns of the frames without an image, with labels in the store's `spaces`. `video` is a row of the videos."""
+    return pa.schema([pa.field("video", pa.int32()), pa.field("frame", pa.int32()), *label_fields(spaces)])
 
 
 def set_schema() -> pa.Schema:

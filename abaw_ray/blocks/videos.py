@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 from abaw_ray.blocks.files import damage_named, map_columns, mapped_array, write_table
 from abaw_ray.blocks.index import Index, mapped_labels, mapped_splits
 from abaw_ray.blocks.schema import unseen_schema, videos_schema
-from abaw_ray.databases.base import label_fields
+from abaw_ray.databases.base import label_fields, with_spaces
 from abaw_ray.errors import StoreError
+from abaw_ray.spaces import LabelSpace
 from abaw_ray.storage import AnyPath
 
 
@@ -69,13 +70,16 @@ def write_videos(path: AnyPath, databases: Sequence[pa.Table]) -> str:
     return write_table(path, pa.concat_tables([_with_database(code, videos) for code, videos in enumerate(databases)]))
 
 
-def write_unseen(path: AnyPath, unseen: Sequence[pa.Table], videos: Sequence[pa.Table]) -> str:
+def write_unseen(
+    path: AnyPath, unseen: Sequence[pa.Table], videos: Sequence[pa.Table], spaces: Sequence[LabelSpace]
+) -> str:
     """Writes the unseen frames of the databases 0, 1, ....
 
     Args:
         path: of the file.
         unseen: a database's table with the columns video (a name), frame, labels and splits, in any order.
         videos: as given to `write_videos`; they hold every video of `unseen`.
+        spaces: of the store.
 
     Returns:
         The hash of the file.
@@ -84,9 +88,10 @@ def write_unseen(path: AnyPath, unseen: Sequence[pa.Table], videos: Sequence[pa.
     for frames, own in zip(unseen, videos, strict=True):
         places = pc.index_in(frames["video"], value_set=own["video"].combine_chunks())
         assert places.null_count == 0, "every unseen frame is of a video of the table of videos"
-        labels = [frames[field.name] for field in label_fields()]
+        filled = with_spaces(frames, spaces)
+        labels = [filled[field.name] for field in label_fields(spaces)]
         video = pc.add(places, pa.scalar(before, pa.int32()))
-        tables.append(pa.table([video, frames["frame"], *labels], schema=unseen_schema()))
+        tables.append(pa.table([video, frames["frame"], *labels], schema=unseen_schema(spaces)))
         before += own.num_rows
     return write_table(path, pa.concat_tables(tables).sort_by([("video", "ascending"), ("frame", "ascending")]))
 
@@ -117,19 +122,19 @@ def read_videos(path: Path, index: Index, sequential: np.ndarray) -> Videos:
     return Videos(database, names, num_frames, start, stop)
 
 
-def read_unseen(path: Path) -> Unseen:
-    """Maps the unseen frames.
+def read_unseen(path: Path, spaces: Sequence[LabelSpace]) -> Unseen:
+    """Maps the unseen frames, with labels in `spaces`.
 
     Raises:
         StoreError: not there, or not a table of them.
     """
-    batch = map_columns(path, unseen_schema())
+    batch = map_columns(path, unseen_schema(spaces))
     with damage_named(path):
         return Unseen(
             video=mapped_array(batch, "video"),
             frame=mapped_array(batch, "frame"),
-            labels=mapped_labels(batch),
-            splits=mapped_splits(batch),
+            labels=mapped_labels(batch, spaces),
+            splits=mapped_splits(batch, spaces),
         )
 
 

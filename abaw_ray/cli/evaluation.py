@@ -20,10 +20,11 @@ from abaw_ray.cli.options import (
 )
 from abaw_ray.cli.recipes import change_of
 from abaw_ray.cli.unused import keys_of, unused_by, warn_of
+from abaw_ray.competition import COMPETITION_DATABASE
 from abaw_ray.console import Output, progress_bar, table
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.interruption import stoppable
-from abaw_ray.labels import Split
+from abaw_ray.spaces import Split
 from abaw_ray.storage import as_path
 
 app = typer.Typer()
@@ -58,7 +59,7 @@ def evaluate(
         result = evaluate_run(
             run, store, out, _split(split), smooth, features, change_of(recipe, overrides, verbose), progress
         )
-    columns, rows = score_rows(result["scores"])
+    columns, rows = score_rows(result)
     title = f"{result['kind']} {result['role']} {run}, {result['split']} of {store}"
     if result["smoothing"]:
         title += f", smoothed {result['smoothing']}"
@@ -73,7 +74,7 @@ def predict_set(
     store: StoreOption,
     out: OutOption,
     split: SplitOption = "test",
-    database: Annotated[str, typer.Option(help="A database of videos.")] = "affwild2",
+    database: Annotated[str, typer.Option(help="A database of videos.")] = COMPETITION_DATABASE,
     smooth: Annotated[str | None, typer.Option(help="Smooth over time: median:N or gaussian:S (frames).")] = None,
     decisions: Annotated[
         Any,

@@ -39,7 +39,7 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """The whole way on synthetic databases: generate, prepare, train, distill, evaluate, one table."""
-    from abaw_ray.demo import run_demo
+    from abaw_ray.paper.demo import run_demo
 
     output = Output()
     with stoppable(lambda: f"what is finished is kept in {out}, {GOES_ON}"):
@@ -70,8 +70,8 @@ def reproduce(
     The recipe is paper/TABLE, for synthetic data with the small network of the demo; --recipe and --set change it.
     Tables that share an --out share their runs, and a reproduction that was cut off goes on where it stopped.
     """
-    from abaw_ray.reproduce import TABLES, Plan
-    from abaw_ray.reproduce import reproduce as reproduce_table
+    from abaw_ray.paper.reproduce import TABLES, Plan
+    from abaw_ray.paper.reproduce import reproduce as reproduce_table
     from abaw_ray.training.resources import Resources
 
     output = Output()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from abaw_ray.blocks.reader import Store
+from abaw_ray.competition import COMPETITION_DATABASE
 from abaw_ray.competition.track_files import TRACK_FORMATS
 from abaw_ray.config import Recipe
 from abaw_ray.databases.reading.names import file_name
@@ -19,10 +20,10 @@ from abaw_ray.evaluation.frames import evaluation_frames
 from abaw_ray.evaluation.predictions import Decisions
 from abaw_ray.evaluation.smoothing import parse_smoothing
 from abaw_ray.inference.predict import Predictions, Progress
-from abaw_ray.labels import Split
 from abaw_ray.models import checkpoint
 from abaw_ray.on_worker import on_worker
 from abaw_ray.owned_folder import OwnedFolder
+from abaw_ray.spaces import Split
 from abaw_ray.storage import AnyPath, local_folder
 from abaw_ray.world import World, local_device
 
@@ -32,7 +33,7 @@ def predict_set(
     store_path: AnyPath | str,
     out: AnyPath,
     split: Split = Split.TEST,
-    database: str = "affwild2",
+    database: str = COMPETITION_DATABASE,
     smooth: str | None = None,
     decisions: AnyPath | None = None,
     features: AnyPath | None = None,
@@ -132,6 +133,8 @@ def _predicted(
 
 
 def _has_tracks(store: Store, task: str, split: Split, database: str) -> bool:
+    if task not in store.spaces:
+        return False
     code = store.databases.index(database)
     own, own_unseen = store.index.database == code, store.videos.database[store.unseen.video] == code
     with_face, without_image = store.index.splits[task][own], store.unseen.splits[task][own_unseen]

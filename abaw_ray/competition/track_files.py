@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from abaw_ray.databases.reading.parsing import parse_numbers, read_lines
+from abaw_ray.databases.reading.spaces import ACTION_UNITS, EXPRESSION, VALENCE_AROUSAL
 from abaw_ray.errors import DatabaseFormatError, quoted
-from abaw_ray.labels import ACTION_UNITS, DIMENSIONS, EXPRESSIONS
 
 
 @dataclass(frozen=True)
@@ -88,38 +88,38 @@ def read_test_list(file: Path) -> dict[str, int]:
 
 
 TRACK_FORMATS: dict[str, TrackFormat] = {
-    "expression": TrackFormat(
+    EXPRESSION.name: TrackFormat(
         folder="EXPR_Set",
         test_list="expr_test_file.txt",
-        names=EXPRESSIONS,
+        names=EXPRESSION.names,
         num_fields=1,
-        line=f"one class number from 0 to {len(EXPRESSIONS) - 1}",
+        line=f"one class number from 0 to {EXPRESSION.size - 1}",
         low=0,
-        high=len(EXPRESSIONS) - 1,
+        high=EXPRESSION.size - 1,
         integers=True,
         unlabelled=-1,
     ),
-    "valence_arousal": TrackFormat(
+    VALENCE_AROUSAL.name: TrackFormat(
         folder="VA_Set",
         test_list="va_test_file.txt",
-        names=DIMENSIONS,
-        num_fields=len(DIMENSIONS),
+        names=VALENCE_AROUSAL.names,
+        num_fields=VALENCE_AROUSAL.size,
         line="two numbers from -1 to 1: valence,arousal",
         low=-1,
         high=1,
         integers=False,
         unlabelled=-5,
     ),
-    "action_units": TrackFormat(
+    ACTION_UNITS.name: TrackFormat(
         folder="AU_Set",
         test_list="au_test_file.txt",
-        names=ACTION_UNITS,
-        num_fields=len(ACTION_UNITS),
-        line=f"{len(ACTION_UNITS)} numbers, 0 or 1: {','.join(ACTION_UNITS)}",
+        names=ACTION_UNITS.names,
+        num_fields=ACTION_UNITS.size,
+        line=f"{ACTION_UNITS.size} numbers, 0 or 1: {','.join(ACTION_UNITS.names)}",
         low=0,
         high=1,
         integers=True,
         unlabelled=-1,
     ),
 }
-"""By task, in the order of `labels.TASKS`."""
+"""By label space."""

@@ -18,11 +18,13 @@ from abaw_ray.databases.reading.parsing import (
     require_folder,
     videos_table,
 )
+from abaw_ray.databases.reading.spaces import VALENCE_AROUSAL
 from abaw_ray.errors import DatabaseFormatError, MissingInputError, quoted
-from abaw_ray.labels import Split
+from abaw_ray.spaces import Split
 
 LAYOUT = "folders 01/, 02/, ..., each with clip folders of <frame>.png and one json"
 EXPECTED_FILE = '{"frames": {"<frame>": {"landmarks": 68 x [x, y], "valence": -10..10, "arousal": -10..10}}}'
+SPACES = (VALENCE_AROUSAL,)
 NUM_LANDMARKS = 68
 LARGEST_LABEL = 10
 
@@ -37,7 +39,7 @@ def read(root: Path, options: AfewVaOptions) -> LabelTable:
     Frame numbers are those of the images' names. A clip is as long as its annotation.
     """
     require_folder(root, LAYOUT)
-    rows, problems = RowBuilder(), Problems()
+    rows, problems = RowBuilder(SPACES), Problems()
     parts = [e for e in entries(root) if e.is_dir() and re.fullmatch(r"\d\d", e.name)]
     note_others(problems, root, (e.name for e in parts))
     if not parts:
@@ -50,7 +52,7 @@ def read(root: Path, options: AfewVaOptions) -> LabelTable:
             else:
                 problems.add("unexpected_file", clip.path)
     table, unseen = rows.table(), rows.unseen()
-    return LabelTable(table, problems, unseen, videos_table(num_frames, table, unseen))
+    return LabelTable(SPACES, table, problems, unseen, videos_table(num_frames, table, unseen))
 
 
 def _read_clip(root: Path, clip: Path, rows: RowBuilder, problems: Problems) -> int:

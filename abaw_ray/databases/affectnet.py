@@ -23,8 +23,9 @@ from abaw_ray.databases.reading.parsing import (
     require_folder,
     rows_table,
 )
+from abaw_ray.databases.reading.spaces import EXPRESSION, VALENCE_AROUSAL
 from abaw_ray.errors import DatabaseFormatError, quoted
-from abaw_ray.labels import EXPRESSIONS, NATIVE_EXPRESSIONS, Split, expression_map
+from abaw_ray.spaces import Split
 
 LAYOUT = (
     "Manually_Annotated_file_lists/training.csv and validation.csv; photos in "
@@ -45,7 +46,22 @@ EXPECTED = f"9 fields: {','.join(COLUMNS)}"
 EXPECTED_LANDMARKS = "68 landmarks: 136 numbers x;y;x;y;..."
 NUM_COORDINATES = 136
 MISSING = -2.0
-CLASSES = expression_map("affectnet")
+SPACES = (EXPRESSION, VALENCE_AROUSAL)
+NATIVE = (
+    "Neutral",
+    "Happiness",
+    "Sadness",
+    "Surprise",
+    "Fear",
+    "Disgust",
+    "Anger",
+    "Contempt",
+    "None",
+    "Uncertain",
+    "Non-Face",
+)
+"""Classes by native id."""
+CLASSES = EXPRESSION.places(NATIVE)
 CHUNK_ROWS = 16_384  # landmarks are parsed together, a chunk at a time: 287,000 rows hold 39 million numbers
 
 
@@ -84,13 +100,13 @@ def read(root: Path, options: AffectNetOptions) -> LabelTable:
     held_out = Split.TRAIN if options.use_validation_for_training else Split.VALIDATION
     seen: set[str] = set()
     prefix = images.relative_to(root).as_posix()
-    tables = [row_schema().empty_table()]
+    tables = [row_schema(SPACES).empty_table()]
     for file, split in ((training, Split.TRAIN), (validation, held_out)):
         faces = _faces(file, present, seen, problems)
         while chunk := list(islice(faces, CHUNK_ROWS)):
             tables.append(_rows(file, chunk, split, prefix))
     add_each(problems, "image_without_label", sorted(present - seen), lambda p: f"{prefix}/{p}")
-    return LabelTable(pa.concat_tables(tables).sort_by("video"), problems)
+    return LabelTable(SPACES, pa.concat_tables(tables).sort_by("video"), problems)
 
 
 def _files_below(folder: Path) -> set[str]:
@@ -119,7 +135,7 @@ def _faces(file: Path, present: set[str], seen: set[str], problems: Problems) ->
         if not 0 <= expression < len(CLASSES):
             problems.add("label_out_of_range", f"{file}:{line}: expression {expression}")
         elif CLASSES[expression] < 0:
-            name = NATIVE_EXPRESSIONS["affectnet"][expression]
+            name = NATIVE[expression]
             problems.add(f"class_outside_the_seven: {name}", f"{file}:{line}")
         elif not missing and max(abs(valence), abs(arousal)) > 1:
             problems.add("label_out_of_range", f"{file}:{line}: valence {valence}, arousal {arousal}")
@@ -134,14 +150,14 @@ def _faces(file: Path, present: set[str], seen: set[str], problems: Problems) ->
 def _rows(file: Path, faces: list[Face], split: Split, prefix: str) -> pa.Table:
     paths = [f.path for f in faces]
     has_va = np.array([f.valence_arousal is not None for f in faces])
-    one_hot = np.eye(len(EXPRESSIONS))[[f.expression for f in faces]]
+    one_hot = np.eye(EXPRESSION.size)[[f.expression for f in faces]]
     valence_arousal = np.array([f.valence_arousal or (0.0, 0.0) for f in faces])
     labels = {
         "expression": (one_hot, np.full(len(faces), int(split))),
         "valence_arousal": (valence_arousal, np.where(has_va, int(split), int(Split.NONE))),
     }
     images = [f"{prefix}/{p}" for p in paths]
-    return rows_table(paths, np.zeros(len(faces)), images, labels, _landmarks(file, faces))
+    return rows_table(SPACES, paths, np.zeros(len(faces)), images, labels, _landmarks(file, faces))
 
 
 def _landmarks(file: Path, faces: list[Face]) -> pa.ListArray:

@@ -15,10 +15,11 @@ from abaw_ray.competition.track_files import TRACK_FORMATS, read_test_list
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, SetMember, row_schema, unseen_schema
 from abaw_ray.databases.reading.boxes import read_boxes
 from abaw_ray.databases.reading.parsing import add_each, entries, note_others, require_folder, videos_table
+from abaw_ray.databases.reading.spaces import ACTION_UNITS, EXPRESSION, VALENCE_AROUSAL
 from abaw_ray.databases.reading.tracks import Track, TrackImages, TrackLabels
 from abaw_ray.databases.reading.videos import compare_with_opencv, count_frames, find_video, note_other_videos
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInputError
-from abaw_ray.labels import EXPRESSIONS, Split
+from abaw_ray.spaces import Split
 
 LAYOUT = (
     "EXPR_Set/, VA_Set/ and/or AU_Set/ (here or under annotations/), each with Train_Set/ (or Training_Set/) and "
@@ -26,6 +27,7 @@ LAYOUT = (
     "<name>.csv of frame,left,top,right,bottom and videos/<name>.mp4; of the test sets, which may be missing: "
     "expr_test_file.txt, va_test_file.txt, au_test_file.txt with a <name> a line, videos/<name>.mp4"
 )
+SPACES = {space.name: space for space in (EXPRESSION, VALENCE_AROUSAL, ACTION_UNITS)}
 SET_FOLDERS = ", ".join(f.folder for f in TRACK_FORMATS.values())
 TRAIN_FOLDERS, VALIDATION_FOLDER = ("Train_Set", "Training_Set"), "Validation_Set"
 IMAGE_NAME = re.compile(r"\d{5,8}\.jpg")
@@ -78,7 +80,8 @@ def read(root: Path, options: AffWild2Options) -> LabelTable:
     }
     tests = {task: _test_tracks(task, annotations, root, files.get(task, {})) for task in TRACK_FORMATS}
     _note_leaks(files, problems)
-    rows, unseen = [row_schema().empty_table()], [unseen_schema().empty_table()]
+    spaces = tuple(space for name, space in SPACES.items() if name in files or tests[name])
+    rows, unseen = [row_schema(spaces).empty_table()], [unseen_schema(spaces).empty_table()]
     num_frames = {}
     names = sorted(images.names(problems).union(*files.values(), *tests.values()))
     if videos.is_dir():
@@ -89,6 +92,7 @@ def read(root: Path, options: AffWild2Options) -> LabelTable:
             images.of(name, problems),
             {task: _read_labels(task, of_task[name], problems) for task, of_task in files.items() if name in of_task},
             [task for task, names in tests.items() if name in names],
+            spaces,
         )
         num_frames[name] = _video_frames(track, videos, problems) if track.tests else track.num_frames
         rows.append(track.rows(problems))
@@ -96,7 +100,7 @@ def read(root: Path, options: AffWild2Options) -> LabelTable:
             unseen.append(track.unseen(problems))
     all_rows, all_unseen = pa.concat_tables(rows), pa.concat_tables(unseen)
     of_videos = videos_table(num_frames, all_rows, all_unseen)
-    return LabelTable(all_rows, problems, all_unseen, of_videos, crop=images.crop)
+    return LabelTable(spaces, all_rows, problems, all_unseen, of_videos, crop=images.crop)
 
 
 def _note_others(problems: Problems, root: Path, annotations: Path, parts: list[Path]) -> None:
@@ -241,7 +245,7 @@ def _read_labels(task: str, track: TrackFile, problems: Problems) -> TrackLabels
     outside = ((numbers < of_task.low) | (numbers > of_task.high)).any(axis=1) & ~unlabelled
     add_each(problems, f"{task}_unlabelled", np.flatnonzero(unlabelled), lambda k: f"{file}:{k + 2}")
     add_each(problems, "label_out_of_range", np.flatnonzero(outside), lambda k: f"{file}:{k + 2}: {lines[k + 1]}")
-    vectors = numbers == np.arange(len(EXPRESSIONS)) if task == "expression" else numbers
+    vectors = numbers == np.arange(EXPRESSION.size) if task == EXPRESSION.name else numbers
     return TrackLabels(file, track.split, vectors, np.flatnonzero(~unlabelled & ~outside))
 
 

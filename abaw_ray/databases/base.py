@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from abaw_ray.databases.reading.names import printable, stored_name
 from abaw_ray.errors import shortened
-from abaw_ray.labels import EXPRESSIONS, TASKS, Split
+from abaw_ray.spaces import LabelSpace, Split
 
 MAX_EXAMPLES = 20
 LONGEST_EXAMPLE = 500
@@ -26,16 +26,17 @@ def split_column(task: str) -> str:
     return f"{task}_split"
 
 
-def label_fields() -> list[pa.Field]:
-    """Label vector and split of every task: zeros and NONE where there is no label, NaN where it is not published."""
+def label_fields(spaces: Sequence[LabelSpace]) -> list[pa.Field]:
+    """Label vector and split in every space: zeros and NONE where there is no label, NaN where it is not published."""
     fields = []
-    for task, size in TASKS.items():
-        fields += [pa.field(task, pa.list_(pa.float32(), size)), pa.field(split_column(task), pa.int8())]
+    for space in spaces:
+        fields += [pa.field(space.name, pa.list_(pa.float32(), space.size))]
+        fields += [pa.field(split_column(space.name), pa.int8())]
     return fields
 
 
-def row_schema() -> pa.Schema:
-    """Schema of a label table: one row a face.
+def row_schema(spaces: Sequence[LabelSpace]) -> pa.Schema:
+    """Schema of a label table: one row a face, with its labels in `spaces`.
 
     `video` groups rows that must stay together (a video track, or a photo); `frame` orders them in it.
     `image` is relative to the database's root: an image, or the video that `frame` is a frame of; names are those of
@@ -49,12 +50,12 @@ def row_schema() -> pa.Schema:
         pa.field("image", pa.string()),
         pa.field("geometry", pa.list_(pa.float32())),
     ]
-    return pa.schema([*fields, *label_fields()])
+    return pa.schema([*fields, *label_fields(spaces)])
 
 
-def unseen_schema() -> pa.Schema:
+def unseen_schema(spaces: Sequence[LabelSpace]) -> pa.Schema:
     """Schema of the labelled frames that have no image: evaluation counts them all the same."""
-    return pa.schema([pa.field("video", pa.string()), pa.field("frame", pa.int32()), *label_fields()])
+    return pa.schema([pa.field("video", pa.string()), pa.field("frame", pa.int32()), *label_fields(spaces)])
 
 
 def videos_schema() -> pa.Schema:
@@ -100,18 +101,26 @@ class LabelTable:
     """What an adapter reads, and what it left out.
 
     Args:
+        spaces: of the labels.
         rows: of `row_schema`, sorted by video and frame.
         problems: what was left out or looked wrong.
-        unseen: of `unseen_schema`, sorted by video and frame; empty for photos.
-        videos: of `videos_schema`, sorted by video: all that have a row or an unseen frame; empty for photos.
+        unseen: of `unseen_schema`, sorted by video and frame; None: there is none, as of photos.
+        videos: of `videos_schema`, sorted by video: all that have a row or an unseen frame; None: photos.
         crop: name of the crop that the rows' geometry is for; None: the database's.
     """
 
+    spaces: tuple[LabelSpace, ...]
     rows: pa.Table
     problems: Problems
-    unseen: pa.Table = field(default_factory=lambda: unseen_schema().empty_table())
-    videos: pa.Table = field(default_factory=lambda: videos_schema().empty_table())
+    unseen: pa.Table = None
+    videos: pa.Table = None
     crop: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.unseen is None:
+            self.unseen = unseen_schema(self.spaces).empty_table()
+        if self.videos is None:
+            self.videos = videos_schema().empty_table()
 
 
 @dataclass(frozen=True)
@@ -121,7 +130,7 @@ class SetMember:
     Args:
         set: name of the training set, as `mixed_expr`.
         tasks: the tasks whose labels the set is made for.
-        every_by_class: keep every k-th position of these expression classes, one pass a class, in order.
+        every_by_class: keep every k-th position of these classes of the first task, one pass a class, in order.
         every: then keep every k-th row.
     """
 
@@ -162,28 +171,28 @@ class Database:
     sequential: bool = False
 
 
-def one_hot(expression: int) -> list[float]:
-    """The label vector of an expression class."""
-    return [float(k == expression) for k in range(len(EXPRESSIONS))]
-
-
 Labels = Mapping[str, tuple[Iterable[float], Split]]
-"""Task -> label vector and split of one frame. Tasks not named are unlabelled."""
+"""Space -> label vector and split of one frame. In spaces not named it has no label."""
 
 
 class RowBuilder:
-    """Collects faces, and labelled frames without one, and gives their tables, sorted by (video, frame)."""
+    """Collects faces, and labelled frames without one, and gives their tables, sorted by (video, frame).
 
-    def __init__(self) -> None:
-        self._rows, self._unseen = _Columns(row_schema()), _Columns(unseen_schema())
+    Args:
+        spaces: of their labels.
+    """
+
+    def __init__(self, spaces: Sequence[LabelSpace]) -> None:
+        self._spaces = tuple(spaces)
+        self._rows, self._unseen = _Columns(row_schema(spaces)), _Columns(unseen_schema(spaces))
 
     def add(self, video: str, frame: int, image: str, labels: Labels, geometry: Iterable[float] = ()) -> None:
         """Adds one face."""
-        self._rows.add([stored_name(video), frame, stored_name(image), list(geometry), *_label_values(labels)])
+        self._rows.add([stored_name(video), frame, stored_name(image), list(geometry), *self._values(labels)])
 
     def add_unseen(self, video: str, frame: int, labels: Labels) -> None:
         """Adds one labelled frame without an image."""
-        self._unseen.add([stored_name(video), frame, *_label_values(labels)])
+        self._unseen.add([stored_name(video), frame, *self._values(labels)])
 
     def table(self) -> pa.Table:
         """The faces, of `row_schema`."""
@@ -192,6 +201,15 @@ class RowBuilder:
     def unseen(self) -> pa.Table:
         """The frames without an image, of `unseen_schema`."""
         return self._unseen.table()
+
+    def _values(self, labels: Labels) -> list[Any]:
+        """The values of `label_fields` of one frame."""
+        assert labels.keys() <= {space.name for space in self._spaces}, "labels are of the spaces that were named"
+        values: list[Any] = []
+        for space in self._spaces:
+            vector, split = labels.get(space.name, ([0.0] * space.size, Split.NONE))
+            values += [list(vector), int(split)]
+        return values
 
 
 class _Columns:
@@ -218,19 +236,26 @@ class _Columns:
         self._values = [[] for _ in self._schema]
 
 
-def _label_values(labels: Labels) -> list[Any]:
-    """The values of `label_fields` of one frame."""
-    values: list[Any] = []
-    for task, size in TASKS.items():
-        vector, split = labels.get(task, ([0.0] * size, Split.NONE))
-        values += [list(vector), int(split)]
-    return values
+def with_spaces(table: pa.Table, spaces: Sequence[LabelSpace]) -> pa.Table:
+    """A table of rows or unseen frames with the label columns of `spaces` alone, in their order; those that it does
+    not have hold no label."""
+    names = [name for name in table.column_names if name in ("video", "frame", "image", "geometry")]
+    columns = {name: table[name] for name in names}
+    for space in spaces:
+        split = split_column(space.name)
+        if space.name in table.column_names:
+            columns |= {space.name: table[space.name], split: table[split]}
+        else:
+            zeros = pa.array(np.zeros(table.num_rows * space.size, np.float32))
+            columns[space.name] = pa.FixedSizeListArray.from_arrays(zeros, space.size)
+            columns[split] = pa.array(np.full(table.num_rows, int(Split.NONE), np.int8))
+    return pa.table(columns)
 
 
 def task_labels(rows: pa.Table, task: str) -> tuple[np.ndarray, np.ndarray]:
-    """Label vectors (rows, size) float32 and splits (rows,) int8 of one task."""
+    """Label vectors (rows, size) float32 and splits (rows,) int8 in one space."""
     column = rows[task].combine_chunks()
-    vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, TASKS[task])
+    vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, column.type.list_size)
     return vectors, rows[split_column(task)].to_numpy()
 
 

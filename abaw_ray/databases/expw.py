@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember, one_hot
+from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember
 from abaw_ray.databases.reading.parsing import (
     add_each,
     entries,
@@ -19,13 +19,15 @@ from abaw_ray.databases.reading.parsing import (
     require_folder,
     split_by_name,
 )
+from abaw_ray.databases.reading.spaces import EXPRESSION
 from abaw_ray.errors import DatabaseFormatError
-from abaw_ray.labels import expression_map
 
 LAYOUT = "label/label.lst or label.lst, and the photos in image/"
 FIELDS = ("image_name", "face_id", "top", "left", "right", "bottom", "confidence", "expression")
 EXPECTED = f"8 fields: {' '.join(FIELDS)}"
-CLASSES = expression_map("expw")
+SPACES = (EXPRESSION,)
+CLASSES = EXPRESSION.places(("Anger", "Disgust", "Fear", "Happiness", "Sadness", "Surprise", "Neutral"))
+"""Place in the space by native class id."""
 
 
 class ExpWOptions(Options):
@@ -42,7 +44,7 @@ def read(root: Path, options: ExpWOptions) -> LabelTable:
     nested = root / "label" / "label.lst"
     file = require_file(nested if nested.is_file() else root / "label.lst", LAYOUT)
     photos = {e.name for e in entries(require_folder(root / "image", LAYOUT)) if e.is_file()}
-    rows, problems = RowBuilder(), Problems()
+    rows, problems = RowBuilder(SPACES), Problems()
     note_others(problems, root, (file.relative_to(root).parts[0], "image"))
     if file == nested:
         note_others(problems, file.parent, (file.name,))
@@ -60,10 +62,10 @@ def read(root: Path, options: ExpWOptions) -> LabelTable:
             problems.add("frame_without_image", f"{file}:{line}: no image image/{photo}")
         else:
             split = split_by_name(photo, options.validation_fraction, options.split_seed)
-            label = (one_hot(CLASSES[expression]), split)
+            label = (EXPRESSION.one_hot(CLASSES[expression]), split)
             rows.add(photo, face, f"image/{photo}", {"expression": label}, geometry=box)
     add_each(problems, "image_without_label", sorted(photos - num_faces.keys()), lambda p: f"image/{p}")
-    return LabelTable(rows.table(), problems)
+    return LabelTable(SPACES, rows.table(), problems)
 
 
 def _parse(file: Path, line: int, text: str) -> tuple[str, tuple[float, float, float, float], int]:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember, one_hot
+from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember
 from abaw_ray.databases.reading.names import file_name
 from abaw_ray.databases.reading.parsing import (
     add_each,
@@ -20,13 +20,27 @@ from abaw_ray.databases.reading.parsing import (
     require_file,
     require_folder,
 )
+from abaw_ray.databases.reading.spaces import EXPRESSION
 from abaw_ray.errors import DatabaseFormatError, MissingInputError, quoted
-from abaw_ray.labels import EXPRESSIONS, NATIVE_EXPRESSIONS, Split, expression_map
+from abaw_ray.spaces import Split
 
 LAYOUT = "FER2013Train/, FER2013Valid/, FER2013Test/ (at least one), each with label.csv and its png files"
 FOLDERS = {"FER2013Train": Split.TRAIN, "FER2013Valid": Split.VALIDATION, "FER2013Test": Split.TEST}
-NATIVE = NATIVE_EXPRESSIONS["ferplus"]
-CLASSES = expression_map("ferplus")
+SPACES = (EXPRESSION,)
+NATIVE = (
+    "Neutral",
+    "Happiness",
+    "Surprise",
+    "Sadness",
+    "Anger",
+    "Disgust",
+    "Fear",
+    "Contempt",
+    "Unknown",
+    "NF",
+)
+"""Classes in the order of the votes."""
+CLASSES = EXPRESSION.places(NATIVE)
 EXPECTED = f'12 fields: name, "(left, top, right, bottom)", and the votes for {", ".join(NATIVE)}'
 BOX = re.compile(r"\(\s*\d+\s*(,\s*\d+\s*){3}\)")
 
@@ -44,13 +58,13 @@ def read(root: Path, options: FerPlusOptions) -> LabelTable:
     folders = [name for name in FOLDERS if (root / name).is_dir()]
     if not folders:
         raise MissingInputError(f"no FER2013Train, FER2013Valid or FER2013Test in {root}; expected layout: {LAYOUT}")
-    rows, problems = RowBuilder(), Problems()
+    rows, problems = RowBuilder(SPACES), Problems()
     note_others(problems, root, folders)
     for name in folders:
         _read_folder(root / name, options, rows, problems)
     table = rows.table()
     _note_same_pictures(root, table["image"].to_pylist(), problems)
-    return LabelTable(table, problems)
+    return LabelTable(SPACES, table, problems)
 
 
 def _read_folder(folder: Path, options: FerPlusOptions, rows: RowBuilder, problems: Problems) -> None:
@@ -84,8 +98,8 @@ def _label(votes: np.ndarray, options: FerPlusOptions) -> tuple[str, list[float]
     if len(winners) == 1 and CLASSES[winners[0]] < 0:
         return f"class_outside_the_seven: {NATIVE[winners[0]]}", []
     if options.labels == "majority":
-        return ("no_majority", []) if len(winners) > 1 else ("", one_hot(CLASSES[winners[0]]))
-    ours = np.zeros(len(EXPRESSIONS))
+        return ("no_majority", []) if len(winners) > 1 else ("", EXPRESSION.one_hot(CLASSES[winners[0]]))
+    ours = np.zeros(EXPRESSION.size)
     for native, expression in enumerate(CLASSES):
         if expression >= 0:
             ours[expression] = votes[native]

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from pydantic import Field
 
-from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember, one_hot
+from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember
 from abaw_ray.databases.reading.parsing import entries, require_folder, split_by_name
+from abaw_ray.databases.reading.spaces import EXPRESSION
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInputError
-from abaw_ray.labels import EXPRESSIONS, Split
+from abaw_ray.spaces import Split
 
+SPACES = (EXPRESSION,)
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 LAYOUT = "<class name>/*.jpg (jpeg, png, bmp, webp), or the same under train/, validation/ and test/"
 SPLIT_FOLDERS = {"train": Split.TRAIN, "validation": Split.VALIDATION, "test": Split.TEST}
@@ -24,7 +26,7 @@ SYNONYMS = {
     "Surprise": ("surprised",),
 }
 CLASS_BY_FOLDER = {
-    folder: index for index, name in enumerate(EXPRESSIONS) for folder in (name.lower(), *SYNONYMS[name])
+    folder: index for index, name in enumerate(EXPRESSION.names) for folder in (name.lower(), *SYNONYMS[name])
 }
 
 
@@ -39,7 +41,7 @@ class FolderOptions(Options):
 def read(root: Path, options: FolderOptions) -> LabelTable:
     """One row an image; `video` is its path."""
     require_folder(root, LAYOUT)
-    rows, problems = RowBuilder(), Problems()
+    rows, problems = RowBuilder(SPACES), Problems()
     top = _folders(root, problems)
     classes: list[tuple[Path, Split | None]]
     if any(f.name.lower() in SPLIT_FOLDERS for f in top):
@@ -51,7 +53,7 @@ def read(root: Path, options: FolderOptions) -> LabelTable:
         raise MissingInputError(f"no class folder in {root}; expected layout: {LAYOUT}")
     for folder, split in classes:
         _read_class(root, folder, split, options, rows, problems)
-    return LabelTable(rows.table(), problems)
+    return LabelTable(SPACES, rows.table(), problems)
 
 
 def _folders(parent: Path, problems: Problems) -> list[Path]:
@@ -84,7 +86,7 @@ def _read_class(
 ) -> None:
     if folder.name.lower() not in CLASS_BY_FOLDER:
         raise DatabaseFormatError(folder, None, f"folder {folder.name!r}", f"one of {', '.join(CLASS_BY_FOLDER)}")
-    label = one_hot(CLASS_BY_FOLDER[folder.name.lower()])
+    label = EXPRESSION.one_hot(CLASS_BY_FOLDER[folder.name.lower()])
     for entry in entries(folder):
         if entry.is_dir():
             problems.add("unexpected_folder", entry.path)

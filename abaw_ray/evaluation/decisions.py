@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from abaw_ray.blocks.files import read_json, write_json
 from abaw_ray.errors import ConfigurationError, MissingInputError, wrong_values
 from abaw_ray.evaluation.smoothing import parse_smoothing
-from abaw_ray.labels import TASKS
 from abaw_ray.models.checkpoint import Checkpoint
 from abaw_ray.storage import AnyPath
 
@@ -61,7 +60,7 @@ def read_decisions(place: AnyPath, trained: Checkpoint) -> ValidationDecisions:
         for name, decision in found.decisions.items():
             if name not in tasks:
                 raise ValueError(f"the task {name}, which the network does not have")
-            tasks[name].answers(np.zeros((1, TASKS[name]), np.float32), decision)
+            tasks[name].answers(np.zeros((1, tasks[name].space.size), np.float32), decision)
     except ValueError as error:
         problem = "; ".join(wrong_values(error)) if isinstance(error, ValidationError) else str(error)
         raise ConfigurationError(f"{file}: expected the decisions of an evaluation, found {problem}") from None

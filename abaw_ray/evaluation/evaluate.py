@@ -14,7 +14,7 @@ import pyarrow.csv
 from abaw_ray.blocks.features import FeatureStore
 from abaw_ray.blocks.files import write_json
 from abaw_ray.blocks.reader import Store
-from abaw_ray.config import LossConfig, ModelConfig, Recipe
+from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.decisions import ValidationDecisions, warn_of_thresholds
 from abaw_ray.evaluation.evaluator import HEADLINE, Evaluation, Evaluator, Predicted
@@ -23,14 +23,13 @@ from abaw_ray.evaluation.predictions import POOLED, pairs, video_scores, write_p
 from abaw_ray.evaluation.smoothing import CANDIDATES, Smoothing, parse_smoothing
 from abaw_ray.inference.features import ComputedFeatures, FeatureSource, RememberedFeatures
 from abaw_ray.inference.predict import Progress
-from abaw_ray.labels import TASKS, Split
 from abaw_ray.models import checkpoint
 from abaw_ray.models.checkpoint import Checkpoint
 from abaw_ray.models.sets import Network
 from abaw_ray.models.temporal import TemporalNetwork
 from abaw_ray.on_worker import on_worker
+from abaw_ray.spaces import Split
 from abaw_ray.storage import AnyPath, local_folder
-from abaw_ray.tasks import build_tasks
 from abaw_ray.tasks.base import Task
 from abaw_ray.world import World, local_device
 
@@ -65,7 +64,8 @@ def evaluate(
         progress: shows how far it is.
 
     Returns:
-        `scores` by protocol, database and over `all`, `chance` level of the same labels, checkpoint, number of frames.
+        `scores` by protocol, database and over `all`, `columns` of a table of them by task, `chance` level of the same
+        labels, checkpoint, number of frames.
 
     Raises:
         MissingInputError, StoreError, ConfigurationError: no such run or store, nothing of that split in it, another
@@ -82,7 +82,8 @@ def evaluate(
     recipe = change(trained.recipe)
     places = [place.resolve() if place is not None else None for place in (trained.path, store.path, features)]
     found: _Found = on_worker(_evaluated, *places, split, smooth, recipe, progress=progress)
-    evaluation, smoothing, tasks = found.evaluation, found.smoothing, trained.tasks(recipe)
+    evaluation, smoothing = found.evaluation, found.smoothing
+    scored = {name: task for name, task in trained.tasks(recipe).items() if name in store.spaces}
     fitted_here = split == Split.VALIDATION
     result = {
         "checkpoint": str(trained.path),
@@ -97,10 +98,11 @@ def evaluate(
         "videos_without_face": found.faceless,
         "thresholds_fitted_on_these_frames": fitted_here and any(evaluation.decisions.values()),
         "scores": evaluation.scores,
-        "chance": _chance(evaluation, tasks),
+        "columns": {name: dict(task.columns) for name, task in scored.items()},
+        "chance": _chance(evaluation, scored),
     }
     with local_folder(out) as folder:
-        _write(folder, evaluation, tasks, store)
+        _write(folder, evaluation, scored, store)
         write_json(folder / "scores.json", result)
         if fitted_here:
             decisions = {task: dict(decision) for task, decision in evaluation.decisions.items()}
@@ -181,11 +183,16 @@ def tune_smoothing(evaluator: Evaluator, predicted: Predicted) -> tuple[Smoothin
     return (None if best == "none" else parse_smoothing(best)), criteria
 
 
-def score_rows(scores: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows of a table of an `Evaluation`'s scores, one row a protocol and database."""
-    tasks = build_tasks(TASKS, LossConfig(), ModelConfig())
+def score_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of a table of the scores in what `evaluate` gives, one row a protocol and database."""
+    scores = result["scores"]
     pooled = scores[HEADLINE][POOLED]
-    columns = {(n, key): heading for n, task in tasks.items() if n in pooled for heading, key in task.columns.items()}
+    columns = {
+        (name, key): heading
+        for name, of_task in result["columns"].items()
+        if name in pooled
+        for heading, key in of_task.items()
+    }
     rows = []
     for protocol, by_database in scores.items():
         for database, part in by_database.items():
@@ -201,7 +208,7 @@ def _write(out: Path, evaluation: Evaluation, tasks: Mapping[str, Task], store: 
     videos = evaluation.table.filter(pc.is_in(evaluation.table["database"], pa.array(sequential, pa.string())))
     if len(videos):
         pyarrow.csv.write_csv(video_scores(videos, tasks, evaluation.decisions), out / "videos.csv")
-    for name, figure in task_figures(evaluation.table).items():
+    for name, figure in task_figures(evaluation.table, tasks).items():
         save(figure, out / f"{name}.png")
 
 

@@ -1,9 +1,9 @@
 """Both protocols of evaluation, for CNNs and temporal networks.
 
 `every_frame` is the competition's: every labelled frame of a video counts once, also where no face was found; there the
-last prediction before it holds, and in a video without any face the prediction is zeros: Neutral, valence and arousal
-0, no action unit. `paper` is that of the paper's tables: for a CNN the labelled frames that have a picture, for a
-temporal network the windows of 32 consecutive ones, which leave out gaps and short videos.
+last prediction before it holds, and in a video without any face the prediction is zeros. `paper` is that of the paper's
+tables: for a CNN the labelled frames that have a picture, for a temporal network the windows of 32 consecutive ones,
+which leave out gaps and short videos.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from abaw_ray.evaluation.predictions import (
 from abaw_ray.evaluation.smoothing import Smoothing
 from abaw_ray.inference.features import FeatureSource
 from abaw_ray.inference.predict import Predictions, Progress, predict_rows, predict_windows, require_numbers
-from abaw_ray.labels import TASKS, Split
 from abaw_ray.models.cnn import MultiTaskCNN
 from abaw_ray.models.sets import Network
 from abaw_ray.models.temporal import TemporalNetwork
 from abaw_ray.sampling.windows import covering_windows
+from abaw_ray.spaces import Split
 from abaw_ray.tasks.base import Task
 from abaw_ray.world import World
 
@@ -82,7 +82,7 @@ class Evaluator:
 
     Args:
         store: to evaluate on.
-        tasks: the networks' tasks.
+        tasks: the networks' tasks; those that the store has no label space for are left out.
         split: whose labels are the true ones.
         recipe: how to predict; for temporal networks the windows' length and databases.
         source: features of the CNN that temporal networks go on from; None evaluates CNNs.
@@ -101,6 +101,7 @@ class Evaluator:
         source: FeatureSource | None = None,
         databases: Sequence[str] | None = None,
     ) -> None:
+        tasks = {name: task for name, task in tasks.items() if name in store.spaces}
         self._store, self._tasks, self._split, self._recipe, self._source = store, tasks, split, recipe, source
         if databases is None and source is not None:
             databases = recipe.temporal.databases
@@ -139,7 +140,7 @@ class Evaluator:
         """
         num_frames, num_pictured = len(self.frames), self.frames.num_pictured
         if not num_pictured:
-            return {task: np.zeros((num_frames, TASKS[task]), np.float32) for task in self._tasks}
+            return {name: np.zeros((num_frames, task.space.size), np.float32) for name, task in self._tasks.items()}
         predicted = self._predict_pictured(network, world, progress)
         return {task: np.pad(values, ((0, num_frames - num_pictured), (0, 0))) for task, values in predicted.items()}
 
@@ -156,7 +157,7 @@ class Evaluator:
         assert self._source is not None, "an evaluator of CNNs"
         windows, owner = covering_windows(starts, len(shown), recipe.temporal.window)
         covering = predict_windows(network, self._tasks, self._source, shown[windows], recipe, world, progress)
-        of_frames = {task: values.reshape(-1, TASKS[task])[owner] for task, values in covering.items()}
+        of_frames = {name: values.reshape(-1, values.shape[-1])[owner] for name, values in covering.items()}
         require_numbers("predictions", of_frames, shown, self._store)
         return of_frames
 
@@ -167,7 +168,7 @@ class Evaluator:
         assert self._source is not None, "an evaluator of CNNs"
         one = {task: self._tasks[task]}
         predicted = predict_windows(network, one, self._source, self._windows[task], self._recipe, world, progress)
-        of_frames = predicted[task].reshape(-1, TASKS[task])
+        of_frames = predicted[task].reshape(-1, self._tasks[task].space.size)
         require_numbers("predictions", {task: of_frames}, self._windows[task].reshape(-1), self._store)
         return of_frames
 
@@ -203,6 +204,7 @@ class Evaluator:
         labelled = np.any([np.isfinite(values).all(axis=1) for values in labels.values()], axis=0)
         video = frames.video()[labelled]
         table = prediction_table(
+            spaces=[task.space for task in self._tasks.values()],
             database=pa.array(store.databases, pa.string()).take(pa.array(frames.database[video])),
             video=pa.array(frames.names, pa.string()).take(pa.array(video)),
             frame=frames.frame[labelled],
@@ -218,6 +220,7 @@ class Evaluator:
         if smoothing is not None and len(rows):
             predictions = smoothing.apply(predictions, np.arange(0, len(rows), self._recipe.temporal.window))
         return prediction_table(
+            spaces=[self._tasks[task].space],
             database=pa.array(self._store.databases, pa.string()).take(pa.array(index.database[rows])),
             video=index.videos.take(pa.array(rows)).cast(pa.string()),
             frame=index.frame[rows],

@@ -13,8 +13,8 @@ import numpy as np
 
 from abaw_ray.blocks.reader import Store
 from abaw_ray.errors import StoreError
-from abaw_ray.labels import TASKS, Split
 from abaw_ray.sampling.windows import gap_free_windows
+from abaw_ray.spaces import Split
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Frames:
 
     def labels(self, store: Store, task: str, split: Split) -> np.ndarray:
         """Labels (n, size) float32 of the frames; NaN where there is none of that split."""
-        labels = np.full((len(self), TASKS[task]), np.nan, np.float32)
+        labels = np.full((len(self), store.spaces[task].size), np.nan, np.float32)
         own = self.seen.copy()
         own[own] = store.index.splits[task][self.row[own]] == split
         labels[own] = store.index.labels[task][self.row[own]]

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from abaw_ray.errors import StoreError
-from abaw_ray.labels import LABELS, TASKS
+from abaw_ray.spaces import LabelSpace
 from abaw_ray.tasks.base import Decision, Task
 
 POOLED = "all"
@@ -24,11 +24,11 @@ Decisions = Mapping[str, Decision]
 """Task -> what its answers need; a task without any has nothing fitted."""
 
 
-def prediction_schema(tasks: Sequence[str]) -> pa.Schema:
+def prediction_schema(spaces: Sequence[LabelSpace]) -> pa.Schema:
     """Columns of a prediction table.
 
-    `seen` is false where the frame has no picture of its own. For every task its label vector and the predicted one
-    (`labels.LABELS` names their numbers; for expressions these are probabilities), NaN where there is none.
+    `seen` is false where the frame has no picture of its own. For every space the label vector and the predicted one
+    (the field's metadata name their numbers; of classes these are probabilities), NaN where there is none.
     """
     fields = [
         pa.field("database", pa.string()),
@@ -36,14 +36,16 @@ def prediction_schema(tasks: Sequence[str]) -> pa.Schema:
         pa.field("frame", pa.int32()),
         pa.field("seen", pa.bool_()),
     ]
-    for task in tasks:
-        names = {"names": ",".join(LABELS[task])}
-        fields += [pa.field(f"{p}{task}", pa.list_(pa.float32(), TASKS[task]), metadata=names) for p in ("", PREDICTED)]
+    for space in spaces:
+        names = {"names": ",".join(space.names)}
+        kind = pa.list_(pa.float32(), space.size)
+        fields += [pa.field(f"{prefix}{space.name}", kind, metadata=names) for prefix in ("", PREDICTED)]
     return pa.schema(fields)
 
 
 def prediction_table(
     *,
+    spaces: Sequence[LabelSpace],
     database: Sequence[str] | pa.Array,
     video: Sequence[str] | pa.Array,
     frame: np.ndarray,
@@ -54,6 +56,7 @@ def prediction_table(
     """A table of `prediction_schema`.
 
     Args:
+        spaces: of the tasks that have labels and predictions.
         database: (n,) names.
         video: (n,) names.
         frame: (n,) frame numbers.
@@ -62,11 +65,11 @@ def prediction_table(
         predictions: task -> (n, size), for the same tasks.
     """
     columns = [database, video, frame, seen]
-    for task in labels:
-        for values in (labels[task], predictions[task]):
+    for space in spaces:
+        for values in (labels[space.name], predictions[space.name]):
             flat = np.ascontiguousarray(values, np.float32).reshape(-1)
-            columns.append(pa.FixedSizeListArray.from_arrays(pa.array(flat), TASKS[task]))
-    return pa.table(columns, schema=prediction_schema(list(labels)))
+            columns.append(pa.FixedSizeListArray.from_arrays(pa.array(flat), space.size))
+    return pa.table(columns, schema=prediction_schema(spaces))
 
 
 def write_predictions(table: pa.Table, path: Path) -> None:

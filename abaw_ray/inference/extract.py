@@ -15,8 +15,8 @@ from abaw_ray.errors import ConfigurationError, StoreError
 from abaw_ray.inference.blockwise import BlockJob, BlockWorker, claimed, compute_blocks, finish, rows_of_block
 from abaw_ray.inference.features import view_features
 from abaw_ray.inference.predict import require_numbers
-from abaw_ray.labels import TASKS, Split
 from abaw_ray.models import checkpoint
+from abaw_ray.spaces import Split
 from abaw_ray.storage import AnyPath
 from abaw_ray.world import local_device
 
@@ -103,7 +103,7 @@ def _blocks(store: Store, databases: Sequence[str]) -> np.ndarray:
 
 def _job(store: Store, manifest: FeatureManifest, block: int) -> BlockJob:
     entry, rows = store.manifest.blocks[block], rows_of_block(store, block)
-    trains = any((store.index.splits[task][rows] == Split.TRAIN).any() for task in TASKS)
+    trains = any((store.index.splits[task][rows] == Split.TRAIN).any() for task in store.spaces)
     every = trains and manifest.all_variants
     variants = list(range(len(manifest.variants))) if every else [manifest.variants.centre]
     key = block_key(manifest, entry.path, variants)

@@ -12,7 +12,6 @@ from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.errors import DivergedError
 from abaw_ray.inference.features import FeatureSource
-from abaw_ray.labels import TASKS
 from abaw_ray.models.cnn import MultiTaskCNN
 from abaw_ray.models.temporal import TemporalNetwork
 from abaw_ray.tasks.base import Task
@@ -131,7 +130,7 @@ def _in_batches(
     An item's prediction has the shape (*shape, label size).
     """
     outputs: dict[str, list[torch.Tensor]] = {
-        t: [torch.empty((0, *shape, TASKS[t]), device=world.device)] for t in tasks
+        name: [torch.empty((0, *shape, task.space.size), device=world.device)] for name, task in tasks.items()
     }
     for start in range(0, len(mine), batch_size):
         part = mine[start : start + batch_size]

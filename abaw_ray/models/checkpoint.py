@@ -3,7 +3,7 @@
 model.safetensors   weights
 optimizer.pt        optimiser state (tensors only)
 recipe.yaml         the resolved configuration
-checkpoint.json     kind, role, epoch, scores, early stopping, tasks, label spaces, image size, content hash of the
+checkpoint.json     kind, role, epoch, scores, early stopping, label spaces, image size, content hash of the
                     store, hashes of the other files and of itself
 """
 
@@ -34,10 +34,10 @@ from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe, dump_recipe, parse_recipe_text
 from abaw_ray.disk import write_errors_named
 from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError, quoted, wrong_values
-from abaw_ray.labels import EXPRESSIONS, TASKS
 from abaw_ray.models.cnn import MultiTaskCNN, on_device
 from abaw_ray.models.sets import Network
 from abaw_ray.models.temporal import TemporalNetwork
+from abaw_ray.spaces import LabelSpace
 from abaw_ray.storage import AnyPath, as_path
 from abaw_ray.tasks import build_tasks
 from abaw_ray.tasks.base import Task
@@ -58,12 +58,13 @@ class Description(BaseModel):
     """What a checkpoint is."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     role: str
     """`teacher` (equation 7) or `student` (equations 8-10)."""
     epoch: int
     """0-based epoch that it was written after."""
-    tasks: tuple[str, ...]
+    spaces: tuple[LabelSpace, ...]
+    """Of its tasks, in their order."""
     image_size: int
     store_hash: str
     """Content hash of the store it was trained on."""
@@ -74,12 +75,15 @@ class Description(BaseModel):
     kind: Kind = "cnn"
     cnn_sha256: str | None = None
     """Of a temporal network: hash of the weights of the CNN that it goes on from."""
-    expressions: tuple[str, ...] = EXPRESSIONS
-    label_sizes: dict[str, int] = TASKS
     files: dict[str, str] = {}
     """Name -> hash of the files beside it."""
     content_hash: str = ""
     """Hash of everything above."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of its tasks."""
+        return tuple(space.name for space in self.spaces)
 
     def files_in(self, folder: AnyPath) -> list[Expected]:
         """The files beside it in a folder."""
@@ -139,11 +143,18 @@ class Checkpoint:
         return {k: v for k, v in state.items() if not k.startswith("heads.") or k.split(".")[1] in tasks}
 
     def require(self, store: Store) -> None:
-        """Checks that the store's images have the size it was trained with.
+        """Checks that the store's images have the size, and its labels the meaning, that it was trained with.
 
         Raises:
             ConfigurationError: they have not.
         """
+        for space in self.description.spaces:
+            theirs = store.spaces.get(space.name, space)
+            if theirs != space:
+                raise ConfigurationError(
+                    f"{self.path}: {space.name} is {space.kind} {', '.join(space.names)};"
+                    f" {store.path} has {theirs.kind} {', '.join(theirs.names)}"
+                )
         if self.description.image_size != store.image_size:
             raise ConfigurationError(
                 f"{self.path} takes images of {self.description.image_size} pixels, {store.path} holds"
@@ -156,7 +167,7 @@ class Checkpoint:
 
     def tasks(self, recipe: Recipe) -> dict[str, Task]:
         """Its tasks, to predict as `recipe` says."""
-        return build_tasks(self.description.tasks, recipe.loss, recipe.model)
+        return build_tasks(self.description.spaces, recipe.loss, recipe.model)
 
     def weights_sha256(self) -> str:
         """Hash of the file of its weights."""
@@ -215,7 +226,6 @@ def load(path: AnyPath | str) -> Checkpoint:
     Raises:
         MissingInputError: neither a checkpoint nor a finished run.
         StoreError: a file but those of tensors is damaged, or of another version.
-        ConfigurationError: written for other label spaces than this version's.
     """
     folder = as_path(path)
     if (folder / RUN_FILE).is_file():
@@ -223,12 +233,6 @@ def load(path: AnyPath | str) -> Checkpoint:
     if not (folder / DESCRIPTION).is_file():
         raise MissingInputError(f"{folder}: neither a finished run ({RUN_FILE}) nor a checkpoint ({DESCRIPTION})")
     description = read_description(folder)
-    unknown = [t for t in description.tasks if TASKS.get(t) != description.label_sizes.get(t)]
-    if unknown or description.expressions != EXPRESSIONS:
-        raise ConfigurationError(
-            f"{folder}: label spaces {description.label_sizes}, classes {description.expressions};"
-            f" expected {TASKS}, {EXPRESSIONS}"
-        )
     content = _whole(folder, description, RECIPE).read_bytes()
     return Checkpoint(folder, parse_recipe_text(content, str(folder / RECIPE)), description)
 
@@ -263,6 +267,6 @@ def read_description(folder: AnyPath) -> Description:
     try:
         description = Description.model_validate(read_json(file, DAMAGED))
     except ValidationError as error:
-        raise StoreError(f"{file}: not a checkpoint of version 2: {wrong_values(error)[0]}; {DAMAGED}") from None
+        raise StoreError(f"{file}: not a checkpoint of version 3: {wrong_values(error)[0]}; {DAMAGED}") from None
     require_hash(file, description.hash(), description.content_hash, DAMAGED)
     return description

@@ -17,9 +17,9 @@ from abaw_ray.blocks.schema import SETS
 from abaw_ray.blocks.writer import BlockResult
 from abaw_ray.databases.base import Problems, is_published, unseen_schema
 from abaw_ray.databases.reading.names import printable
-from abaw_ray.labels import EXPRESSIONS, TASKS, Split
 from abaw_ray.preprocess.plan import DatabasePlan, Source
 from abaw_ray.preprocess.sets import TrainingSet
+from abaw_ray.spaces import LabelSpace, Split
 from abaw_ray.storage import AnyPath
 
 
@@ -48,7 +48,7 @@ class MadeDatabase:
 
 def index_part(made: MadeDatabase) -> IndexPart:
     """The rows of the index of a database: its planned rows without those that have no image."""
-    rows, kept = made.plan.rows.select(unseen_schema().names), ~_dropped(made)
+    rows, kept = _without_images(made.plan), ~_dropped(made)
     num_rows = np.array([block.num_rows for block in made.blocks], np.int64)
     places = np.repeat(made.first_block + np.arange(len(num_rows)), num_rows)
     within = np.arange(num_rows.sum()) - np.repeat(np.cumsum(num_rows) - num_rows, num_rows)
@@ -60,8 +60,13 @@ def unseen_frames(made: MadeDatabase) -> pa.Table:
     plan = made.plan
     if not plan.source.database.sequential:
         return plan.unseen
-    dropped = plan.rows.select(unseen_schema().names).filter(pa.array(_dropped(made)))
+    dropped = _without_images(plan).filter(pa.array(_dropped(made)))
     return pa.concat_tables([plan.unseen, dropped])
+
+
+def _without_images(plan: DatabasePlan) -> pa.Table:
+    """The planned rows, of `unseen_schema`."""
+    return plan.rows.select(unseen_schema(plan.source.table.spaces).names)
 
 
 def _dropped(made: MadeDatabase) -> np.ndarray:
@@ -91,7 +96,13 @@ def database_entry(made: MadeDatabase, code: int, index: Index) -> DatabaseEntry
     """The manifest's account of database `code` of the index."""
     own = index.database == code
     source = made.plan.source
-    labels = {task: _split_counts(index.splits[task][own]) for task in TASKS}
+    spaces = source.table.spaces
+    labels = {space.name: _split_counts(index.splits[space.name][own]) for space in spaces}
+    classes = {
+        space.name: _class_counts(space, index.labels[space.name][own], index.splits[space.name][own])
+        for space in spaces
+        if space.kind == "multiclass"
+    }
     return DatabaseEntry(
         name=source.database.name,
         title=source.database.title,
@@ -102,7 +113,8 @@ def database_entry(made: MadeDatabase, code: int, index: Index) -> DatabaseEntry
         num_videos=len(np.unique(index.videos.indices.to_numpy()[own])),
         num_leaking_videos=made.plan.num_leaking_videos,
         labels={task: counts for task, counts in labels.items() if counts},
-        expressions=_class_counts(index.labels["expression"][own], index.splits["expression"][own]),
+        spaces=tuple(space.name for space in spaces),
+        classes={task: counts for task, counts in classes.items() if counts},
         problems={reason: Problem(**problem) for reason, problem in made.problems().to_dict().items()},
     )
 
@@ -118,15 +130,15 @@ def _split_counts(splits: np.ndarray) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def _class_counts(vectors: np.ndarray, splits: np.ndarray) -> dict[str, dict[str, int]]:
-    """Split -> class -> rows, from label vectors (rows, 7) and splits (rows,); unpublished labels are left out."""
+def _class_counts(space: LabelSpace, vectors: np.ndarray, splits: np.ndarray) -> dict[str, dict[str, int]]:
+    """Split -> class -> rows, from label vectors (rows, size) and splits (rows,); unpublished labels are left out."""
     known = is_published(vectors)
     classes, splits = vectors[known].argmax(1), splits[known]
     counts = {}
     for split in (Split.TRAIN, Split.VALIDATION, Split.TEST):
         if (splits == split).any():
-            by_class = np.bincount(classes[splits == split], minlength=len(EXPRESSIONS)).tolist()
-            counts[split.name.lower()] = dict(zip(EXPRESSIONS, by_class, strict=True))
+            by_class = np.bincount(classes[splits == split], minlength=space.size).tolist()
+            counts[split.name.lower()] = dict(zip(space.names, by_class, strict=True))
     return counts
 
 

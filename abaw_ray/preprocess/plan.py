@@ -29,10 +29,13 @@ from abaw_ray.databases.base import (
 )
 from abaw_ray.databases.reading.names import file_name
 from abaw_ray.databases.reading.parsing import add_each
-from abaw_ray.labels import TASKS, Split
+from abaw_ray.spaces import Split
 
 CODE_VERSION = 3
 """Raised when the code makes other images from the same input; finished blocks are then made anew."""
+
+PIXEL_COLUMNS = ["video", "frame", "image", "geometry"]
+"""Of a label table: all that a face is made from."""
 
 LEAK = "validation_label_of_a_video_that_trains_another_task"
 NUM_THREADS = 16  # file sizes: waiting for a file server, not computing
@@ -95,7 +98,8 @@ def plan_database(source: Source, config: PrepareConfig) -> DatabasePlan:
     problems.merge(source.table.problems)
     rows, unseen = source.table.rows.combine_chunks(), source.table.unseen.combine_chunks()
     _check_videos(source)
-    trainers = _trainers(rows)
+    tasks = [space.name for space in source.table.spaces]
+    trainers = _trainers(rows, tasks)
     num_leaking_videos = _num_leaking_videos([rows, unseen], trainers)
     if config.exclude_leaking_videos:
         rows, _ = _without_leaks(rows, trainers, problems)
@@ -137,15 +141,14 @@ def _any_by_video(rows: pa.Table, starts: np.ndarray, task: str, split: Split) -
     return np.logical_or.reduceat(rows[split_column(task)].to_numpy() == split, starts)
 
 
-def _trainers(rows: pa.Table) -> dict[str, pa.Array]:
+def _trainers(rows: pa.Table, tasks: Sequence[str]) -> dict[str, pa.Array]:
     """Task -> names of the videos that train another task."""
     starts = _video_starts(rows)
     names = rows["video"].combine_chunks().take(pa.array(starts))
-    train = {task: _any_by_video(rows, starts, task, Split.TRAIN) for task in TASKS}
-    return {
-        task: names.filter(pa.array(np.logical_or.reduce([train[other] for other in TASKS if other != task])))
-        for task in TASKS
-    }
+    train = {task: _any_by_video(rows, starts, task, Split.TRAIN) for task in tasks}
+    none = np.zeros(len(starts), bool)
+    others = {task: np.logical_or.reduce([none, *(train[o] for o in tasks if o != task)]) for task in tasks}
+    return {task: names.filter(pa.array(trains)) for task, trains in others.items()}
 
 
 def _leaking(table: pa.Table, task: str, trainers: Mapping[str, pa.Array]) -> np.ndarray:
@@ -155,7 +158,7 @@ def _leaking(table: pa.Table, task: str, trainers: Mapping[str, pa.Array]) -> np
 
 
 def _num_leaking_videos(tables: Sequence[pa.Table], trainers: Mapping[str, pa.Array]) -> int:
-    names = [t["video"].filter(pa.array(_leaking(t, task, trainers))) for t in tables for task in TASKS]
+    names = [t["video"].filter(pa.array(_leaking(t, task, trainers))) for t in tables for task in trainers]
     return len(pa.chunked_array([chunk for name in names for chunk in name.chunks], pa.string()).unique())
 
 
@@ -171,7 +174,7 @@ def _without_leaks(
         which: rows these are, for people.
     """
     labelled = np.zeros(rows.num_rows, bool)
-    for task, size in TASKS.items():
+    for task in trainers:
         vectors, splits = task_labels(rows, task)
         leaking = _leaking(rows, task, trainers)
         videos = pc.unique(rows["video"].filter(pa.array(leaking))).to_pylist()
@@ -180,7 +183,7 @@ def _without_leaks(
         splits = np.where(leaking, np.int8(Split.NONE), splits)
         flat = np.where(leaking[:, None], np.float32(0), vectors).reshape(-1)
         labelled |= splits != Split.NONE
-        vectors_column = pa.FixedSizeListArray.from_arrays(pa.array(flat), size)
+        vectors_column = pa.FixedSizeListArray.from_arrays(pa.array(flat), vectors.shape[1])
         rows = rows.set_column(rows.schema.get_field_index(task), task, vectors_column)
         name = split_column(task)
         rows = rows.set_column(rows.schema.get_field_index(name), name, pa.array(splits))

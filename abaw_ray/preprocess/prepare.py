@@ -30,9 +30,10 @@ from abaw_ray.preprocess.contents import (
 )
 from abaw_ray.preprocess.dataflow import BlockTask, write_blocks
 from abaw_ray.preprocess.faces import FaceSettings
-from abaw_ray.preprocess.plan import DatabasePlan, Source, plan_database
+from abaw_ray.preprocess.plan import PIXEL_COLUMNS, DatabasePlan, Source, plan_database
 from abaw_ray.preprocess.sets import training_sets
 from abaw_ray.ray_session import ray_session
+from abaw_ray.spaces import all_spaces
 from abaw_ray.storage import AnyPath, files_below
 
 logger = logging.getLogger(__name__)
@@ -120,19 +121,21 @@ def _write(
         raise MissingInputError(f"no image could be read; {_summary(made)}")
     _remove_others(store, {block.path for block in blocks})
     videos = [plan.source.table.videos for plan in plans]
-    index_sha256 = write_index(store / INDEX, [index_part(part) for part in made])
+    spaces = all_spaces(plan.source.table.spaces for plan in plans)
+    index_sha256 = write_index(store / INDEX, [index_part(part) for part in made], spaces)
     videos_sha256 = write_videos(store / VIDEOS, videos)
-    unseen_sha256 = write_unseen(store / UNSEEN, [unseen_frames(part) for part in made], videos)
-    index = read_index(local_file(store / INDEX, index_sha256))
+    unseen_sha256 = write_unseen(store / UNSEEN, [unseen_frames(part) for part in made], videos, spaces)
+    index = read_index(local_file(store / INDEX, index_sha256), spaces)
     members = [(plan.source.database.name, plan.source.database.sets(plan.source.options)) for plan in plans]
     manifest = Manifest(
         seed=seed,
         prepare=config.model_dump(mode="json", exclude={"databases"}),
         image_size=config.image_size,
         encoding=config.encoding,
+        spaces=spaces,
         num_images=len(index),
         databases=[database_entry(part, code, index) for code, part in enumerate(made)],
-        sets=write_sets(store, training_sets(index, members)),
+        sets=write_sets(store, training_sets(index, members, spaces)),
         index_sha256=index_sha256,
         videos_sha256=videos_sha256,
         unseen_sha256=unseen_sha256,
@@ -165,7 +168,7 @@ def _make_blocks(
             if block is not None and block.metadata.plan_hash == planned.hash:
                 made[planned.path] = with_sha256(folder, block, recorded.get(planned.path))
             else:
-                rows = plan.rows.slice(planned.start, planned.stop - planned.start)
+                rows = plan.rows.slice(planned.start, planned.stop - planned.start).select(PIXEL_COLUMNS)
                 root, crop = plan.source.root, plan.source.crop
                 tasks.append(BlockTask(planned.path, planned.hash, rows.num_rows, root, crop))
                 tables.append(rows)

@@ -10,7 +10,7 @@ import numpy as np
 from abaw_ray.blocks.index import Index
 from abaw_ray.databases.base import SetMember
 from abaw_ray.errors import ConfigurationError
-from abaw_ray.labels import EXPRESSIONS, TASKS, Split
+from abaw_ray.spaces import LabelSpace, Split
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,12 @@ class TrainingSet:
     rows: dict[str, np.ndarray]
 
 
-def thin(classes: np.ndarray, every_by_class: Mapping[str, int], every: int) -> np.ndarray:
+def thin(classes: np.ndarray, names: Sequence[str], every_by_class: Mapping[str, int], every: int) -> np.ndarray:
     """Positions that stay after down-sampling by position (Vu et al. 2021; `SetMember` has the rule).
 
     Args:
-        classes: (n,) expression class of each row.
+        classes: (n,) class of each row, a place in `names`.
+        names: of the classes.
         every_by_class: one pass a class: its rows go unless their position, counted anew in every pass over the rows
             of all classes that are left, is a multiple of the number.
         every: after that, rows go unless their position is a multiple of it.
@@ -36,41 +37,47 @@ def thin(classes: np.ndarray, every_by_class: Mapping[str, int], every: int) -> 
     """
     kept = np.arange(len(classes))
     for name, step in every_by_class.items():
-        of_class = classes[kept] == EXPRESSIONS.index(name)
+        of_class = classes[kept] == names.index(name)
         kept = kept[~of_class | (np.arange(len(kept)) % step == 0)]
     return kept[::every]
 
 
-def training_sets(index: Index, databases: Sequence[tuple[str, Sequence[SetMember]]]) -> list[TrainingSet]:
+def training_sets(
+    index: Index, databases: Sequence[tuple[str, Sequence[SetMember]]], spaces: Sequence[LabelSpace]
+) -> list[TrainingSet]:
     """The training sets that the databases' members make up, sorted by name.
 
     Only train labels count, and labels shared by another task do too if they are train labels; validation labels are
-    never touched.
+    never touched. A set for a task that no database has labels of is left out.
 
     Args:
         index: of the store.
         databases: name and members of the databases 0, 1, ... of the index.
+        spaces: of the store.
 
     Raises:
         ConfigurationError: two databases give a set of one name different tasks.
     """
+    by_name = {space.name: space for space in spaces}
     tasks: dict[str, tuple[str, ...]] = {}
     rows: dict[str, dict[str, np.ndarray]] = {}
     for code, (database, members) in enumerate(databases):
-        for member in members:
-            ordered = tuple(task for task in TASKS if task in member.tasks)
+        for member in (m for m in members if set(m.tasks) <= by_name.keys()):
+            ordered = tuple(task for task in by_name if task in member.tasks)
             known = tasks.setdefault(member.set, ordered)
             if known != ordered:
                 raise ConfigurationError(
                     f"training set {member.set}: {database} makes it for {', '.join(ordered)},"
                     f" another database for {', '.join(known)}"
                 )
-            rows.setdefault(member.set, {})[database] = _member_rows(index, code, member)
+            rows.setdefault(member.set, {})[database] = _member_rows(index, code, member, by_name[member.tasks[0]])
     return [TrainingSet(name, tasks[name], rows[name]) for name in sorted(rows)]
 
 
-def _member_rows(index: Index, code: int, member: SetMember) -> np.ndarray:
-    assert "expression" in member.tasks or not member.every_by_class, "rows without a class cannot be thinned by class"
+def _member_rows(index: Index, code: int, member: SetMember, space: LabelSpace) -> np.ndarray:
+    """Rows (n,) of a database's part in a set; `space` is that of the member's first task."""
+    assert space.kind == "multiclass" or not member.every_by_class, "rows without a class cannot be thinned by class"
     train = [index.splits[task] == Split.TRAIN for task in member.tasks]
     rows = np.flatnonzero(np.logical_and.reduce([index.database == code, *train]))
-    return rows[thin(index.labels["expression"][rows].argmax(1), member.every_by_class, member.every)]
+    classes = index.labels[space.name][rows].argmax(1)
+    return rows[thin(classes, space.names, member.every_by_class, member.every)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from abaw_ray.labels import ACTION_UNITS
 from abaw_ray.synthetic.faces import Actions
+from abaw_ray.synthetic.labels import ACTION_UNITS
 
 THRESHOLDS: dict[str, dict[str, float]] = {
     "AU1": {"inner_brow": 0.35, "brow_raise": 0.4},

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from abaw_ray.labels import EXPRESSIONS
 from abaw_ray.synthetic.action_units import action_units
 from abaw_ray.synthetic.faces import Actions
+from abaw_ray.synthetic.labels import EXPRESSIONS
 
 NEUTRAL = EXPRESSIONS.index("Neutral")
 EMOTIONS = tuple(k for k in range(len(EXPRESSIONS)) if k != NEUTRAL)

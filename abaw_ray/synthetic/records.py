@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
-from abaw_ray.labels import ACTION_UNITS
+from abaw_ray.synthetic.labels import ACTION_UNITS
 
 NO_EXPRESSION = -1
 NO_ACTION_UNITS = [-1] * len(ACTION_UNITS)

@@ -1,7 +1,8 @@
-"""The tasks, one file each, named as in `abaw_ray.labels.TASKS`."""
+"""The tasks, made from label spaces: a module of a space's name is for that space, others are for those of a kind."""
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable, Iterable
 from functools import partial
 from importlib import import_module
@@ -9,25 +10,34 @@ from importlib import import_module
 import numpy as np
 
 from abaw_ray.config import LossConfig, ModelConfig
+from abaw_ray.spaces import LabelSpace
 from abaw_ray.tasks.base import Task
 
 
 def build_tasks(
-    names: Iterable[str],
+    spaces: Iterable[LabelSpace],
     loss: LossConfig,
     model: ModelConfig,
     train_labels: Callable[[str], np.ndarray] | None = None,
 ) -> dict[str, Task]:
-    """The tasks called `names`, in that order.
+    """The tasks of label spaces by name, in their order.
 
     Args:
-        names: of `labels.TASKS`.
+        spaces: of their labels.
         loss: settings of the losses.
         model: settings of the decoding.
         train_labels: gives a task's labels (n, size) in the sets that are made for it; a loss may weigh by them. Not
             needed to predict.
     """
     return {
-        name: import_module(f"{__name__}.{name}").TASK(loss, model, train_labels and partial(train_labels, name))
-        for name in names
+        space.name: _task_of(space)(space, loss, model, train_labels and partial(train_labels, space.name))
+        for space in spaces
     }
+
+
+def _task_of(space: LabelSpace) -> Callable[..., Task]:
+    """The task for a space: its own, or that of its kind."""
+    modules = {module.name for module in pkgutil.iter_modules(__path__)}
+    own = import_module(f"{__name__}.{space.name}") if space.name in modules else None
+    task: Callable[..., Task] = getattr(own, "TASK", None) or import_module(f"{__name__}.{space.kind}").TASK
+    return task

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+MAX_CELLS = 2**32
 NUM_BINS = 20
-"""Bins of the valence-arousal histogram along each axis."""
+"""Bins of the histogram along each axis."""
 
 
 def class_weights(classes: np.ndarray) -> np.ndarray:
@@ -23,22 +24,27 @@ def class_weights(classes: np.ndarray) -> np.ndarray:
     return 1.0 / np.bincount(classes)[classes]
 
 
-def cell_weights(va: np.ndarray, bins: int = NUM_BINS) -> np.ndarray:
-    """Weights that draw every non-empty cell of the valence-arousal histogram equally often.
+def cell_weights(values: np.ndarray, bins: int = NUM_BINS) -> np.ndarray:
+    """Weights that draw every non-empty cell of the histogram over all dimensions equally often.
 
     Args:
-        va: (n, 2) valence and arousal; each axis is divided from its least to its greatest value.
+        values: (n, dimensions); each axis is divided from its least to its greatest value.
         bins: bins along each axis.
 
     Returns:
         (n,) float64: 1 / number of rows in the row's cell.
     """
-    return class_weights(cells(va, bins))
+    return class_weights(cells(values, bins))
 
 
-def cells(va: np.ndarray, bins: int = NUM_BINS) -> np.ndarray:
-    """Cell (n,) int64 of the histogram of `cell_weights` that each of `va` (n, 2) is in."""
-    return _bin(va[:, 0], bins) * bins + _bin(va[:, 1], bins)
+def cells(values: np.ndarray, bins: int = NUM_BINS) -> np.ndarray:
+    """Cell (n,) int64 of the histogram of `cell_weights` that each of `values` (n, dimensions) is in."""
+    found = np.zeros(len(values), np.int64)
+    for column in values.T:
+        # of many dimensions most cells are empty: they are numbered anew before there are too many
+        found = np.unique(found, return_inverse=True)[1] if found.max(initial=0) >= MAX_CELLS else found
+        found = found * bins + _bin(column, bins)
+    return found
 
 
 def _bin(values: np.ndarray, bins: int) -> np.ndarray:

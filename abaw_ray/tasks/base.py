@@ -9,10 +9,15 @@ Losses are about tensors on a device; what is after the prediction is NumPy.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from torch import Tensor
+
+from abaw_ray.spaces import LabelSpace
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Decision = Mapping[str, Any]
 """What a task has to know beside its predictions to give answers, as thresholds; fitted on validation labels only.
@@ -28,11 +33,12 @@ TrainLabels = Callable[[], np.ndarray]
 class Task(Protocol):
     """One task of the network."""
 
-    name: str
+    space: LabelSpace
+    """Of its labels."""
     num_outputs: int
     """Length of the head's output."""
-    columns: ClassVar[Mapping[str, str]]
-    """Columns of a table of scores: heading -> key of `score`'s result. The first are those that the paper gives."""
+    columns: Mapping[str, str]
+    """Columns of a table of scores: heading -> key of `score`'s result."""
 
     def statistics(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
         """Sums over the labelled rows from which `supervised` computes the loss.
@@ -88,6 +94,10 @@ class Task(Protocol):
 
     def answers(self, prediction: np.ndarray, decision: Decision) -> np.ndarray:
         """What a submission states for predictions (n, label size): (n, numbers in a line)."""
+        ...
+
+    def figures(self, target: np.ndarray, prediction: np.ndarray) -> dict[str, Figure]:
+        """Name -> figure of labels and predictions, both (n, label size), n > 0."""
         ...
 
     def describe(self, vector: np.ndarray, decision: Decision) -> str:

@@ -5,50 +5,44 @@ All are over all frames given, of all videos together, never a mean over videos.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from abaw_ray.labels import DIMENSIONS, EXPRESSIONS
 
-F1_WEIGHT = 0.67
-ACCURACY_WEIGHT = 0.33
-"""The expression criterion is 0.67 * macro F1 + 0.33 * accuracy."""
-
-NUM_CLASSES = len(EXPRESSIONS)
-
-
-def confusion_matrix(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+def confusion_matrix(target: np.ndarray, prediction: np.ndarray, num_classes: int) -> np.ndarray:
     """How often each class was taken for each.
 
     Args:
-        target: (n,) true class ids, 0-6.
-        prediction: (n,) predicted class ids, 0-6.
+        target: (n,) true class ids, from 0.
+        prediction: (n,) predicted class ids, from 0.
+        num_classes: how many there are.
 
     Returns:
-        (7, 7) int64; rows are the true classes.
+        (num_classes, num_classes) int64; rows are the true classes.
 
     Raises:
         ValueError: a class id out of range.
     """
     for classes in (target, prediction):
-        if len(classes) and (classes.min() < 0 or classes.max() >= NUM_CLASSES):
-            raise ValueError(f"class ids from {classes.min()} to {classes.max()}, expected 0-{NUM_CLASSES - 1}")
-    cells = target.astype(np.int64) * NUM_CLASSES + prediction
-    return np.bincount(cells, minlength=NUM_CLASSES**2).reshape(NUM_CLASSES, NUM_CLASSES)
+        if len(classes) and (classes.min() < 0 or classes.max() >= num_classes):
+            raise ValueError(f"class ids from {classes.min()} to {classes.max()}, expected 0-{num_classes - 1}")
+    cells = target.astype(np.int64) * num_classes + prediction
+    return np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)
 
 
-def expression_scores(target: np.ndarray, prediction: np.ndarray) -> dict[str, Any]:
-    """`matrix_scores` of true and predicted class ids, each (n,) in 0-6."""
-    return matrix_scores(confusion_matrix(target, prediction))
+def class_scores(target: np.ndarray, prediction: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """`matrix_scores` of true and predicted class ids, each (n,)."""
+    return matrix_scores(confusion_matrix(target, prediction, len(names)), names)
 
 
-def matrix_scores(matrix: np.ndarray) -> dict[str, Any]:
-    """Scores of a confusion matrix (7, 7), rows the true classes.
+def matrix_scores(matrix: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """Scores of a confusion matrix (classes, classes), rows the true classes.
 
     Returns:
-        `criterion`; `macro_f1`, always the mean over the seven classes (a class that is neither true nor predicted
-        anywhere counts 0); `accuracy`; `f1` by class name; `num_frames`.
+        `macro_f1`, always the mean over all classes (a class that is neither true nor predicted anywhere counts 0);
+        `accuracy`; `f1` by class name; `num_frames`.
 
     Raises:
         ValueError: no frames.
@@ -58,13 +52,10 @@ def matrix_scores(matrix: np.ndarray) -> dict[str, Any]:
         raise ValueError("no frames to score")
     num_true_and_predicted = matrix.sum(0) + matrix.sum(1)
     f1 = 2.0 * matrix.diagonal() / np.maximum(num_true_and_predicted, 1)
-    accuracy = float(matrix.trace() / num_frames)
-    macro_f1 = float(f1.mean())
     return {
-        "criterion": _expression_criterion(macro_f1, accuracy),
-        "macro_f1": macro_f1,
-        "accuracy": accuracy,
-        "f1": dict(zip(EXPRESSIONS, f1.tolist(), strict=True)),
+        "macro_f1": float(f1.mean()),
+        "accuracy": float(matrix.trace() / num_frames),
+        "f1": dict(zip(names, f1.tolist(), strict=True)),
         "num_frames": num_frames,
     }
 
@@ -94,11 +85,11 @@ def rmse(target: np.ndarray, prediction: np.ndarray) -> float:
     return float(np.sqrt(np.mean((target.astype(np.float64) - prediction) ** 2)))
 
 
-def valence_arousal_scores(target: np.ndarray, prediction: np.ndarray) -> dict[str, Any]:
-    """Scores of true and predicted (n, 2) valence and arousal.
+def regression_scores(target: np.ndarray, prediction: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """Scores of true and predicted values (n, dimensions).
 
     Returns:
-        `ccc_valence`, `ccc_arousal`, `ccc_mean`, `rmse_valence`, `rmse_arousal`, `num_frames`.
+        `ccc_<name>` and `rmse_<name>` of each dimension, `ccc_mean`, `num_frames`.
 
     Raises:
         ValueError: no frames.
@@ -106,35 +97,32 @@ def valence_arousal_scores(target: np.ndarray, prediction: np.ndarray) -> dict[s
     if len(target) == 0:
         raise ValueError("no frames to score")
     scores: dict[str, Any] = {}
-    for d, dimension in enumerate(DIMENSIONS):
-        scores[f"ccc_{dimension}"] = ccc(target[:, d], prediction[:, d])
-        scores[f"rmse_{dimension}"] = rmse(target[:, d], prediction[:, d])
-    scores["ccc_mean"] = (scores["ccc_valence"] + scores["ccc_arousal"]) / 2
+    for d, name in enumerate(names):
+        scores[f"ccc_{name}"] = ccc(target[:, d], prediction[:, d])
+        scores[f"rmse_{name}"] = rmse(target[:, d], prediction[:, d])
+    scores["ccc_mean"] = sum(scores[f"ccc_{name}"] for name in names) / len(names)
     scores["num_frames"] = len(target)
     return scores
 
 
-def expression_chance(target: np.ndarray) -> dict[str, float]:
-    """Scores without looking at the images.
-
-    Each number by itself is the better of two predictors, so that the criterion is not made of the two others: always
-    the most frequent class, and a class at random, all equally likely (exact expectation).
+def class_chance(target: np.ndarray, num_classes: int) -> tuple[dict[str, float], dict[str, float]]:
+    """`macro_f1` and `accuracy` without looking at the images, of two predictors.
 
     Args:
-        target: (n,) true class ids, 0-6, at least one.
+        target: (n,) true class ids, at least one.
+        num_classes: how many there are.
 
     Returns:
-        `criterion`, `macro_f1`, `accuracy`.
+        Of always the most frequent class, and of a class at random, all equally likely (exact expectation).
     """
-    majority = matrix_scores(confusion_matrix(target, np.full_like(target, np.bincount(target).argmax())))
-    counts = np.bincount(target, minlength=NUM_CLASSES)
-    random_f1 = float(np.mean([_expected_random_f1(int(c), len(target)) for c in counts]))
-    random_accuracy = 1.0 / NUM_CLASSES
-    return {
-        "criterion": max(majority["criterion"], _expression_criterion(random_f1, random_accuracy)),
-        "macro_f1": max(majority["macro_f1"], random_f1),
-        "accuracy": max(majority["accuracy"], random_accuracy),
-    }
+    matrix = confusion_matrix(target, np.full_like(target, np.bincount(target).argmax()), num_classes)
+    majority = matrix_scores(matrix, [str(k) for k in range(num_classes)])
+    counts = np.bincount(target, minlength=num_classes)
+    random_f1 = float(np.mean([_expected_random_f1(int(c), len(target), num_classes) for c in counts]))
+    return (
+        {"macro_f1": majority["macro_f1"], "accuracy": majority["accuracy"]},
+        {"macro_f1": random_f1, "accuracy": 1.0 / num_classes},
+    )
 
 
 def binary_f1(target: np.ndarray, prediction: np.ndarray) -> np.ndarray:
@@ -163,12 +151,8 @@ def best_threshold(target: np.ndarray, probability: np.ndarray) -> float:
     return float(sorted_probability[f1.argmax()])
 
 
-def _expression_criterion(macro_f1: float, accuracy: float) -> float:
-    return F1_WEIGHT * macro_f1 + ACCURACY_WEIGHT * accuracy
-
-
-def _expected_random_f1(count: int, num_frames: int) -> float:
-    """Expected F1 of a class of `count` frames among `num_frames` when every frame gets one of 7 classes at random.
+def _expected_random_f1(count: int, num_frames: int, num_classes: int) -> float:
+    """Expected F1 of a class of `count` frames among `num_frames` when every frame gets one of all classes at random.
 
     Of P frames given the class, count / num_frames are right on average, so F1 = 2 (count / num_frames) P / (count + P)
     on average; P is binomial.
@@ -176,7 +160,7 @@ def _expected_random_f1(count: int, num_frames: int) -> float:
     if count == 0:
         return 0.0
     predicted = np.arange(num_frames + 1)
-    log_odds = -np.log(NUM_CLASSES - 1.0)
+    log_odds = -np.log(num_classes - 1.0)
     log_ratios = np.log((num_frames - predicted[1:] + 1) / predicted[1:]) + log_odds
     log_probability = np.concatenate([[0.0], np.cumsum(log_ratios)])
     probability = np.exp(log_probability - log_probability.max())

@@ -14,11 +14,11 @@ from abaw_ray.blocks.reader import SourceSet, Store
 from abaw_ray.blocks.teacher_outputs import TeacherOutputs
 from abaw_ray.config import AugmentConfig, Recipe
 from abaw_ray.errors import ConfigurationError, StoreError
-from abaw_ray.labels import TASKS, Split
 from abaw_ray.objectives.terms import SetLabels
 from abaw_ray.sampling.order import SampleOrder, Samples
 from abaw_ray.sampling.partition import Partition, SetRows, Share
 from abaw_ray.sampling.weights import set_groups, set_weights
+from abaw_ray.spaces import Split
 from abaw_ray.tasks import build_tasks
 from abaw_ray.world import World
 
@@ -70,7 +70,7 @@ class TrainingData:
 
     Attributes:
         set_tasks: source set -> the tasks it is made for.
-        tasks: the tasks that some set is made for, in the order of `labels.TASKS`.
+        tasks: the tasks that some set is made for, in the order of the store's spaces.
         order: which rows make up each step, where every node has the whole store.
         images_per_step: over all sets and workers.
 
@@ -85,13 +85,15 @@ class TrainingData:
         if not self._sets:
             raise StoreError(f"{store.path}: no rows in any training set")
         self.set_tasks = {name: s.tasks for name, s in self._sets.items()}
-        names = [t for t in TASKS if any(t in tasks for tasks in self.set_tasks.values())]
+        trained = {task for tasks in self.set_tasks.values() for task in tasks}
         index = store.index
 
         def labels(task: str) -> np.ndarray:
             return np.concatenate([index.labels[task][s.rows] for s in self._sets.values() if task in s.tasks])
 
-        self.tasks = build_tasks(names, recipe.loss, recipe.model, labels)
+        self.tasks = build_tasks(
+            [s for s in store.manifest.spaces if s.name in trained], recipe.loss, recipe.model, labels
+        )
         weights = {
             name: set_weights(
                 [self.tasks[t].balance_weights(index.labels[t][s.rows]) for t in s.tasks], recipe.sampling.joint_weights

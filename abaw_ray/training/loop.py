@@ -88,7 +88,7 @@ def train(
             described = checkpoint.Description(
                 role=job.role,
                 epoch=epoch,
-                tasks=tuple(stage.data.tasks),
+                spaces=tuple(task.space for task in stage.data.tasks.values()),
                 image_size=stage.store.image_size,
                 store_hash=stage.store.manifest.content_hash,
                 stopping=asdict(stopping),

@@ -17,12 +17,12 @@ from abaw_ray.config import Recipe, replaced_settings
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.evaluator import Evaluator
 from abaw_ray.inference.features import ComputedFeatures, FeatureSource
-from abaw_ray.labels import Split
 from abaw_ray.models import checkpoint
 from abaw_ray.models.checkpoint import Checkpoint
 from abaw_ray.models.cnn import MultiTaskCNN
 from abaw_ray.models.sets import Network
 from abaw_ray.models.temporal import TemporalNetwork
+from abaw_ray.spaces import Split
 from abaw_ray.storage import as_path
 from abaw_ray.threads import num_threads
 from abaw_ray.training.data import SetBatch, TrainingData
@@ -115,7 +115,8 @@ class Stage:
             self.kind = "temporal"
             names, distils = self._cnn.description.tasks, job.teacher is not None
             self.data = WindowData(self.store, self._source, names, job.recipe, distils)
-        _check_set_weights(job.recipe.loss.set_weights, self.data.set_tasks)
+        _check_weights("set_weights", "training sets", job.recipe.loss.set_weights, self.data.set_tasks)
+        _check_weights("task_weights", "tasks", job.recipe.loss.task_weights, self.data.tasks)
 
     def network(self) -> Network:
         """The network to train, with its first weights."""
@@ -138,7 +139,8 @@ class Stage:
             return None
         teacher = checkpoint.load(self._job.teacher)
         found = teacher.description
-        if not set(self.data.tasks) <= set(found.tasks) or found.image_size != self.store.image_size:
+        spaces = {task.space for task in self.data.tasks.values()}
+        if not spaces <= set(found.spaces) or found.image_size != self.store.image_size:
             raise ConfigurationError(
                 f"teacher {teacher.path}: tasks {', '.join(found.tasks)}, images of {found.image_size} pixels;"
                 f" expected {', '.join(self.data.tasks)}, {self.store.image_size} pixels"
@@ -205,12 +207,10 @@ def _teacher_outputs(job: Job, store: Store) -> TeacherOutputs | None:
     return outputs
 
 
-def _check_set_weights(weights: Mapping[str, float], sets: Mapping[str, tuple[str, ...]]) -> None:
-    unknown = sorted(set(weights) - set(sets))
+def _check_weights(key: str, what: str, weights: Mapping[str, float], known: Mapping[str, object]) -> None:
+    unknown = sorted(set(weights) - set(known))
     if unknown:
-        raise ConfigurationError(
-            f"loss.set_weights: {', '.join(unknown)} not among the training sets: {', '.join(sets)}"
-        )
+        raise ConfigurationError(f"loss.{key}: {', '.join(unknown)} not among the {what}: {', '.join(known)}")
 
 
 def _frozen(job: Job, store: Store, device: torch.device) -> tuple[Checkpoint | None, FeatureSource | None]:

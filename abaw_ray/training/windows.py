@@ -15,9 +15,9 @@ from abaw_ray.config import AugmentConfig, Recipe
 from abaw_ray.errors import StoreError
 from abaw_ray.evaluation.frames import gap_free
 from abaw_ray.inference.features import FeatureSource
-from abaw_ray.labels import Split
 from abaw_ray.objectives.terms import SetLabels
 from abaw_ray.sampling.order import ShuffledOrder
+from abaw_ray.spaces import Split
 from abaw_ray.tasks import build_tasks
 from abaw_ray.training.data import train_labels
 from abaw_ray.world import World
@@ -72,7 +72,7 @@ class WindowData:
         self._windows: dict[str, np.ndarray] = {}
         self.set_tasks: dict[str, tuple[str, ...]] = {}
         codes = [store.databases.index(d) for d in config.databases if d in store.databases]
-        for name in names:
+        for name in (name for name in names if name in store.spaces):
             trains = (store.index.splits[name] == Split.TRAIN) & np.isin(store.index.database, codes)
             if not trains.any():
                 continue
@@ -87,12 +87,12 @@ class WindowData:
             self.set_tasks[f"{name}_windows"] = (name,)
         if not self._windows:
             raise StoreError(f"{store.path}: no train labels of {', '.join(names)} in {', '.join(config.databases)}")
-        tasks = [task for (task,) in self.set_tasks.values()]
+        spaces = [store.spaces[task] for (task,) in self.set_tasks.values()]
 
         def labels(task: str) -> np.ndarray:
             return store.index.labels[task][self._windows[f"{task}_windows"].reshape(-1)]
 
-        self.tasks = build_tasks(tasks, recipe.loss, recipe.model, labels)
+        self.tasks = build_tasks(spaces, recipe.loss, recipe.model, labels)
         sizes = {name: len(windows) for name, windows in self._windows.items()}
         self.order = ShuffledOrder(sizes, config.batch_size, recipe.seed)
         self.images_per_step = config.batch_size * config.window * len(sizes)

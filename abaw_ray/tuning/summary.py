@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.text import Text
 
 from abaw_ray.console import table
-from abaw_ray.shared_steps import mean_and_spread
+from abaw_ray.paper.steps import mean_and_spread
 from abaw_ray.storage import AnyPath
 from abaw_ray.tuning.record import BEST, PAGE
 from abaw_ray.tuning.results import Sweep, Value

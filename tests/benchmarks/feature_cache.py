@@ -26,10 +26,10 @@ from abaw_ray.blocks.reader import Store
 from abaw_ray.competition.track_files import TRACK_FORMATS
 from abaw_ray.config import Recipe, load_recipe
 from abaw_ray.inference.extract import extract_features
-from abaw_ray.labels import Split
 from abaw_ray.models import checkpoint
+from abaw_ray.paper.steps import STUDENT_SEED
 from abaw_ray.preprocess.prepare import prepare
-from abaw_ray.shared_steps import STUDENT_SEED
+from abaw_ray.spaces import Split
 from abaw_ray.training.stage import Job, Stage, adopt
 from abaw_ray.training.step import Learner
 from abaw_ray.world import World

@@ -24,9 +24,9 @@ from torchvision.transforms import v2
 from abaw_ray.augmentation import NUM_UNIFORMS, random_views
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import AugmentConfig, ModelConfig, load_recipe
-from abaw_ray.labels import Split
 from abaw_ray.models.cnn import normalised
 from abaw_ray.sampling.order import SampleOrder
+from abaw_ray.spaces import Split
 from abaw_ray.training.prefetch import prefetch
 
 BATCH = 64

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from abaw_ray.labels import EXPRESSIONS
+from abaw_ray.databases.reading.spaces import EXPRESSION
 from abaw_ray.synthetic.layouts import affwild2
 
 SIDE = 112
@@ -21,9 +21,9 @@ RAREST = 0.1  # of a class to the most frequent one, so that balancing has somet
 def write_faces(folder: Path, num_images: int) -> None:
     """Draws `num_images` faces into `folder`/<class>/<number>.jpg; the classes are of different sizes."""
     rng = np.random.default_rng(0)
-    frequencies = np.geomspace(1, RAREST, len(EXPRESSIONS))
-    classes = rng.choice(EXPRESSIONS, num_images, p=frequencies / frequencies.sum())
-    for name in EXPRESSIONS:
+    frequencies = np.geomspace(1, RAREST, len(EXPRESSION.names))
+    classes = rng.choice(EXPRESSION.names, num_images, p=frequencies / frequencies.sum())
+    for name in EXPRESSION.names:
         (folder / name).mkdir(parents=True)
     drawings = folder.with_name("drawings")
     number = 0

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 from report import Target, emit, spread
 
-from abaw_ray.labels import EXPRESSIONS
+from abaw_ray.databases.reading.spaces import EXPRESSION
 
 SIDE, SIZE, QUALITY = 256, 112, 95
 NUM_PICTURES = 400
@@ -40,10 +40,10 @@ def make_photos(folder: Path, count: int) -> None:
         noise = rng.integers(0, 12, picture.shape, dtype=np.uint8)
         cv2.imwrite(str(pictures / f"{number}.jpg"), cv2.add(picture, noise), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     for split in ("train", "validation"):
-        for name in EXPRESSIONS:
+        for name in EXPRESSION.names:
             (folder / "data" / split / name).mkdir(parents=True)
     for number in range(count):
-        place = folder / "data" / ("validation" if number % 20 == 0 else "train") / EXPRESSIONS[number % 7]
+        place = folder / "data" / ("validation" if number % 20 == 0 else "train") / EXPRESSION.names[number % 7]
         os.link(pictures / f"{number % NUM_PICTURES}.jpg", place / f"{number}.jpg")
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from report import emit
 
 from abaw_ray.config import load_recipe
-from abaw_ray.shared_steps import DATABASES
+from abaw_ray.paper.steps import DATABASES
 from abaw_ray.synthetic import generate
 
 ROOT = Path(__file__).parents[2]

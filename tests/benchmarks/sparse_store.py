@@ -12,10 +12,12 @@ from abaw_ray.blocks.manifest import BlockEntry, DatabaseEntry, Manifest
 from abaw_ray.blocks.schema import BLOCKS, INDEX, UNSEEN, VIDEOS, block_schema
 from abaw_ray.blocks.videos import write_unseen, write_videos
 from abaw_ray.databases.base import split_column, unseen_schema, videos_schema
-from abaw_ray.labels import EXPRESSIONS, TASKS, Split
+from abaw_ray.databases.reading.spaces import EXPRESSION, VALENCE_AROUSAL
 from abaw_ray.preprocess.contents import write_sets
 from abaw_ray.preprocess.sets import TrainingSet
+from abaw_ray.spaces import Split
 
+SPACES = (EXPRESSION, VALENCE_AROUSAL)
 BLOCK_ROWS = 1024
 VALIDATION_BLOCKS = 1
 
@@ -34,26 +36,25 @@ def sparse_store(folder: Path, num_rows: int, size: int = 112) -> Path:
     names = np.array([f"video {number:06d}" for number in range(num_blocks)])
     split = np.full(count, int(Split.TRAIN), np.int8)
     split[-VALIDATION_BLOCKS * BLOCK_ROWS :] = int(Split.VALIDATION)
-    classes = rng.integers(0, len(EXPRESSIONS), count)
+    classes = rng.integers(0, len(EXPRESSION.names), count)
     vectors = {
-        "expression": np.eye(len(EXPRESSIONS), dtype=np.float32)[classes],
+        "expression": np.eye(len(EXPRESSION.names), dtype=np.float32)[classes],
         "valence_arousal": rng.uniform(-1, 1, (count, 2)).astype(np.float32),
     }
     columns = {
         "video": pa.array(np.repeat(names, BLOCK_ROWS)),
         "frame": pa.array(np.tile(np.arange(BLOCK_ROWS, dtype=np.int32), num_blocks)),
     }
-    for task, width in TASKS.items():
-        values = vectors.get(task, np.zeros((count, width), np.float32))
-        columns[task] = pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), width)
-        columns[split_column(task)] = pa.array(split if task in vectors else np.zeros(count, np.int8))
+    for space in SPACES:
+        columns[space.name] = pa.FixedSizeListArray.from_arrays(pa.array(vectors[space.name].reshape(-1)), space.size)
+        columns[split_column(space.name)] = pa.array(split)
     rows = pa.table(columns)
-    blocks = [_block(folder, f"sparse/all/{name}.arrow", rows, number, size) for number, name in enumerate(names)]
+    blocks = [_block(folder, f"face/sparse/{name}.arrow", rows, number, size) for number, name in enumerate(names)]
     place = np.repeat(np.arange(num_blocks), BLOCK_ROWS)
     part = IndexPart(rows, place, np.tile(np.arange(BLOCK_ROWS), num_blocks))
     videos = pa.table([pa.array(names), pa.array(np.full(num_blocks, BLOCK_ROWS, np.int32))], schema=videos_schema())
-    index_sha256 = write_index(folder / INDEX, [part])
-    train = np.flatnonzero(read_index(folder / INDEX).splits["expression"] == Split.TRAIN)
+    index_sha256 = write_index(folder / INDEX, [part], SPACES)
+    train = np.flatnonzero(read_index(folder / INDEX, SPACES).splits["expression"] == Split.TRAIN)
     sets = [
         TrainingSet("mixed_expr", ("expression",), {"sparse": train[::2]}),
         TrainingSet("mixed_va", ("valence_arousal",), {"sparse": train[1::2]}),
@@ -64,12 +65,13 @@ def sparse_store(folder: Path, num_rows: int, size: int = 112) -> Path:
         prepare={},
         image_size=size,
         encoding="raw",
+        spaces=SPACES,
         num_images=count,
         databases=[_database(count, num_blocks)],
         sets=write_sets(folder, sets),
         index_sha256=index_sha256,
         videos_sha256=write_videos(folder / VIDEOS, [videos]),
-        unseen_sha256=write_unseen(folder / UNSEEN, [unseen_schema().empty_table()], [videos]),
+        unseen_sha256=write_unseen(folder / UNSEEN, [unseen_schema(SPACES).empty_table()], [videos], SPACES),
         blocks=blocks,
     )
     manifest.model_copy(update={"content_hash": manifest.hash()}).save(folder)
@@ -109,6 +111,7 @@ def _database(count: int, num_videos: int) -> DatabaseEntry:
         num_videos=num_videos,
         num_leaking_videos=0,
         labels={},
-        expressions={},
+        spaces=tuple(space.name for space in SPACES),
+        classes={},
         problems={},
     )

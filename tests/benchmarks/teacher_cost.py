@@ -22,7 +22,7 @@ from report import emit
 from abaw_ray.config import Recipe, load_recipe
 from abaw_ray.inference.teach import compute_teacher_outputs
 from abaw_ray.models import checkpoint
-from abaw_ray.shared_steps import STUDENT_SEED, generate_and_prepare
+from abaw_ray.paper.steps import STUDENT_SEED, generate_and_prepare
 from abaw_ray.training.stage import Job, Stage
 from abaw_ray.training.step import Learner
 from abaw_ray.world import World

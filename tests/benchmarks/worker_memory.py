@@ -20,7 +20,7 @@ import numpy as np
 from report import emit
 
 from abaw_ray.config import Recipe, load_recipe
-from abaw_ray.labels import EXPRESSIONS
+from abaw_ray.databases.reading.spaces import EXPRESSION
 
 NUM_VALIDATION = 350
 
@@ -39,11 +39,13 @@ def make_store(folder: Path, num_rows: int) -> Path:
 
     rng = np.random.default_rng(0)
     for split, count in (("train", num_rows), ("validation", NUM_VALIDATION)):
-        for name in EXPRESSIONS:
+        for name in EXPRESSION.names:
             (folder / "data" / split / name).mkdir(parents=True)
         for i in range(count):
             picture = np.full((112, 112, 3), rng.integers(0, 256, 3), np.uint8)
-            cv2.imwrite(str(folder / "data" / split / EXPRESSIONS[i % len(EXPRESSIONS)] / f"{i}.jpg"), picture)
+            cv2.imwrite(
+                str(folder / "data" / split / EXPRESSION.names[i % len(EXPRESSION.names)] / f"{i}.jpg"), picture
+            )
     prepare(recipe(1), folder / "store", {"folder": {"root": str(folder / "data")}})
     return folder / "store"
 

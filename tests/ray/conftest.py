@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from abaw_ray.config import Recipe, load_recipe
+from abaw_ray.paper.steps import DATABASES
 from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.ray_session import ray_session
-from abaw_ray.shared_steps import DATABASES
 from abaw_ray.synthetic import generate
 
 

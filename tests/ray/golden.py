@@ -28,9 +28,9 @@ from abaw_ray.evaluation.evaluate import evaluate
 from abaw_ray.inference.extract import extract_features
 from abaw_ray.inference.teach import compute_teacher_outputs
 from abaw_ray.models import checkpoint
+from abaw_ray.paper.steps import DATABASES
 from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.ray_session import ray_session
-from abaw_ray.shared_steps import DATABASES
 from abaw_ray.synthetic import generate
 from abaw_ray.training.loop import train
 from abaw_ray.training.stage import Job, Stage, adopt

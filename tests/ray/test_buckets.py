@@ -14,8 +14,8 @@ from abaw_ray.blocks.schema import BLOCKS
 from abaw_ray.config import Recipe
 from abaw_ray.evaluation.evaluate import evaluate
 from abaw_ray.monitoring.run_log import flatten
+from abaw_ray.paper.steps import DATABASES
 from abaw_ray.preprocess.prepare import prepare
-from abaw_ray.shared_steps import DATABASES
 from abaw_ray.storage import as_path, files_below
 from abaw_ray.training.loop import EpochResult, train
 from abaw_ray.training.resources import Resources

@@ -23,7 +23,7 @@ from test_command import TIMEOUT
 
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe, dump_recipe
-from abaw_ray.shared_steps import DATABASES
+from abaw_ray.paper.steps import DATABASES
 
 ROOT = Path(__file__).parents[2]
 WAIT_SECONDS = 600

@@ -63,7 +63,7 @@ def test_train_distill_evaluate_with_two_workers(store, recipe_file, teacher, tm
     assert scores["scores"]["every_frame"]["all"]["criterion"] == pytest.approx(student["best_criterion"], abs=1e-4)
     assert json.loads((out / "scores.json").read_text()) == scores
     assert pq.read_table(out / "predictions.parquet").num_rows == scores["num_frames"]
-    for figure in ("confusion.png", "valence_arousal.png"):
+    for figure in ("expression_confusion.png", "valence_arousal.png"):
         assert (out / figure).read_bytes().startswith(b"\x89PNG")
     again = command("train", *common, "--out", teacher, status=2)
     assert "finished run" in again.stderr

@@ -16,7 +16,7 @@ import pytest
 from test_command import TIMEOUT, results
 
 from abaw_ray.config import Recipe, dump_recipe
-from abaw_ray.shared_steps import DATABASES
+from abaw_ray.paper.steps import DATABASES
 
 LONG = ["--set", "train.epochs=500", "--set", "train.patience=500"]
 

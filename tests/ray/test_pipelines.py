@@ -9,9 +9,9 @@ import pytest
 from test_loop import with_changes
 
 from abaw_ray.config import load_recipe
-from abaw_ray.demo import run_demo
 from abaw_ray.errors import ConfigurationError, MissingInputError
-from abaw_ray.reproduce import MODELS, TABLES, Plan, reproduce
+from abaw_ray.paper.demo import run_demo
+from abaw_ray.paper.reproduce import MODELS, TABLES, Plan, reproduce
 from abaw_ray.training.resources import Resources
 from abaw_ray.training.trainer import finished
 
@@ -32,6 +32,7 @@ def trained(out: Path) -> dict[str, int]:
     return {file.parent.name: file.stat().st_mtime_ns for file in (out / "runs").glob("*/run.json")}
 
 
+@pytest.mark.slow
 def test_tables_are_made_once_and_share_their_runs(cluster, recipe, out):
     result = reproduce(plan("table3", out, recipe), None, seeds=1)
     assert set(trained(out)) == {"teacher-0", "student-0", "gru-teacher-0", "gru-student-0"}

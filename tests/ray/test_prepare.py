@@ -19,18 +19,19 @@ import pyarrow as pa
 import pytest
 import ray
 from films import film, scenes
+from paper import EXPRESSION, EXPRESSIONS, SPACES
 
 from abaw_ray.blocks.manifest import Manifest
 from abaw_ray.blocks.reader import Store
 from abaw_ray.blocks.schema import BLOCKS
 from abaw_ray.config import PrepareConfig, Recipe
-from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember, one_hot
+from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember
 from abaw_ray.databases.reading.boxes import HEADER
 from abaw_ray.databases.reading.parsing import videos_table
 from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError
-from abaw_ray.labels import EXPRESSIONS, Split
 from abaw_ray.preprocess.plan import Source
 from abaw_ray.preprocess.prepare import prepare, prepare_sources
+from abaw_ray.spaces import Split
 
 NONE, TRAIN, VALIDATION, TEST = Split
 SIZE = 24
@@ -58,16 +59,16 @@ def frame_picture(video: str, frame: int) -> np.ndarray:
 
 def clips(root: Path, every: int = 3) -> Source:
     """Videos whose pictures have the stored size; one file of them is no picture, two frames have none."""
-    rows = RowBuilder()
+    rows = RowBuilder(SPACES)
     for video, (num_frames, expression, va) in TRACKS.items():
         for frame in range(num_frames):
             image = f"clips/{video}/{frame}.png"
             write_picture(root / image, frame_picture(video, frame))
-            labels = {"expression": (one_hot(frame % 7), expression), "valence_arousal": ([0.5, -0.5], va)}
+            labels = {"expression": (EXPRESSION.one_hot(frame % 7), expression), "valence_arousal": ([0.5, -0.5], va)}
             rows.add(video, frame, image, {t: label for t, label in labels.items() if label[1]})
     (root / f"clips/t1/{BAD_FRAME}.png").write_bytes(b"no picture")
     for video, frame in (("t0", 2), ("t3", 6)):
-        rows.add_unseen(video, frame, {"expression": (one_hot(frame), VALIDATION)})
+        rows.add_unseen(video, frame, {"expression": (EXPRESSION.one_hot(frame), VALIDATION)})
 
     def sets(options: Options) -> tuple[SetMember, ...]:
         thinned = SetMember("mixed_expr", ("expression",), {"Neutral": 2, "Happiness": 2}, every)
@@ -82,12 +83,12 @@ def video_source(
     database = Database("clips", "Generated clips", "", Options, lambda *_: None, "whole", sets, True)  # type: ignore
     table, unseen = rows.table(), rows.unseen()
     videos = videos_table(num_frames, table, unseen)
-    return Source(database, root, Options(), LabelTable(table, Problems(), unseen, videos))
+    return Source(database, root, Options(), LabelTable(SPACES, table, Problems(), unseen, videos))
 
 
 def web(root: Path) -> Source:
     """Photos with three boxed faces of different colours; one box is empty, one photo is missing."""
-    rows, problems = RowBuilder(), Problems()
+    rows, problems = RowBuilder(SPACES), Problems()
     problems.add("label_out_of_range", f"{root}/list.txt:7")
     for photo in range(8):
         image = np.full((100, 100, 3), 90, np.uint8)
@@ -97,14 +98,14 @@ def web(root: Path) -> Source:
             write_picture(root / f"web/{photo}.png", image)
         for face, box in enumerate(BOXES):
             geometry = [9, 9, 3, 3] if (photo, face) == (2, 1) else box
-            label = (one_hot(face + 1), VALIDATION if photo == 7 else TRAIN)
+            label = (EXPRESSION.one_hot(face + 1), VALIDATION if photo == 7 else TRAIN)
             rows.add(f"{photo}.png", face, f"web/{photo}.png", {"expression": label}, geometry)
 
     def sets(options: Options) -> tuple[SetMember, ...]:
         return (SetMember("mixed_expr", ("expression",)),)
 
     database = Database("web", "Generated photos", "", Options, lambda *_: None, "box", sets)  # type: ignore
-    return Source(database, root, Options(), LabelTable(rows.table(), problems))
+    return Source(database, root, Options(), LabelTable(SPACES, rows.table(), problems))
 
 
 def contents(store: Path) -> dict[str, bytes]:
@@ -199,7 +200,7 @@ def test_frames_without_an_image_are_stored(prepared: Prepared) -> None:
 
 
 def test_a_test_set_without_published_labels(cluster: None, tmp_path: Path) -> None:
-    rows = RowBuilder()
+    rows = RowBuilder(SPACES)
     unpublished = ([math.nan] * len(EXPRESSIONS), TEST)
     for frame in range(3):
         write_picture(tmp_path / f"a/{frame}.png", frame_picture("a", frame))
@@ -214,7 +215,7 @@ def test_a_test_set_without_published_labels(cluster: None, tmp_path: Path) -> N
     ]
     (entry,) = manifest.databases
     assert entry.labels == {"expression": {"test": 3}, "valence_arousal": {"train": 2}}
-    assert entry.expressions == {}
+    assert entry.classes == {}
     store = Store(tmp_path / "store")
     store.verify()
     assert store.rows_with("expression", TEST).tolist() == [0, 1, 2]
@@ -244,7 +245,7 @@ def test_what_was_left_out_is_in_the_manifest(prepared: Prepared) -> None:
         "expression": {"train": 30, "validation": 5},
         "valence_arousal": {"train": 19, "validation": 11},
     }
-    assert web_entry.expressions["validation"]["Anger"] == 1
+    assert web_entry.classes["expression"]["validation"]["Anger"] == 1
     summary = prepared.manifest.summary()
     assert summary["num_images"] == 55
     assert summary["sets"]["mixed_va"] == {"tasks": ["valence_arousal"], "num_rows": {"clips": 19}}

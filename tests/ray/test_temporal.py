@@ -11,6 +11,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import torch
+from paper import TASKS
 from test_loop import run, spawned, weights, with_changes
 
 from abaw_ray.augmentation import window_variants
@@ -25,8 +26,8 @@ from abaw_ray.evaluation.evaluate import evaluate
 from abaw_ray.evaluation.frames import evaluation_frames
 from abaw_ray.inference.extract import extract_features
 from abaw_ray.inference.features import ComputedFeatures
-from abaw_ray.labels import TASKS, Split
 from abaw_ray.models import checkpoint
+from abaw_ray.spaces import Split
 from abaw_ray.training.stage import Job, Stage, adopt
 from abaw_ray.world import World
 

@@ -94,6 +94,12 @@ def test_a_sweep_is_interrupted_resumed_and_reported(options, tmp_path):
     assert f"{max(sweep['retrained'].values()):.4f}" in (out / "report.html").read_text()
     assert list((out / "hparams").rglob("events*"))
 
+
+@pytest.mark.slow
+def test_a_finished_sweep_takes_more_trials(options, tmp_path):
+    out = tmp_path / "sweep"
+    results("tune", *options, "--out", out)
+    after = records(out)
     sweep = results("tune", *options, "--out", out, "--resume", "--trials", "5")
     with_more = records(out)
     assert len(with_more) == 5

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from paper import SPACES, TASKS
 from stores import SIZE
 
 from abaw_ray.config import Recipe, load_recipe
-from abaw_ray.labels import TASKS
 from abaw_ray.models import checkpoint
 from abaw_ray.models.cnn import MultiTaskCNN
 from abaw_ray.models.sets import Network
@@ -25,14 +25,14 @@ def make_checkpoint(folder: Path, seed: int = 0, kind: checkpoint.Kind = "cnn") 
     """Writes the checkpoint of all tasks; other seeds have other weights."""
     recipe = small_recipe()
     torch.manual_seed(seed)
-    outputs = {name: task.num_outputs for name, task in build_tasks(TASKS, recipe.loss, recipe.model).items()}
+    outputs = {name: task.num_outputs for name, task in build_tasks(SPACES, recipe.loss, recipe.model).items()}
     network: Network = MultiTaskCNN(recipe.model, outputs, SIZE)
     if kind == "temporal":
         network = TemporalNetwork(recipe.model, recipe.temporal, outputs, SIZE)
     described = checkpoint.Description(
         role="teacher",
         epoch=0,
-        tasks=tuple(TASKS),
+        spaces=SPACES,
         image_size=SIZE,
         store_hash="",
         stopping={},

@@ -9,11 +9,11 @@ from typing import Any
 
 import cv2
 import numpy as np
+from paper import EXPRESSIONS
 
 from abaw_ray.databases import database
 from abaw_ray.databases.base import LabelTable, Problems, row_schema, unseen_schema, videos_schema
 from abaw_ray.databases.reading.database import read_database
-from abaw_ray.labels import EXPRESSIONS, TASKS
 
 EXPR_HEADER = "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise"
 VA_HEADER = "valence,arousal"
@@ -32,14 +32,15 @@ def read(name: str, root: Path, **options: object) -> tuple[list[dict[str, Any]]
 def read_table(name: str, root: Path, **options: object) -> LabelTable:
     """The label table of the database called `name`, with what holds for every adapter checked."""
     _, _, table = read_database(name, root, options)
-    assert table.rows.schema == row_schema()
-    assert table.unseen.schema == unseen_schema()
+    assert table.rows.schema == row_schema(table.spaces)
+    assert table.unseen.schema == unseen_schema(table.spaces)
     assert table.videos.schema == videos_schema()
     seen, unseen = ([(r["video"], r["frame"]) for r in t.to_pylist()] for t in (table.rows, table.unseen))
     assert seen == sorted(set(seen))
     assert unseen == sorted(set(unseen))
     assert not set(seen) & set(unseen)
-    assert all(any(r[f"{task}_split"] for task in TASKS) for t in (table.rows, table.unseen) for r in t.to_pylist())
+    names = [space.name for space in table.spaces]
+    assert all(any(r[f"{name}_split"] for name in names) for t in (table.rows, table.unseen) for r in t.to_pylist())
     num_frames = lengths(table)
     if database(name).sequential:
         assert list(num_frames) == sorted({video for video, _ in seen + unseen})

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pyarrow as pa
+from paper import SPACES, TASKS
 
 from abaw_ray.blocks.index import IndexPart, write_index, write_rows
 from abaw_ray.blocks.manifest import BlockEntry, DatabaseEntry, Manifest, Problem, SetEntry
@@ -16,7 +17,6 @@ from abaw_ray.blocks.schema import BLOCKS, INDEX, UNSEEN, VIDEOS, Encoding
 from abaw_ray.blocks.videos import write_unseen, write_videos
 from abaw_ray.blocks.writer import BlockMetadata, write_block
 from abaw_ray.databases.base import split_column, videos_schema
-from abaw_ray.labels import TASKS
 
 SIZE = 16
 BLOCK_ROWS = (7, 1, 12, 5)  # of the blocks; the first two are database a's
@@ -117,12 +117,13 @@ def finish_store(
         prepare={},
         image_size=SIZE,
         encoding=encoding,
+        spaces=SPACES,
         num_images=sum(len(part.block) for part in parts),
         databases=databases,
         sets=entries,
-        index_sha256=write_index(path / INDEX, parts),
+        index_sha256=write_index(path / INDEX, parts, SPACES),
         videos_sha256=write_videos(path / VIDEOS, videos),
-        unseen_sha256=write_unseen(path / UNSEEN, unseen, videos),
+        unseen_sha256=write_unseen(path / UNSEEN, unseen, videos, SPACES),
         blocks=blocks,
         sources={"a": {"root": str(path)}},
     )
@@ -144,6 +145,7 @@ def database_entry(name: str, example: str = "/here/label.csv:3", count: int = 2
         num_videos=1,
         num_leaking_videos=0,
         labels={"expression": {"train": 4}},
-        expressions={},
+        spaces=tuple(TASKS),
+        classes={},
         problems={"missing_image": Problem(count=count, examples=[example])},
     )

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from paper import SPACES, TASKS
 from stores import (
     BLOCK_ROWS,
     SIZE,
@@ -40,7 +41,7 @@ from abaw_ray.blocks.videos import read_unseen, read_videos, write_unseen, write
 from abaw_ray.blocks.writer import BlockMetadata, read_block, write_block
 from abaw_ray.databases.base import split_column
 from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError
-from abaw_ray.labels import TASKS, Split
+from abaw_ray.spaces import Split
 
 
 @pytest.fixture(scope="module")
@@ -194,8 +195,8 @@ def index_of(path: Path, databases: list[list[str]]) -> Index:
         columns = {"video": pa.array(videos, pa.string()), "frame": pa.array(range(len(videos)), pa.int32())}
         rows = pa.table(columns | label_columns(rng, len(videos)))
         parts.append(IndexPart(rows, np.zeros(len(videos), np.int32), np.arange(len(videos))))
-    write_index(path / INDEX, parts)
-    return read_index(path / INDEX)
+    write_index(path / INDEX, parts, SPACES)
+    return read_index(path / INDEX, SPACES)
 
 
 def test_videos_of_one_name_in_several_databases(tmp_path: Path) -> None:
@@ -221,16 +222,16 @@ def test_videos_that_are_not_those_of_the_index(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"index\.arrow: found columns"):
         read_videos(tmp_path / INDEX, index_of(tmp_path, [["a"]]), np.array([True]))
     with pytest.raises(StoreError, match=r"videos\.arrow: found columns"):
-        read_unseen(tmp_path / VIDEOS)
+        read_unseen(tmp_path / VIDEOS, SPACES)
 
 
 def test_a_store_of_photos_has_no_videos(tmp_path: Path) -> None:
     index = index_of(tmp_path, [["p", "q"]])
     none = videos_of({})
     write_videos(tmp_path / VIDEOS, [none])
-    write_unseen(tmp_path / UNSEEN, [unseen_frames(np.random.default_rng(0), [])], [none])
+    write_unseen(tmp_path / UNSEEN, [unseen_frames(np.random.default_rng(0), [])], [none], SPACES)
     assert len(read_videos(tmp_path / VIDEOS, index, np.array([False]))) == 0
-    unseen = read_unseen(tmp_path / UNSEEN)
+    unseen = read_unseen(tmp_path / UNSEEN, SPACES)
     assert len(unseen) == 0
     assert {task: labels.shape for task, labels in unseen.labels.items()} == {t: (0, n) for t, n in TASKS.items()}
 
@@ -328,7 +329,7 @@ def test_folders_that_are_no_store(own: Path, tmp_path: Path) -> None:
     [
         ('"version": 3', '"version": 2', "store of version 2, expected 3; `abaw-ray prepare .*makes it anew"),
         ('"version": 3', '"version": 4', "version 3: version.*new folder"),
-        ('"Neutral"', '"Calm"', "Calm"),
+        ('"Neutral"', '"Calm"', "damaged, found the content hash"),
         ("{", "", "not a manifest"),
     ],
 )

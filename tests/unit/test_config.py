@@ -35,7 +35,7 @@ def test_every_installed_recipe_loads():
     [
         ("train.epoch=3", "train.epoch"),
         ("train.epochs=0", "train.epochs"),
-        ("loss.task_weights={expresion: 2}", "loss.task_weights"),
+        ("loss.task_weights={expression: -2}", "loss.task_weights"),
         ("loss.hard_weight=1.5", "loss.hard_weight"),
         ("sampling.batch_size=many", "sampling.batch_size"),
         ("train", "train"),

@@ -8,7 +8,7 @@ import pytest
 from native_layouts import AFFECTNET_HEADER, affectnet, affectnet_line, class_of, landmarks, read
 
 from abaw_ray.errors import DatabaseFormatError
-from abaw_ray.labels import Split
+from abaw_ray.spaces import Split
 
 
 @pytest.mark.parametrize("header", [True, False])

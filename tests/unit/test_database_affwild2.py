@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from native_layouts import AU_HEADER, EXPR_HEADER, affwild2_track, avi, images, lengths, read_table, units, write
 from native_layouts import read as read_any
+from paper import ACTION_UNITS
 
 from abaw_ray.databases.base import LabelTable, Problems, is_published, task_labels
 from abaw_ray.databases.reading.database import read_database
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInputError
-from abaw_ray.labels import ACTION_UNITS, Split
+from abaw_ray.spaces import Split
 
 NONE, TRAIN, VALIDATION, TEST = Split
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from native_layouts import affwild2_track, expw, ferplus, units, write
+from paper import EXPRESSIONS
 
 from abaw_ray.databases.reading.inspection import inspect_database
 from abaw_ray.errors import ConfigurationError
-from abaw_ray.labels import EXPRESSIONS
 
 
 def test_counts_faces_images_and_classes(tmp_path: Path) -> None:
@@ -19,10 +19,10 @@ def test_counts_faces_images_and_classes(tmp_path: Path) -> None:
     inspection = inspect_database("expw", tmp_path, {})
     assert (inspection.num_rows, inspection.num_images, inspection.num_videos) == (2, 1, 1)
     assert inspection.labels == {"expression": {"train": 2}}
-    assert list(inspection.expressions["train"]) == list(EXPRESSIONS)
-    assert inspection.expressions["train"]["Anger"] == 1
-    assert inspection.expressions["train"]["Neutral"] == 0
-    assert inspection.dimensions == {}
+    assert list(inspection.counts["expression"]["train"]) == list(EXPRESSIONS)
+    assert inspection.counts["expression"]["train"]["Anger"] == 1
+    assert inspection.counts["expression"]["train"]["Neutral"] == 0
+    assert inspection.statistics == {}
     assert inspection.problems["frame_without_image"]["count"] == 1
 
 
@@ -31,10 +31,12 @@ def test_counts_by_task_and_split(tmp_path: Path) -> None:
     affwild2_track(tmp_path, "a", [0, 0, 4], va, [1, 2, 3], valence_arousal_split="Validation_Set")
     inspection = inspect_database("affwild2", tmp_path, {})
     assert inspection.labels == {"expression": {"train": 3}, "valence_arousal": {"validation": 2}}
-    assert inspection.dimensions == {
-        "validation": {
-            "valence": {"min": -0.25, "max": 0.5, "mean": 0.125},
-            "arousal": {"min": -1.0, "max": 0.5, "mean": -0.25},
+    assert inspection.statistics == {
+        "valence_arousal": {
+            "validation": {
+                "valence": {"min": -0.25, "max": 0.5, "mean": 0.125},
+                "arousal": {"min": -1.0, "max": 0.5, "mean": -0.25},
+            }
         }
     }
     assert json.loads(json.dumps(inspection.to_dict())) == inspection.to_dict()
@@ -49,12 +51,11 @@ def test_unpublished_labels_are_counted_and_nothing_else(tmp_path: Path) -> None
     tasks = ("expression", "valence_arousal", "action_units")
     assert [inspection.labels[task] for task in tasks] == [{"train": n, "test": 3} for n in (2, 1, 2)]
     assert inspection.unpublished == {task: {"test": 3} for task in tasks}
-    assert [set(by) for by in (inspection.expressions, inspection.dimensions, inspection.action_units)] == [
-        {"train"}
-    ] * 3
-    assert inspection.expressions["train"] == {name: 2 * (name == "Fear") for name in EXPRESSIONS}
-    assert inspection.dimensions["train"]["valence"] == {"min": 0.5, "max": 0.5, "mean": 0.5}
-    assert {u: n for u, n in inspection.action_units["train"].items() if n} == {"AU1": 1, "AU4": 2}
+    described = inspection.counts | inspection.statistics
+    assert {task: set(by) for task, by in described.items()} == {task: {"train"} for task in tasks}
+    assert inspection.counts["expression"]["train"] == {name: 2 * (name == "Fear") for name in EXPRESSIONS}
+    assert inspection.statistics["valence_arousal"]["train"]["valence"] == {"min": 0.5, "max": 0.5, "mean": 0.5}
+    assert {u: n for u, n in inspection.counts["action_units"]["train"].items() if n} == {"AU1": 1, "AU4": 2}
     text = inspection.render()
     assert "expression, test: the labels of 3 rows are not published" in text
     assert "AU26" in text
@@ -64,7 +65,7 @@ def test_unpublished_labels_are_counted_and_nothing_else(tmp_path: Path) -> None
 def test_a_distribution_counts_for_its_largest_class(tmp_path: Path) -> None:
     ferplus(tmp_path, "FER2013Test", {"a.png": "3,0,0,0,0,6,1,0,0,0"}, {"a.png": b"a"})
     inspection = inspect_database("ferplus", tmp_path, {"labels": "distribution"})
-    assert inspection.expressions["test"]["Disgust"] == 1
+    assert inspection.counts["expression"]["test"]["Disgust"] == 1
 
 
 def test_renders_plain_text_with_every_count_and_place(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 import torch
+from paper import EXPRESSION
 from ray.train import ControllerError
 from torch import nn
 
@@ -44,7 +45,7 @@ def save_checkpoint(folder: Path, width: int) -> None:
     description = checkpoint.Description(
         role="teacher",
         epoch=0,
-        tasks=("expression",),
+        spaces=(EXPRESSION,),
         image_size=32,
         store_hash="hash",
         stopping={},

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from checkpoints import make_checkpoint
+from paper import TASKS
 from stores import make_store
 
 from abaw_ray.blocks.manifest import Problem
@@ -23,8 +24,8 @@ from abaw_ray.competition.track_files import TRACK_FORMATS
 from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError
 from abaw_ray.evaluation.evaluate import evaluate
 from abaw_ray.evaluation.evaluator import Evaluator
-from abaw_ray.labels import TASKS, Split
 from abaw_ray.models import checkpoint
+from abaw_ray.spaces import Split
 
 SMOOTH = "median:5"
 

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from paper import SPACES, TASKS
 
 from abaw_ray.blocks.index import Index
 from abaw_ray.blocks.videos import Unseen, Videos
 from abaw_ray.errors import StoreError
 from abaw_ray.evaluation.frames import evaluation_frames, gap_free
-from abaw_ray.labels import TASKS, Split
+from abaw_ray.spaces import Split
 
 # (video, frame, split of valence-arousal); the label of valence is frame / 100
 PHOTOS = [("photo 0", 0, Split.VALIDATION), ("photo 1", 0, Split.TRAIN)]
@@ -54,6 +55,7 @@ def store() -> Any:
     unseen_labels, unseen_splits = labels(UNSEEN)
     return SimpleNamespace(
         path="store",
+        spaces={space.name: space for space in SPACES},
         databases=["photos", "clips"],
         sequential=np.array([False, True]),
         index=index,

@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from paper import ACTION_UNITS, EXPRESSIONS
 
 from abaw_ray.competition.track_files import TRACK_FORMATS
+from abaw_ray.databases import affectnet, expw
 from abaw_ray.errors import ConfigurationError
-from abaw_ray.labels import ACTION_UNITS, EXPRESSIONS, expression_map
 from abaw_ray.synthetic import generate
 from abaw_ray.synthetic.action_units import THRESHOLDS, action_units
 from abaw_ray.synthetic.faces import Actions
@@ -371,7 +372,7 @@ class TestExpW:
 
     def test_labels_are_those_of_the_boxed_face(self, tiny: Path, truth: pd.DataFrame) -> None:
         drawn = truth[truth.database == "expw"].set_index(["video", "frame"])
-        ours = expression_map("expw")
+        ours = expw.CLASSES
         lines = read_expw(tiny)
         assert len(lines) == len(drawn)
         wrong = 0
@@ -470,7 +471,7 @@ class TestAffectNet:
 
     def test_classes_outside_the_seven_have_no_dimensions(self, tiny: Path, truth: pd.DataFrame) -> None:
         drawn = truth[truth.database == "affectnet"].set_index("video")
-        ours = expression_map("affectnet")
+        ours = affectnet.CLASSES
         rows = [*read_affectnet(tiny, "training")[1:], *read_affectnet(tiny, "validation")]
         assert len(rows) == len(drawn)
         assert {int(r[6]) for r in rows} == set(range(11))

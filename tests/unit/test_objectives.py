@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from paper import spaces_of
 
 from abaw_ray.config import LossConfig, ModelConfig
 from abaw_ray.objectives.distillation import distillation_terms
@@ -97,14 +98,14 @@ def expected_student(sets, student, teacher, config: LossConfig) -> float:
 
 
 def student_loss(sets, student, teacher, config):
-    tasks = build_tasks(NUM_OUTPUTS, config, ModelConfig())
+    tasks = build_tasks(spaces_of(NUM_OUTPUTS), config, ModelConfig())
     terms = distillation_terms(tasks, SETS, sets, student, teacher, config)
     return combine(terms, lambda t: t, config)
 
 
 def test_teacher_loss_is_the_mean_over_each_heads_sets():
     sets, z = batch(shared=5), outputs(1)
-    tasks = build_tasks(NUM_OUTPUTS, LossConfig(), ModelConfig())
+    tasks = build_tasks(spaces_of(NUM_OUTPUTS), LossConfig(), ModelConfig())
     loss = combine(supervised_terms(tasks, SETS, sets, z), lambda t: t, LossConfig())
 
     def part(name, task):
@@ -173,7 +174,7 @@ def test_per_frame_and_group_mean_differ_for_a_labelled_minority():
 def test_student_equal_to_teacher_keeps_only_hard_losses():
     sets, z = batch(0), outputs(8)
     config = LossConfig(shared_annotations=False, hard_weight=0.6)
-    tasks = build_tasks(NUM_OUTPUTS, config, ModelConfig())
+    tasks = build_tasks(spaces_of(NUM_OUTPUTS), config, ModelConfig())
     terms = combine(distillation_terms(tasks, SETS, sets, z, z, config), lambda t: t, config).terms
     for (source, task), value in terms.items():
         if task in SETS[source]:

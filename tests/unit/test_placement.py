@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paper import TASKS, spaces_of
 from stores import SIZE, database_entry, finish_store, label_columns, videos_of
 
 from abaw_ray.blocks.index import IndexPart
@@ -19,10 +20,10 @@ from abaw_ray.blocks.writer import BlockMetadata, write_block
 from abaw_ray.config import LossConfig, ModelConfig, Recipe, load_recipe
 from abaw_ray.databases.base import split_column
 from abaw_ray.errors import ConfigurationError
-from abaw_ray.labels import TASKS, Split
 from abaw_ray.sampling.partition import Partition, SetRows
 from abaw_ray.sampling.placement import Masses, deal, draw_masses
 from abaw_ray.sampling.weights import set_groups, set_weights
+from abaw_ray.spaces import Split
 from abaw_ray.tasks import build_tasks
 from abaw_ray.tasks.balance import class_weights
 from abaw_ray.training.data import SetBatch, TrainingData
@@ -149,7 +150,7 @@ def test_fewer_blocks_than_nodes_are_refused() -> None:
 def test_rows_of_one_group_have_one_balance_weight(names: tuple[str, ...], combine: str) -> None:
     rng = np.random.default_rng(0)
     labels = {name: rng.uniform(-1, 1, (500, size)).astype(np.float32) for name, size in TASKS.items()}
-    tasks = build_tasks(names, LossConfig(), ModelConfig())
+    tasks = build_tasks(spaces_of(names), LossConfig(), ModelConfig())
     groups = set_groups([tasks[n].balance_groups(labels[n]) for n in names])
     weights = set_weights([tasks[n].balance_weights(labels[n]) for n in names], combine)  # type: ignore[arg-type]
     for group in np.unique(groups):

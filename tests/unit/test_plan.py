@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from paper import ACTION_UNITS, EXPRESSION, SPACES
 
 from abaw_ray.config import PrepareConfig
-from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, one_hot
+from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder
 from abaw_ray.databases.reading.parsing import videos_table
-from abaw_ray.labels import ACTION_UNITS, Split
 from abaw_ray.preprocess.plan import LEAK, DatabasePlan, Source, plan_database
+from abaw_ray.spaces import Split
 
 NONE, TRAIN, VALIDATION, TEST = Split
 
@@ -32,14 +33,14 @@ def source(
     unseen: Iterable[Row] = (),
 ) -> Source:
     """Rows are frames 0, 1, ... and `unseen` frames 1000, 1001, ... of their videos."""
-    builder = RowBuilder()
+    builder = RowBuilder(SPACES)
     for frame, row in enumerate(rows):
         image = f"{prefix}{row[0]}/{frame}.png"
         builder.add(row[0], frame, image, labels_of(row, frame % 7), geometry=[frame, 1, 2, 3])
     for frame, row in enumerate(unseen, 1000):
         builder.add_unseen(row[0], frame, labels_of(row, frame % 7))
     database = Database(name, "Toy", "", Options, lambda *_: None, "box", lambda _: (), sequential)  # type: ignore
-    table = LabelTable(builder.table(), Problems(), builder.unseen())
+    table = LabelTable(SPACES, builder.table(), Problems(), builder.unseen())
     if sequential:
         names = {*table.rows["video"].to_pylist(), *table.unseen["video"].to_pylist()}
         table.videos = videos_table(dict.fromkeys(names, 2000), table.rows, table.unseen)
@@ -47,7 +48,7 @@ def source(
 
 
 def labels_of(row: Row, expression: int) -> dict[str, tuple[list[float], Split]]:
-    labels = {"expression": (one_hot(expression), row[1]), "valence_arousal": ([0.25, -0.5], row[2])}
+    labels = {"expression": (EXPRESSION.one_hot(expression), row[1]), "valence_arousal": ([0.25, -0.5], row[2])}
     return {task: label for task, label in labels.items() if label[1]}
 
 
@@ -154,13 +155,13 @@ def test_leaking_videos_are_counted_and_left_out_of_validation_on_request(tmp_pa
 
 
 def test_leaks_are_found_between_all_tasks(tmp_path: Path) -> None:
-    builder = RowBuilder()
-    units = [1.0] * len(ACTION_UNITS)
+    builder = RowBuilder(SPACES)
+    units, happy = [1.0] * len(ACTION_UNITS), (EXPRESSION.one_hot(4), TRAIN)
     builder.add("a", 0, "a/0.png", {"action_units": (units, TRAIN), "valence_arousal": ([0, 0], VALIDATION)}, [0] * 4)
-    builder.add("b", 0, "b/0.png", {"action_units": (units, VALIDATION), "expression": (one_hot(1), TRAIN)}, [0] * 4)
-    builder.add("c", 0, "c/0.png", {"action_units": (units, TRAIN), "expression": (one_hot(1), TRAIN)}, [0] * 4)
+    builder.add("b", 0, "b/0.png", {"action_units": (units, VALIDATION), "expression": happy}, [0] * 4)
+    builder.add("c", 0, "c/0.png", {"action_units": (units, TRAIN), "expression": happy}, [0] * 4)
     base = source([("a", TRAIN, NONE), ("b", TRAIN, NONE), ("c", TRAIN, NONE)], True, tmp_path)
-    mixed = replace(base, table=LabelTable(builder.table(), Problems(), videos=base.table.videos))
+    mixed = replace(base, table=LabelTable(SPACES, builder.table(), Problems(), videos=base.table.videos))
     plan = plan_database(mixed, PrepareConfig(exclude_leaking_videos=True))
     assert plan.num_leaking_videos == 2
     assert plan.rows["valence_arousal_split"].to_pylist() == [NONE, NONE, NONE]

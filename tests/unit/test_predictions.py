@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from paper import SPACES, TASKS
 from stores import make_store
 
 from abaw_ray.blocks.reader import Store
@@ -23,11 +24,10 @@ from abaw_ray.evaluation.predictions import (
     write_predictions,
 )
 from abaw_ray.inference.predict import require_numbers
-from abaw_ray.labels import TASKS
 from abaw_ray.tasks import build_tasks
-from abaw_ray.tasks.metrics import ccc, expression_scores
+from abaw_ray.tasks.metrics import ccc
 
-TASK_OBJECTS = build_tasks(TASKS, LossConfig(), ModelConfig())
+TASK_OBJECTS = build_tasks(SPACES, LossConfig(), ModelConfig())
 NUM_FRAMES = 400
 
 
@@ -58,7 +58,7 @@ def columns(seed: int = 0) -> dict[str, object]:
 
 
 def table(**changes: object) -> pa.Table:
-    return prediction_table(**columns() | changes)
+    return prediction_table(spaces=SPACES, **columns() | changes)
 
 
 def scores_of(made: pa.Table) -> dict:
@@ -86,7 +86,7 @@ def test_scores_by_database_and_pooled():
     labels, predictions = given["labels"], given["predictions"]
     labelled = np.isfinite(labels["expression"][:, 0])
     classes = (v[labelled].argmax(1) for v in (labels["expression"], predictions["expression"]))
-    assert scores["all"]["expression"] == expression_scores(*classes)
+    assert scores["all"]["expression"] == TASK_OBJECTS["expression"].score(*(np.eye(7)[c] for c in classes), {})
     assert scores["a"]["expression"] == scores["all"]["expression"]
     labelled = np.isfinite(labels["valence_arousal"][:, 0])
     assert scores["all"]["valence_arousal"]["num_frames"] == labelled.sum()

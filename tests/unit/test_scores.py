@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from paper import EXPRESSIONS, SPACES
 from sklearn import metrics
 
-from abaw_ray.labels import EXPRESSIONS
+from abaw_ray.config import LossConfig, ModelConfig
+from abaw_ray.tasks import build_tasks
 from abaw_ray.tasks.metrics import (
     best_threshold,
     binary_f1,
     ccc,
     confusion_matrix,
-    expression_chance,
-    expression_scores,
     rmse,
-    valence_arousal_scores,
 )
 
+EXPRESSION_TASK, VA_TASK, _ = build_tasks(SPACES, LossConfig(), ModelConfig()).values()
 CLASS_PAIRS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=200)
 VALUE_PAIRS = npst.arrays(np.float32, st.tuples(st.just(2), st.integers(1, 80)), elements=st.floats(-1, 1, width=32))
+
+
+def expression_scores(target: np.ndarray, prediction: np.ndarray) -> dict[str, Any]:
+    return EXPRESSION_TASK.score(np.eye(7)[target], np.eye(7)[prediction], {})
+
+
+def expression_chance(target: np.ndarray) -> dict[str, float]:
+    return EXPRESSION_TASK.chance(np.eye(7)[target])
+
+
+def valence_arousal_scores(target: np.ndarray, prediction: np.ndarray) -> dict[str, Any]:
+    return VA_TASK.score(target, prediction, {})
 
 
 def random_va(num_rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -39,7 +53,7 @@ def test_expression_scores_are_those_of_scikit_learn(pairs: list[tuple[int, int]
     target, prediction = np.array(pairs).T
     scores = expression_scores(target, prediction)
     labels = list(range(7))
-    matrix = confusion_matrix(target, prediction)
+    matrix = confusion_matrix(target, prediction, 7)
     assert matrix.dtype == np.int64
     np.testing.assert_array_equal(matrix, metrics.confusion_matrix(target, prediction, labels=labels))
     f1 = metrics.f1_score(target, prediction, labels=labels, average=None, zero_division=0)
@@ -50,7 +64,7 @@ def test_expression_scores_are_those_of_scikit_learn(pairs: list[tuple[int, int]
 
 
 def test_rows_of_the_confusion_matrix_are_the_true_classes():
-    matrix = confusion_matrix(np.array([4, 4, 0], np.int8), np.array([6, 6, 0], np.int8))
+    matrix = confusion_matrix(np.array([4, 4, 0], np.int8), np.array([6, 6, 0], np.int8), 7)
     assert (matrix[4, 6], matrix[6, 4], matrix[0, 0], matrix.sum()) == (2, 0, 1, 3)
 
 
@@ -75,9 +89,9 @@ def test_expression_criterion_of_the_papers_test_result():
 @pytest.mark.parametrize("wrong", [-1, 7])
 def test_class_ids_out_of_range_are_refused(wrong: int):
     with pytest.raises(ValueError, match=str(wrong)):
-        confusion_matrix(np.array([0, wrong]), np.array([0, 0]))
+        confusion_matrix(np.array([0, wrong]), np.array([0, 0]), 7)
     with pytest.raises(ValueError, match=str(wrong)):
-        confusion_matrix(np.array([0, 0]), np.array([0, wrong]))
+        confusion_matrix(np.array([0, 0]), np.array([0, wrong]), 7)
 
 
 def test_no_frames_have_no_scores():

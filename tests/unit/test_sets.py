@@ -9,12 +9,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from paper import EXPRESSIONS, SPACES, TASKS
 
 from abaw_ray.blocks.index import Index, IndexPart, read_index, write_index
 from abaw_ray.databases.base import SetMember, split_column
 from abaw_ray.errors import ConfigurationError
-from abaw_ray.labels import EXPRESSIONS, TASKS, Split
 from abaw_ray.preprocess.sets import thin, training_sets
+from abaw_ray.spaces import Split
 
 NONE, TRAIN, VALIDATION = Split.NONE, Split.TRAIN, Split.VALIDATION
 PASSES = {"Neutral": 10, "Happiness": 2, "Sadness": 2}
@@ -38,18 +39,18 @@ def thin_by_loop(classes: list[int], every_by_class: dict[str, int], every: int)
     st.integers(1, 7),
 )
 def test_thin_is_the_plain_loop(classes: list[int], every_by_class: dict[str, int], every: int) -> None:
-    kept = thin(np.array(classes, np.int64), every_by_class, every)
+    kept = thin(np.array(classes, np.int64), EXPRESSIONS, every_by_class, every)
     assert kept.tolist() == thin_by_loop(classes, every_by_class, every)
 
 
 def test_thin_counts_positions_over_all_classes() -> None:
     # Happiness at 1, 2, 3, 5: the even positions stay, whatever their count within the class
-    assert thin(np.array([1, 4, 4, 4, 1, 4]), {"Happiness": 2}, 1).tolist() == [0, 2, 4]
+    assert thin(np.array([1, 4, 4, 4, 1, 4]), EXPRESSIONS, {"Happiness": 2}, 1).tolist() == [0, 2, 4]
 
 
 def test_positions_are_counted_anew_in_every_pass() -> None:
     # pass 1 drops Neutral at 1 (kept at 0); Sadness then is at 1 and 2, so that pass 2 keeps row 3 alone
-    assert thin(np.array([0, 0, 5, 5]), {"Neutral": 10, "Sadness": 2}, 1).tolist() == [0, 3]
+    assert thin(np.array([0, 0, 5, 5]), EXPRESSIONS, {"Neutral": 10, "Sadness": 2}, 1).tolist() == [0, 3]
 
 
 def index_of(path: Path, databases: list[list[tuple[int, Split, Split]]]) -> Index:
@@ -68,8 +69,8 @@ def index_of(path: Path, databases: list[list[tuple[int, Split, Split]]]) -> Ind
             columns[task] = pa.FixedSizeListArray.from_arrays(pa.array(vectors), size)
             columns[split_column(task)] = pa.array([int(s) for s in splits.get(task, [NONE] * n)], pa.int8())
         parts.append(IndexPart(pa.table(columns), np.zeros(n, np.int32), np.arange(n)))
-    write_index(path / "index.arrow", parts)
-    return read_index(path / "index.arrow")
+    write_index(path / "index.arrow", parts, SPACES)
+    return read_index(path / "index.arrow", SPACES)
 
 
 def test_members_of_several_databases_make_one_set(tmp_path: Path) -> None:
@@ -82,6 +83,7 @@ def test_members_of_several_databases_make_one_set(tmp_path: Path) -> None:
             ("a", [SetMember("mixed_expr", ("expression",)), SetMember("mixed_va", ("valence_arousal",))]),
             ("b", [SetMember("mixed_expr", ("expression",)), SetMember("both", ("valence_arousal", "expression"))]),
         ],
+        SPACES,
     )
     found = {s.name: (s.tasks, {name: rows.tolist() for name, rows in s.rows.items()}) for s in sets}
     assert found == {
@@ -97,7 +99,7 @@ def test_down_sampling_counts_a_member_s_rows_alone_and_leaves_validation(tmp_pa
     rows = [(int(c), Split(e), Split(v)) for c, (e, v) in zip(rng.integers(0, 7, 400), splits, strict=True)]
     index = index_of(tmp_path, [rows[:100], rows[100:]])
     members = [SetMember("mixed_expr", ("expression",), PASSES), SetMember("mixed_va", ("valence_arousal",), every=5)]
-    expression, va = training_sets(index, [("a", ()), ("b", members)])
+    expression, va = training_sets(index, [("a", ()), ("b", members)], SPACES)
     train = [i for i in range(100, 400) if rows[i][1] == TRAIN]
     kept = thin_by_loop([rows[i][0] for i in train], PASSES, 1)
     assert expression.rows["b"].tolist() == [train[k] for k in kept]
@@ -117,4 +119,5 @@ def test_one_set_of_different_tasks_is_refused(tmp_path: Path) -> None:
                 ("a", [SetMember("mixed_expr", ("expression",))]),
                 ("b", [SetMember("mixed_expr", ("valence_arousal",))]),
             ],
+            SPACES,
         )

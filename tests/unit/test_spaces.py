@@ -78,7 +78,7 @@ def test_a_space_that_is_not_there_is_told_from_those_that_are(source):
     [
         ({"loss.temprature": tune.uniform(1, 2)}, "loss.temprature"),
         ({"loss.hard_weight": tune.uniform(0, 2)}, "loss.hard_weight"),
-        ({"loss.task_weights.colour": tune.uniform(0, 2)}, "expected weights >= 0 of expression"),
+        ({"loss.task_weights.expression": tune.uniform(-2, -1)}, "expected weights >= 0"),
         ({"train.epochs.more": tune.uniform(0, 2)}, "epochs is not a section"),
         ({"prepare.image_size": tune.choice([48, 112])}, "before a sweep"),
         ({"loss.temperature": 2.0}, "nothing to search"),

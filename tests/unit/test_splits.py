@@ -9,7 +9,7 @@ import pytest
 
 from abaw_ray.databases.base import task_labels
 from abaw_ray.databases.reading.database import read_database
-from abaw_ray.labels import TASKS, Split
+from abaw_ray.spaces import Split
 from abaw_ray.synthetic import generate
 
 OPTIONS = {
@@ -33,8 +33,9 @@ def videos_of(rows: pa.Table, task: str, split: Split) -> set[str]:
 
 @pytest.mark.parametrize("database", OPTIONS)
 def test_splits_of_a_task_never_share_a_video(root, database):
-    rows = read_database(database, root / database, OPTIONS[database])[2].rows
-    for task in TASKS:
+    table = read_database(database, root / database, OPTIONS[database])[2]
+    rows = table.rows
+    for task in (space.name for space in table.spaces):
         train, validation = (videos_of(rows, task, s) for s in (Split.TRAIN, Split.VALIDATION))
         assert not train & validation
     if database != "afew_va":

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from paper import spaces_of
 
 from abaw_ray.config import LossConfig, ModelConfig
 from abaw_ray.tasks import build_tasks
+from abaw_ray.tasks.regression import bin_values, bins_of, ccc_from_moments
 from abaw_ray.tasks.soft import kl_divergence
-from abaw_ray.tasks.valence_arousal import bin_values, ccc_from_moments, va_bins
 
 TENTHS = torch.arange(-10, 11, dtype=torch.float32) / 10
 
@@ -25,21 +26,21 @@ def moments(x: np.ndarray, y: np.ndarray) -> torch.Tensor:
 
 
 def task(name: str, **loss):
-    return build_tasks([name], LossConfig(**loss), ModelConfig())[name]
+    return build_tasks(spaces_of([name]), LossConfig(**loss), ModelConfig())[name]
 
 
 def test_exact_bins_of_tenths_are_consecutive():
-    assert va_bins(TENTHS).tolist() == [*range(20), 19]
+    assert bins_of(TENTHS).tolist() == [*range(20), 19]
 
 
 def test_float32_bins_repeat_the_reference():
     expected = [0, 1, 1, 3, 3, 5, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 16, 18, 18, 19]
-    assert va_bins(TENTHS, "float32").tolist() == expected
+    assert bins_of(TENTHS, "float32").tolist() == expected
 
 
 def test_bins_are_right_open_and_hold_their_values():
     values = torch.linspace(-1, 1, 2001, dtype=torch.float64)[:-1] + 0.0003
-    assert torch.equal(va_bins(values), ((values + 1) * 10).floor().long())
+    assert torch.equal(bins_of(values), ((values + 1) * 10).floor().long())
 
 
 def test_decode_grid():
@@ -147,7 +148,7 @@ def test_few_labelled_rows_give_finite_losses_and_gradients(name, num_labelled):
 
 def units(train_labels: np.ndarray | None = None):
     labels = None if train_labels is None else {"action_units": train_labels}.__getitem__
-    return build_tasks(["action_units"], LossConfig(), ModelConfig(), labels)["action_units"]
+    return build_tasks(spaces_of(["action_units"]), LossConfig(), ModelConfig(), labels)["action_units"]
 
 
 def sigmoid(z: np.ndarray) -> np.ndarray:
@@ -222,7 +223,7 @@ def test_thresholds_are_a_half_where_none_were_fitted():
 
 @pytest.mark.parametrize("name", ["expression", "valence_arousal", "action_units"])
 def test_what_tables_show_of_a_task_is_in_its_scores_and_its_chance(name):
-    task = build_tasks([name], LossConfig(), ModelConfig())[name]
+    task = build_tasks(spaces_of([name]), LossConfig(), ModelConfig())[name]
     rng = np.random.default_rng(3)
     labels = {"expression": np.eye(7)[rng.integers(0, 7, 50)], "valence_arousal": rng.uniform(-1, 1, (50, 2))}
     target = labels.get(name, (rng.random((50, 12)) < 0.5).astype(float))
@@ -236,7 +237,7 @@ def test_what_tables_show_of_a_task_is_in_its_scores_and_its_chance(name):
 
 @pytest.mark.parametrize("name", ["expression", "valence_arousal", "action_units"])
 def test_unpublished_labels_beside_labelled_rows_change_nothing(name):
-    task = build_tasks([name], LossConfig(), ModelConfig())[name]
+    task = build_tasks(spaces_of([name]), LossConfig(), ModelConfig())[name]
     size = {"expression": 7, "valence_arousal": 2, "action_units": 12}[name]
     torch.manual_seed(0)
     logits = torch.randn(6, task.num_outputs)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from native_layouts import ferplus, images, read_table, write
 
-from abaw_ray.shared_steps import DATABASES
+from abaw_ray.paper.steps import DATABASES
 from abaw_ray.synthetic import generate
 
 

@@ -11,14 +11,15 @@ import pyarrow as pa
 import pytest
 from films import film, number_of, picture, scenes
 from native_layouts import write
+from paper import EXPRESSIONS
 
 from abaw_ray.databases import affwild2
 from abaw_ray.databases.affwild2 import AffWild2Options
 from abaw_ray.databases.reading import videos as affwild2_videos
 from abaw_ray.databases.reading.boxes import read_boxes
 from abaw_ray.errors import DatabaseFormatError
-from abaw_ray.labels import EXPRESSIONS, Split
 from abaw_ray.preprocess.faces import REASON, WHERE, FaceSettings, add_faces
+from abaw_ray.spaces import Split
 from abaw_ray.video import UnreadableVideo, num_frames, read_frames
 
 TITLES = ",".join(EXPRESSIONS)

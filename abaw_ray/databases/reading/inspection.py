@@ -18,11 +18,11 @@ from rich.text import Text
 from abaw_ray.databases.base import is_published, task_labels
 from abaw_ray.databases.reading.database import read_database
 from abaw_ray.databases.reading.names import printable
-from abaw_ray.labels import ACTION_UNITS, DIMENSIONS, EXPRESSIONS, TASKS, Split
+from abaw_ray.spaces import LabelSpace, Split
 
 SPLITS = (Split.TRAIN, Split.VALIDATION, Split.TEST)
 RENDERED_EXAMPLES = 3
-TEXT_COLUMNS = {"task", "split", "class", "dimension", "unit"}
+TEXT_COLUMNS = {"task", "split", "class", "dimension", "attribute"}
 WIDTH = 110
 
 
@@ -39,9 +39,8 @@ class Inspection:
         num_videos: distinct videos (or photos).
         labels: task -> split -> rows.
         unpublished: task -> split -> those of them whose labels are not published; what follows is without them.
-        expressions: split -> class -> rows; a label that is a distribution counts for its largest class.
-        dimensions: split -> valence or arousal -> min, max and mean.
-        action_units: split -> unit -> rows that it is present in.
+        counts: task -> split -> class or attribute -> rows; a distribution counts for its largest class.
+        statistics: task -> split -> dimension -> min, max and mean.
         problems: reason -> count and first examples.
     """
 
@@ -53,9 +52,8 @@ class Inspection:
     num_videos: int
     labels: dict[str, dict[str, int]]
     unpublished: dict[str, dict[str, int]]
-    expressions: dict[str, dict[str, int]]
-    dimensions: dict[str, dict[str, dict[str, float]]]
-    action_units: dict[str, dict[str, int]]
+    counts: dict[str, dict[str, dict[str, int]]]
+    statistics: dict[str, dict[str, dict[str, dict[str, float]]]]
     problems: dict[str, dict[str, Any]]
 
     def to_dict(self) -> dict[str, Any]:
@@ -76,19 +74,16 @@ class Inspection:
         for task, by in self.unpublished.items():
             for split, n in by.items():
                 line(f"{task}, {split}: the labels of {n:,} rows are not published")
-        if self.expressions:
-            by_class = [[c, *(f"{by[c]:,}" for by in self.expressions.values())] for c in EXPRESSIONS]
-            console.print(_table("Expressions", ("class", *self.expressions), by_class))
-        if self.dimensions:
+        for task, by_split in self.counts.items():
+            by_name = [[n, *(f"{by[n]:,}" for by in by_split.values())] for n in next(iter(by_split.values()))]
+            console.print(_table(_title(task), ("class", *by_split), by_name))
+        for task, of_splits in self.statistics.items():
             values = [
                 [split, dimension, *(f"{stats[s]:.3f}" for s in ("min", "max", "mean"))]
-                for split, by_name in self.dimensions.items()
-                for dimension, stats in by_name.items()
+                for split, by_dimension in of_splits.items()
+                for dimension, stats in by_dimension.items()
             ]
-            console.print(_table("Valence and arousal", ("split", "dimension", "min", "max", "mean"), values))
-        if self.action_units:
-            by_unit = [[u, *(f"{by[u]:,}" for by in self.action_units.values())] for u in ACTION_UNITS]
-            console.print(_table("Action units", ("unit", *self.action_units), by_unit))
+            console.print(_table(_title(task), ("split", "dimension", "min", "max", "mean"), values))
         line("Left out or noted:" if self.problems else "Nothing was left out.")
         for reason, problem in self.problems.items():
             line(f"  {reason}: {problem['count']:,}")
@@ -107,7 +102,8 @@ def inspect_database(name: str, root: Path | str, options: Mapping[str, Any]) ->
     """
     database, _, table = read_database(name, root, options)
     rows = table.rows
-    labels = {task: dict(_by_split(rows, task)) for task in TASKS}
+    spaces = {space.name: space for space in table.spaces}
+    labels = {task: dict(_by_split(rows, task)) for task in spaces}
     published = {task: {split: v[is_published(v)] for split, v in by.items()} for task, by in labels.items()}
     return Inspection(
         name=database.name,
@@ -118,9 +114,8 @@ def inspect_database(name: str, root: Path | str, options: Mapping[str, Any]) ->
         num_videos=pc.count_distinct(rows["video"]).as_py(),
         labels=_counts(labels, len),
         unpublished=_counts(labels, lambda vectors: int((~is_published(vectors)).sum())),
-        expressions={split: _class_counts(v) for split, v in published["expression"].items() if len(v)},
-        dimensions={split: _statistics(v) for split, v in published["valence_arousal"].items() if len(v)},
-        action_units={split: _positives(v) for split, v in published["action_units"].items() if len(v)},
+        counts=_of_each(published, {n: s for n, s in spaces.items() if s.kind != "regression"}, _name_counts),
+        statistics=_of_each(published, {n: s for n, s in spaces.items() if s.kind == "regression"}, _statistics),
         problems=table.problems.to_dict(),
     )
 
@@ -142,18 +137,34 @@ def _counts(
     return {task: by for task, by in found.items() if by}
 
 
-def _class_counts(vectors: np.ndarray) -> dict[str, int]:
-    counts = np.bincount(vectors.argmax(axis=1), minlength=len(EXPRESSIONS))
-    return {name: int(count) for name, count in zip(EXPRESSIONS, counts, strict=True)}
+def _of_each(
+    labels: Mapping[str, Mapping[str, np.ndarray]],
+    spaces: Mapping[str, LabelSpace],
+    describe: Callable[[LabelSpace, np.ndarray], Any],
+) -> dict[str, dict[str, Any]]:
+    """Task -> split -> description of its labels, where there are any."""
+    found = {
+        name: {split: describe(space, vectors) for split, vectors in labels[name].items() if len(vectors)}
+        for name, space in spaces.items()
+    }
+    return {name: by_split for name, by_split in found.items() if by_split}
 
 
-def _positives(vectors: np.ndarray) -> dict[str, int]:
-    return {unit: int(count) for unit, count in zip(ACTION_UNITS, vectors.sum(axis=0, dtype=np.float64), strict=True)}
+def _name_counts(space: LabelSpace, vectors: np.ndarray) -> dict[str, int]:
+    if space.kind == "multiclass":
+        counts = np.bincount(vectors.argmax(axis=1), minlength=space.size)
+    else:
+        counts = vectors.sum(axis=0, dtype=np.float64)
+    return {name: int(count) for name, count in zip(space.names, counts, strict=True)}
 
 
-def _statistics(vectors: np.ndarray) -> dict[str, dict[str, float]]:
-    columns = zip(DIMENSIONS, vectors.T.astype(np.float64), strict=True)
+def _statistics(space: LabelSpace, vectors: np.ndarray) -> dict[str, dict[str, float]]:
+    columns = zip(space.names, vectors.T.astype(np.float64), strict=True)
     return {d: {"min": float(c.min()), "max": float(c.max()), "mean": float(c.mean())} for d, c in columns}
+
+
+def _title(task: str) -> str:
+    return task.replace("_", " ").capitalize()
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:

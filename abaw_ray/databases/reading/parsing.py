@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from abaw_ray.databases.base import MAX_EXAMPLES, Problems, row_schema, unseen_schema, videos_schema
 from abaw_ray.databases.reading.names import file_name, stored_name
 from abaw_ray.errors import DatabaseFormatError, MissingInputError, quoted
-from abaw_ray.labels import TASKS, Split
+from abaw_ray.spaces import LabelSpace, Split
 
 LARGEST_NUMBER = float(np.finfo(np.float32).max)
 LARGEST_INTEGER = int(np.iinfo(np.int32).max)
@@ -137,6 +137,7 @@ def split_by_name(name: str, validation_fraction: float, seed: int) -> Split:
 
 
 def rows_table(
+    spaces: Sequence[LabelSpace],
     videos: Sequence[str],
     frames: Sequence[int] | np.ndarray,
     images: Sequence[str],
@@ -146,10 +147,11 @@ def rows_table(
     """A table of `row_schema` from whole columns, in the order given.
 
     Args:
+        spaces: of the labels.
         videos: (rows,).
         frames: (rows,).
         images: (rows,).
-        labels: task -> label vectors (rows, size) and `Split` values (rows,). Tasks not named are unlabelled.
+        labels: space -> label vectors (rows, size) and `Split` values (rows,). In spaces not named there is no label.
         geometry: (rows,) lists of float32; None: empty lists.
     """
     num_rows = len(videos)
@@ -161,15 +163,18 @@ def rows_table(
         pa.array([stored_name(i) for i in images], pa.string()),
         geometry,
     ]
-    return pa.table([*columns, *_label_columns(num_rows, labels)], schema=row_schema())
+    return pa.table([*columns, *_label_columns(spaces, num_rows, labels)], schema=row_schema(spaces))
 
 
 def unseen_table(
-    videos: Sequence[str], frames: Sequence[int] | np.ndarray, labels: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    spaces: Sequence[LabelSpace],
+    videos: Sequence[str],
+    frames: Sequence[int] | np.ndarray,
+    labels: Mapping[str, tuple[np.ndarray, np.ndarray]],
 ) -> pa.Table:
     """A table of `unseen_schema`, as `rows_table` makes one of `row_schema`."""
     columns = [pa.array([stored_name(v) for v in videos], pa.string()), pa.array(frames, pa.int32())]
-    return pa.table([*columns, *_label_columns(len(videos), labels)], schema=unseen_schema())
+    return pa.table([*columns, *_label_columns(spaces, len(videos), labels)], schema=unseen_schema(spaces))
 
 
 def videos_table(num_frames: Mapping[str, int], *tables: pa.Table) -> pa.Table:
@@ -179,12 +184,14 @@ def videos_table(num_frames: Mapping[str, int], *tables: pa.Table) -> pa.Table:
     return pa.table(columns, schema=videos_schema())
 
 
-def _label_columns(num_rows: int, labels: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> list[pa.Array]:
+def _label_columns(
+    spaces: Sequence[LabelSpace], num_rows: int, labels: Mapping[str, tuple[np.ndarray, np.ndarray]]
+) -> list[pa.Array]:
     """The columns of `label_fields`."""
     columns = []
-    for task, size in TASKS.items():
-        vectors, splits = labels.get(task, (np.zeros((num_rows, size)), np.zeros(num_rows)))
+    for space in spaces:
+        vectors, splits = labels.get(space.name, (np.zeros((num_rows, space.size)), np.zeros(num_rows)))
         flat = np.ascontiguousarray(vectors, np.float32).reshape(-1)
-        columns.append(pa.FixedSizeListArray.from_arrays(pa.array(flat), size))
+        columns.append(pa.FixedSizeListArray.from_arrays(pa.array(flat), space.size))
         columns.append(pa.array(np.asarray(splits, np.int8)))
     return columns

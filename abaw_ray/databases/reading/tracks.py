@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from abaw_ray.databases.base import Problems
 from abaw_ray.databases.reading.parsing import add_each, rows_table, unseen_table
-from abaw_ray.labels import TASKS, Split
+from abaw_ray.spaces import LabelSpace, Split
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,16 @@ class Track:
     Args:
         name: of the track.
         images: of its frames.
-        labels: task -> its labels.
-        tests: the tasks whose test sets it is in.
+        labels: space -> its labels.
+        tests: the spaces whose test sets it is in.
+        spaces: all that a track can have labels in.
     """
 
     name: str
     images: TrackImages
     labels: dict[str, TrackLabels]
     tests: list[str]
+    spaces: tuple[LabelSpace, ...]
 
     @property
     def frames(self) -> np.ndarray:
@@ -92,7 +94,7 @@ class Track:
             add_each(problems, "image_without_label", unlabelled, self.images.describe)
         columns = self._label_columns(frames) | self._test_columns(frames)
         images = [self.images.file(f) for f in frames.tolist()]
-        return rows_table([self.name] * len(frames), frames, images, columns, self.images.geometry(frames))
+        return rows_table(self.spaces, [self.name] * len(frames), frames, images, columns, self.images.geometry(frames))
 
     def unseen(self, problems: Problems) -> pa.Table:
         """Of `unseen_schema`: labelled frames that have no image.
@@ -110,12 +112,13 @@ class Track:
         if self.tests and not len(self.frames):
             frames = np.union1d(frames, [0])
             tests = self._test_columns(frames)
-        return unseen_table([self.name] * len(frames), frames, self._label_columns(frames) | tests)
+        return unseen_table(self.spaces, [self.name] * len(frames), frames, self._label_columns(frames) | tests)
 
     def _test_columns(self, frames: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Task whose test set the track is in -> labels that are not published, and splits, of `frames` (n,)."""
-        size = len(frames)
-        return {t: (np.full((size, TASKS[t]), np.nan), np.full(size, int(Split.TEST))) for t in self.tests}
+        tests = [space for space in self.spaces if space.name in self.tests]
+        num = len(frames)
+        return {space.name: (np.full((num, space.size), np.nan), np.full(num, int(Split.TEST))) for space in tests}
 
     def _labelled(self) -> np.ndarray:
         """Frames (n,) with a valid label of any task, ascending."""
@@ -126,7 +129,7 @@ class Track:
         columns = {}
         for task, labels in self.labels.items():
             of_task = np.isin(frames, labels.valid)
-            vectors = np.zeros((len(frames), TASKS[task]), np.float32)
+            vectors = np.zeros((len(frames), labels.vectors.shape[1]), np.float32)
             vectors[of_task] = labels.vectors[frames[of_task]]
             columns[task] = (vectors, np.where(of_task, int(labels.split), int(Split.NONE)))
         return columns

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from abaw_ray.labels import EXPRESSIONS
 from abaw_ray.synthetic.behaviour import deck, drift, head_motion, moving
 from abaw_ray.synthetic.faces import Actions, Pose, random_identity
+from abaw_ray.synthetic.labels import EXPRESSIONS
 from abaw_ray.synthetic.records import FaceTruth, Written, write_png
 from abaw_ray.synthetic.scenes import Face, random_background, random_camera, take_picture
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from abaw_ray.labels import EXPRESSIONS, NATIVE_EXPRESSIONS
+from abaw_ray.databases.affectnet import NATIVE
 from abaw_ray.synthetic.behaviour import NEUTRAL, deck, head_motion, still
 from abaw_ray.synthetic.faces import Actions, Pose, random_identity
+from abaw_ray.synthetic.labels import EXPRESSIONS
 from abaw_ray.synthetic.records import NO_ACTION_UNITS, NO_EXPRESSION, FaceTruth, Written, write_jpeg
 from abaw_ray.synthetic.scenes import Face, random_background, random_camera, take_picture
 
@@ -23,7 +24,6 @@ NO_VA = -2
 NUM_IMAGES = {"tiny": (96, 24), "small": (1320, 180), "medium": (3960, 540)}
 IMAGES_PER_BATCH = 24
 IMAGES_PER_FOLDER = 60
-NATIVE = NATIVE_EXPRESSIONS[NAME]
 TRAINING_WEIGHTS = dict(zip(NATIVE, [0.22, 0.34, 0.10, 0.07, 0.04, 0.03, 0.08, 0.03, 0.04, 0.03, 0.02], strict=True))
 VALIDATION_WEIGHTS = dict.fromkeys(NATIVE[:8], 1.0)
 

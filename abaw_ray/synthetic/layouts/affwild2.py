@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from abaw_ray.competition.track_files import TRACK_FORMATS
-from abaw_ray.labels import ACTION_UNITS, EXPRESSIONS, TASKS
 from abaw_ray.synthetic.behaviour import Behaviour, deck, drift, head_motion, moving
 from abaw_ray.synthetic.faces import Actions, Identity, Pose, random_identity
+from abaw_ray.synthetic.labels import ACTION_UNITS, EXPRESSIONS, TASKS
 from abaw_ray.synthetic.records import FaceTruth, Written, write_jpeg
 from abaw_ray.synthetic.scenes import Camera, Face, random_background, random_camera, take_picture
 

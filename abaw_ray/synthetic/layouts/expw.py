@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from abaw_ray.labels import EXPRESSIONS, expression_map
+from abaw_ray.databases.expw import CLASSES
 from abaw_ray.synthetic.behaviour import deck, head_motion, still
 from abaw_ray.synthetic.faces import Actions, Pose, Shape, random_identity
+from abaw_ray.synthetic.labels import EXPRESSIONS
 from abaw_ray.synthetic.records import FaceTruth, Written, write_jpeg
 from abaw_ray.synthetic.scenes import Face, random_background, random_camera, take_picture
 
@@ -99,14 +100,13 @@ def _write_photo(rng: np.random.Generator, root: Path, photo: Photo, written: Wr
     if not photo.missing:
         write_jpeg(root / "image" / photo.name, picture, camera.jpeg_quality)
 
-    native = expression_map(NAME)
     for place, (behaviour, shape) in enumerate(zip(behaviours, shapes, strict=True)):
         expression = int(behaviour.expression[0])
         noisy = bool(rng.random() < LABEL_NOISE)
         label = (expression + int(rng.integers(1, len(EXPRESSIONS)))) % len(EXPRESSIONS) if noisy else expression
         left, top, right, bottom = _box(rng, shape)
         written.lines[LABEL_FILE].append(
-            f"{photo.name} {place} {top} {left} {right} {bottom} {rng.uniform(3, 120):.4f} {native.index(label)}"
+            f"{photo.name} {place} {top} {left} {right} {bottom} {rng.uniform(3, 120):.4f} {CLASSES.index(label)}"
         )
         written.truth.append(
             FaceTruth(

@@ -17,8 +17,7 @@ from abaw_ray.console import table
 from abaw_ray.errors import MissingInputError
 from abaw_ray.evaluation.evaluator import HEADLINE
 from abaw_ray.inference.extract import extract_features
-from abaw_ray.ray_session import ray_session
-from abaw_ray.shared_steps import (
+from abaw_ray.paper.steps import (
     DATABASES,
     STUDENT_SEED,
     generate_and_prepare,
@@ -26,6 +25,7 @@ from abaw_ray.shared_steps import (
     prepare_databases,
     train_and_evaluate,
 )
+from abaw_ray.ray_session import ray_session
 from abaw_ray.side_by_side import side_by_side
 from abaw_ray.training.resources import Resources, check_room, room
 from abaw_ray.training.stage import Job, adopt

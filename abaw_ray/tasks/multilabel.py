@@ -1,0 +1,143 @@
+"""Attributes, each present or absent: weighted binary cross-entropy, and distillation of every attribute's odds.
+
+The paper has no such task; its ancestor (Deng et al., FG 2020) has action units as a third one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from abaw_ray.config import LossConfig, ModelConfig
+from abaw_ray.spaces import LabelSpace
+from abaw_ray.tasks.base import Decision, TrainLabels
+from abaw_ray.tasks.metrics import best_threshold, binary_f1
+from abaw_ray.tasks.soft import known, masked_sum, ratio
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MAX_POSITIVE_WEIGHT = 10.0
+"""An attribute that is present in fewer frames would drown the others whenever it is seen."""
+
+
+class Multilabel:
+    """Logits of the attributes; labels are 0 or 1."""
+
+    columns: Mapping[str, str]
+
+    def __init__(
+        self, space: LabelSpace, loss: LossConfig, model: ModelConfig, train_labels: TrainLabels | None = None
+    ) -> None:
+        del loss, model
+        self.space = space
+        self.num_outputs = space.size
+        self.columns = {f"{space.name} F1": "macro_f1", f"{space.name} accuracy": "accuracy"}
+        self._positive_weights = torch.ones(self.num_outputs)
+        if train_labels is not None:
+            labels = train_labels()
+            num_present = labels.sum(0, dtype=np.float64)
+            weights = (len(labels) - num_present) / np.maximum(num_present, 1)
+            self._positive_weights = torch.tensor(weights).clamp(1 / MAX_POSITIVE_WEIGHT, MAX_POSITIVE_WEIGHT).float()
+
+    def statistics(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
+        """Sum over rows and attributes of the cross-entropies, and number of labelled rows.
+
+        An attribute's presence weighs as much as its absence over the training labels: absences / presences, at most
+        10.
+        """
+        weights = self._positive_weights.to(logits.device)
+        present = known(target, labelled)
+        losses = F.binary_cross_entropy_with_logits(logits.float(), present, reduction="none", pos_weight=weights)
+        return torch.stack([masked_sum(losses.sum(-1), labelled), labelled.double().sum()])
+
+    def supervised(self, statistics: Tensor) -> Tensor:
+        """Mean over rows of the sum over attributes."""
+        return ratio(statistics[0], statistics[1])
+
+    def soft_losses(self, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+        """Sum over attributes of the divergence between the two odds at the temperature, row by row: (batch,).
+
+        At T = 1 its gradient is that of the cross-entropy against the teacher's probabilities (Deng et al.).
+        """
+        s, t = student.float() / temperature, teacher.float() / temperature
+        present = t.sigmoid() * (F.logsigmoid(t) - F.logsigmoid(s))
+        absent = (-t).sigmoid() * (F.logsigmoid(-t) - F.logsigmoid(-s))
+        return (present + absent).sum(-1)
+
+    def decode(self, logits: Tensor) -> Tensor:
+        """Probability of each attribute (batch, attributes)."""
+        return logits.float().sigmoid()
+
+    def balance_weights(self, labels: np.ndarray) -> np.ndarray:
+        """All rows alike: the loss has the weights."""
+        return np.full(len(labels), 1.0 / len(labels))
+
+    def balance_groups(self, labels: np.ndarray) -> np.ndarray:
+        """All rows in one."""
+        return np.zeros(len(labels), np.int64)
+
+    def fit_decision(self, target: np.ndarray, prediction: np.ndarray) -> Decision:
+        """`thresholds`: for each attribute the one with the greatest F1."""
+        pairs = zip(target.T > 0.5, prediction.T, strict=True)
+        return {"thresholds": [best_threshold(present, probability) for present, probability in pairs]}
+
+    def score(self, target: np.ndarray, prediction: np.ndarray, decision: Decision) -> dict[str, Any]:
+        """Scores at the thresholds of `decision`.
+
+        Returns:
+            `criterion`; `macro_f1`, the mean over the attributes; `accuracy` over all frames and attributes; `f1` by
+            attribute; `macro_f1_at_half`, with all thresholds 0.5; `thresholds`; `num_frames`.
+        """
+        present, answered = target > 0.5, self.answers(prediction, decision) > 0.5
+        f1, accuracy = binary_f1(present, answered), float((present == answered).mean())
+        return {
+            "criterion": self._criterion(float(f1.mean()), accuracy),
+            "macro_f1": float(f1.mean()),
+            "accuracy": accuracy,
+            "f1": dict(zip(self.space.names, f1.tolist(), strict=True)),
+            "macro_f1_at_half": float(binary_f1(present, prediction >= 0.5).mean()),
+            "thresholds": dict(zip(self.space.names, self._thresholds(decision), strict=True)),
+            "num_frames": len(target),
+        }
+
+    def criterion(self, scores: Mapping[str, Any]) -> float:
+        """The macro F1."""
+        return float(scores["criterion"])
+
+    def chance(self, target: np.ndarray) -> dict[str, float]:
+        """Each number by itself is the better of all attributes always present and all always absent."""
+        share = (target > 0.5).mean(0)
+        always_f1, accuracies = float((2 * share / (1 + share)).mean()), (float(share.mean()), float(1 - share.mean()))
+        return {
+            "criterion": max(self._criterion(always_f1, accuracies[0]), self._criterion(0.0, accuracies[1])),
+            "macro_f1": always_f1,
+            "accuracy": max(accuracies),
+        }
+
+    def answers(self, prediction: np.ndarray, decision: Decision) -> np.ndarray:
+        """1 or 0 for each attribute (n, attributes)."""
+        return (prediction >= np.asarray(self._thresholds(decision), prediction.dtype)).astype(np.int64)
+
+    def figures(self, target: np.ndarray, prediction: np.ndarray) -> dict[str, Figure]:
+        """There is none."""
+        return {}
+
+    def describe(self, vector: np.ndarray, decision: Decision) -> str:
+        """Names of the attributes that are present."""
+        present = self.answers(vector[None], decision)[0]
+        return " ".join(name for name, is_present in zip(self.space.names, present, strict=True) if is_present)
+
+    def _thresholds(self, decision: Decision) -> list[float]:
+        return decision.get("thresholds", [0.5] * self.space.size)
+
+    def _criterion(self, macro_f1: float, accuracy: float) -> float:
+        return macro_f1
+
+
+TASK = Multilabel
