@@ -36,7 +36,8 @@ class LabelSpace(BaseModel):
     """The labels of one task.
 
     A label is a vector of one number for each of `names`: a distribution over classes (multiclass), 0 or 1 by attribute
-    (multilabel), or the values of dimensions from `low` to `high` (regression).
+    (multilabel), or the values of dimensions from `low` to `high` (regression). A number that is not known is NaN, as
+    that of a class that a database does not have.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -72,19 +73,27 @@ class LabelSpace(BaseModel):
 
 
 def all_spaces(of_each: Iterable[Iterable[LabelSpace]]) -> tuple[LabelSpace, ...]:
-    """The spaces of several databases together, each once, in an order that does not depend on the databases': by kind,
-    then by name.
+    """The spaces of several databases together, in an order that does not depend on the databases': by kind, then name.
+
+    Spaces of one name are joined: the smaller ones' names come first, in their order, then those that larger ones add.
 
     Raises:
-        ConfigurationError: two databases have different spaces of one name.
+        ConfigurationError: two databases have spaces of one name and different kinds or ranges.
     """
-    found: dict[str, LabelSpace] = {}
-    for spaces in of_each:
-        for space in spaces:
-            before = found.setdefault(space.name, space)
-            if before != space:
-                raise ConfigurationError(
-                    f"label space {space.name}: found {space.kind} {', '.join(space.names)} beside {before.kind}"
-                    f" {', '.join(before.names)}"
-                )
-    return tuple(sorted(found.values(), key=lambda space: (KINDS.index(space.kind), space.name)))
+    by_name: dict[str, set[LabelSpace]] = {}
+    for space in (space for spaces in of_each for space in spaces):
+        by_name.setdefault(space.name, set()).add(space)
+    joined = [_joined(spaces) for spaces in by_name.values()]
+    return tuple(sorted(joined, key=lambda space: (KINDS.index(space.kind), space.name)))
+
+
+def _joined(spaces: set[LabelSpace]) -> LabelSpace:
+    first, *others = sorted(spaces, key=lambda space: (space.size, space.names, space.kind, space.low, space.high))
+    for other in others:
+        if (other.kind, other.low, other.high) != (first.kind, first.low, first.high):
+            raise ConfigurationError(
+                f"label space {first.name}: found {other.kind} from {other.low:g} to {other.high:g} in one database,"
+                f" {first.kind} from {first.low:g} to {first.high:g} in another"
+            )
+    names = dict.fromkeys(name for space in (first, *others) for name in space.names)
+    return first.model_copy(update={"names": tuple(names)})

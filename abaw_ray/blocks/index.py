@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from abaw_ray.blocks.files import damage_named, map_columns, mapped_array, write_table
 from abaw_ray.blocks.schema import index_schema, set_schema
-from abaw_ray.databases.base import split_column, with_spaces
+from abaw_ray.databases.base import split_column
 from abaw_ray.spaces import LabelSpace
 from abaw_ray.storage import AnyPath
 
@@ -67,7 +67,7 @@ def write_index(path: AnyPath, parts: Sequence[IndexPart], spaces: Sequence[Labe
 
     Args:
         path: of the file.
-        parts: of the databases; in spaces that a database does not have it has no label.
+        parts: of the databases, with labels in `spaces`.
         spaces: of the store.
     """
     schema = index_schema(spaces)
@@ -78,8 +78,7 @@ def write_index(path: AnyPath, parts: Sequence[IndexPart], spaces: Sequence[Labe
             "block": pa.array(part.block, pa.int32()),
             "row": pa.array(part.row, pa.int32()),
         }
-        rows = with_spaces(part.rows, spaces)
-        columns = [placed[name] if name in placed else rows[name] for name in schema.names]
+        columns = [placed[name] if name in placed else part.rows[name] for name in schema.names]
         tables.append(pa.table(columns, names=schema.names))
     table = pa.concat_tables(tables)
     videos = pc.dictionary_encode(table["video"]).unify_dictionaries()

@@ -56,8 +56,8 @@ class DatabaseEntry(Entry):
     """Videos with train labels of one task and validation labels of another, before any were excluded."""
     labels: dict[str, dict[str, int]]
     """Task -> split -> images."""
-    spaces: tuple[str, ...]
-    """Names of its label spaces."""
+    spaces: tuple[LabelSpace, ...]
+    """Its own label spaces."""
     classes: dict[str, dict[str, dict[str, int]]]
     """Multiclass task -> split -> class -> images; a label that is a distribution counts for its largest class, one
     that is not published for none."""
@@ -93,7 +93,7 @@ class Manifest(Entry):
     image_size: int
     encoding: Encoding
     spaces: tuple[LabelSpace, ...]
-    """Of all databases together, each once."""
+    """Of all databases together; those of one name are joined."""
     num_images: int
     databases: list[DatabaseEntry]
     sets: list[SetEntry]

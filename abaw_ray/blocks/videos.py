@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from abaw_ray.blocks.files import damage_named, map_columns, mapped_array, write_table
 from abaw_ray.blocks.index import Index, mapped_labels, mapped_splits
 from abaw_ray.blocks.schema import unseen_schema, videos_schema
-from abaw_ray.databases.base import label_fields, with_spaces
+from abaw_ray.databases.base import label_fields
 from abaw_ray.errors import StoreError
 from abaw_ray.spaces import LabelSpace
 from abaw_ray.storage import AnyPath
@@ -88,8 +88,7 @@ def write_unseen(
     for frames, own in zip(unseen, videos, strict=True):
         places = pc.index_in(frames["video"], value_set=own["video"].combine_chunks())
         assert places.null_count == 0, "every unseen frame is of a video of the table of videos"
-        filled = with_spaces(frames, spaces)
-        labels = [filled[field.name] for field in label_fields(spaces)]
+        labels = [frames[field.name] for field in label_fields(spaces)]
         video = pc.add(places, pa.scalar(before, pa.int32()))
         tables.append(pa.table([video, frames["frame"], *labels], schema=unseen_schema(spaces)))
         before += own.num_rows

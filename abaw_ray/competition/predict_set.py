@@ -23,8 +23,9 @@ from abaw_ray.inference.predict import Predictions, Progress
 from abaw_ray.models import checkpoint
 from abaw_ray.on_worker import on_worker
 from abaw_ray.owned_folder import OwnedFolder
-from abaw_ray.spaces import Split
+from abaw_ray.spaces import LabelSpace, Split
 from abaw_ray.storage import AnyPath, local_folder
+from abaw_ray.tasks.base import Decision, Task
 from abaw_ray.world import World, local_device
 
 
@@ -92,11 +93,12 @@ def predict_set(
     frames = evaluation_frames(store, list(tasks), split, [database])
     if smoothing is not None:
         predictions = {name: smoothing.apply(values, frames.starts) for name, values in predictions.items()}
+    own_spaces = {space.name: space for space in store.manifest.databases[store.databases.index(database)].spaces}
     written: dict[str, dict[str, int]] = {}
     faceless: dict[str, list[str]] = {}
     with folder.held(fresh=True, whole=True):
         for name, task in tasks.items():
-            answers = task.answers(predictions[name], fitted.get(name, {}))
+            answers = _answers(task, own_spaces[name], predictions[name], fitted.get(name, {}))
             parts = dict(zip(frames.names, np.split(answers, frames.starts[1:]), strict=True))
             own = evaluation_frames(store, [name], split, [database])
             with local_folder(out / TRACK_FORMATS[name].folder) as local:
@@ -111,6 +113,14 @@ def predict_set(
         "without_face": faceless,
         "without_video": _without_video(store, database) if split == Split.TEST else [],
     }
+
+
+def _answers(task: Task, own: LabelSpace, prediction: np.ndarray, decision: Decision) -> np.ndarray:
+    """Answers to predictions (n, label size) among the names that the database has."""
+    places = task.space.places(own.names)
+    if own.kind == "multiclass":
+        return task.answers(prediction[:, places], decision)
+    return task.answers(prediction, decision)[:, places]
 
 
 def _predicted(

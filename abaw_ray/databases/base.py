@@ -236,19 +236,26 @@ class _Columns:
         self._values = [[] for _ in self._schema]
 
 
-def with_spaces(table: pa.Table, spaces: Sequence[LabelSpace]) -> pa.Table:
-    """A table of rows or unseen frames with the label columns of `spaces` alone, in their order; those that it does
-    not have hold no label."""
-    names = [name for name in table.column_names if name in ("video", "frame", "image", "geometry")]
-    columns = {name: table[name] for name in names}
+def in_spaces(table: pa.Table, own: Sequence[LabelSpace], spaces: Sequence[LabelSpace]) -> pa.Table:
+    """Videos and frames of a database's rows or unseen frames, with their labels in the spaces of a whole store.
+
+    Args:
+        table: with labels in `own`.
+        own: the database's spaces.
+        spaces: the store's. In one that the database does not have there is no label; where the store's has names that
+            the database's does not have, a label's number is NaN.
+    """
+    by_name = {space.name: space for space in own}
+    columns = {name: table[name] for name in ("video", "frame")}
     for space in spaces:
-        split = split_column(space.name)
-        if space.name in table.column_names:
-            columns |= {space.name: table[space.name], split: table[split]}
-        else:
-            zeros = pa.array(np.zeros(table.num_rows * space.size, np.float32))
-            columns[space.name] = pa.FixedSizeListArray.from_arrays(zeros, space.size)
-            columns[split] = pa.array(np.full(table.num_rows, int(Split.NONE), np.int8))
+        vectors = np.zeros((table.num_rows, space.size), np.float32)
+        splits = np.full(table.num_rows, int(Split.NONE), np.int8)
+        if space.name in by_name:
+            of_own, splits = task_labels(table, space.name)
+            vectors[splits != Split.NONE] = np.nan
+            vectors[:, space.places(by_name[space.name].names)] = of_own
+        columns[space.name] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), space.size)
+        columns[split_column(space.name)] = pa.array(splits)
     return pa.table(columns)
 
 
@@ -261,4 +268,4 @@ def task_labels(rows: pa.Table, task: str) -> tuple[np.ndarray, np.ndarray]:
 
 def is_published(vectors: np.ndarray) -> np.ndarray:
     """Which label vectors (rows, size) are known, (rows,): a test set's are NaN where they are not published."""
-    return ~np.isnan(vectors).any(axis=1)
+    return ~np.isnan(vectors).all(axis=1)

@@ -201,7 +201,7 @@ class Evaluator:
         if smoothing is not None:
             predictions = {task: smoothing.apply(values, frames.starts) for task, values in predictions.items()}
         labels = {task: frames.labels(store, task, self._split) for task in self._tasks}
-        labelled = np.any([np.isfinite(values).all(axis=1) for values in labels.values()], axis=0)
+        labelled = np.any([np.isfinite(values).any(axis=1) for values in labels.values()], axis=0)
         video = frames.video()[labelled]
         table = prediction_table(
             spaces=[task.space for task in self._tasks.values()],

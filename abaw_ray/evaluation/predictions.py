@@ -80,7 +80,7 @@ def write_predictions(table: pa.Table, path: Path) -> None:
 def pairs(table: pa.Table, task: str) -> tuple[np.ndarray, np.ndarray]:
     """Labels and predictions (n, size) of the labelled frames."""
     true, predicted = (_vectors(table, name) for name in (task, f"{PREDICTED}{task}"))
-    labelled = np.isfinite(true).all(axis=1)
+    labelled = np.isfinite(true).any(axis=1)
     assert np.isfinite(predicted[labelled]).all(), "predictions that are no numbers are refused where they are made"
     return true[labelled], predicted[labelled]
 

@@ -221,6 +221,6 @@ def _title(row: Mapping[str, Any], tasks: Mapping[str, Task], decisions: Decisio
     for name, task in tasks.items():
         vectors = [np.array(row[f"{prefix}{name}"]) for prefix in (PREDICTED, "")]
         decision = decisions.get(name, {})
-        texts = [task.describe(v, decision) if np.isfinite(v).all() else "-" for v in vectors]
+        texts = [task.describe(np.nan_to_num(v), decision) if np.isfinite(v).any() else "-" for v in vectors]
         lines.append("{} ({})".format(*texts))
     return "\n".join(lines)

@@ -15,7 +15,7 @@ from abaw_ray.blocks.manifest import DatabaseEntry, Problem, SetEntry
 from abaw_ray.blocks.reader import set_path
 from abaw_ray.blocks.schema import SETS
 from abaw_ray.blocks.writer import BlockResult
-from abaw_ray.databases.base import Problems, is_published, unseen_schema
+from abaw_ray.databases.base import Problems, in_spaces, is_published
 from abaw_ray.databases.reading.names import printable
 from abaw_ray.preprocess.plan import DatabasePlan, Source
 from abaw_ray.preprocess.sets import TrainingSet
@@ -46,27 +46,25 @@ class MadeDatabase:
         return problems
 
 
-def index_part(made: MadeDatabase) -> IndexPart:
-    """The rows of the index of a database: its planned rows without those that have no image."""
-    rows, kept = _without_images(made.plan), ~_dropped(made)
+def index_part(made: MadeDatabase, spaces: Sequence[LabelSpace]) -> IndexPart:
+    """The rows of the index of a database, with labels in the store's `spaces`: its planned rows that have an image."""
+    rows, kept = in_spaces(made.plan.rows, made.plan.source.table.spaces, spaces), ~_dropped(made)
     num_rows = np.array([block.num_rows for block in made.blocks], np.int64)
     places = np.repeat(made.first_block + np.arange(len(num_rows)), num_rows)
     within = np.arange(num_rows.sum()) - np.repeat(np.cumsum(num_rows) - num_rows, num_rows)
     return IndexPart(rows if kept.all() else rows.filter(pa.array(kept)), places, within)
 
 
-def unseen_frames(made: MadeDatabase) -> pa.Table:
-    """Frames of a database's videos without an image: those known before, and those whose image could not be used."""
-    plan = made.plan
+def unseen_frames(made: MadeDatabase, spaces: Sequence[LabelSpace]) -> pa.Table:
+    """Frames of a database's videos without an image, with labels in the store's `spaces`.
+
+    They are those known before, and those whose image could not be used.
+    """
+    plan, own = made.plan, made.plan.source.table.spaces
+    known = in_spaces(plan.unseen, own, spaces)
     if not plan.source.database.sequential:
-        return plan.unseen
-    dropped = _without_images(plan).filter(pa.array(_dropped(made)))
-    return pa.concat_tables([plan.unseen, dropped])
-
-
-def _without_images(plan: DatabasePlan) -> pa.Table:
-    """The planned rows, of `unseen_schema`."""
-    return plan.rows.select(unseen_schema(plan.source.table.spaces).names)
+        return known
+    return pa.concat_tables([known, in_spaces(plan.rows.filter(pa.array(_dropped(made))), own, spaces)])
 
 
 def _dropped(made: MadeDatabase) -> np.ndarray:
@@ -92,16 +90,16 @@ def write_sets(store: AnyPath, sets: Sequence[TrainingSet]) -> list[SetEntry]:
     return entries
 
 
-def database_entry(made: MadeDatabase, code: int, index: Index) -> DatabaseEntry:
-    """The manifest's account of database `code` of the index."""
+def database_entry(made: MadeDatabase, code: int, index: Index, joined: Sequence[LabelSpace]) -> DatabaseEntry:
+    """The manifest's account of database `code` of the index; `joined` are the store's spaces."""
     own = index.database == code
     source = made.plan.source
     spaces = source.table.spaces
     labels = {space.name: _split_counts(index.splits[space.name][own]) for space in spaces}
     classes = {
         space.name: _class_counts(space, index.labels[space.name][own], index.splits[space.name][own])
-        for space in spaces
-        if space.kind == "multiclass"
+        for space in joined
+        if space.kind == "multiclass" and space.name in labels
     }
     return DatabaseEntry(
         name=source.database.name,
@@ -113,7 +111,7 @@ def database_entry(made: MadeDatabase, code: int, index: Index) -> DatabaseEntry
         num_videos=len(np.unique(index.videos.indices.to_numpy()[own])),
         num_leaking_videos=made.plan.num_leaking_videos,
         labels={task: counts for task, counts in labels.items() if counts},
-        spaces=tuple(space.name for space in spaces),
+        spaces=spaces,
         classes={task: counts for task, counts in classes.items() if counts},
         problems={reason: Problem(**problem) for reason, problem in made.problems().to_dict().items()},
     )
@@ -133,7 +131,7 @@ def _split_counts(splits: np.ndarray) -> dict[str, int]:
 def _class_counts(space: LabelSpace, vectors: np.ndarray, splits: np.ndarray) -> dict[str, dict[str, int]]:
     """Split -> class -> rows, from label vectors (rows, size) and splits (rows,); unpublished labels are left out."""
     known = is_published(vectors)
-    classes, splits = vectors[known].argmax(1), splits[known]
+    classes, splits = np.nan_to_num(vectors[known]).argmax(1), splits[known]
     counts = {}
     for split in (Split.TRAIN, Split.VALIDATION, Split.TEST):
         if (splits == split).any():

@@ -122,9 +122,9 @@ def _write(
     _remove_others(store, {block.path for block in blocks})
     videos = [plan.source.table.videos for plan in plans]
     spaces = all_spaces(plan.source.table.spaces for plan in plans)
-    index_sha256 = write_index(store / INDEX, [index_part(part) for part in made], spaces)
+    index_sha256 = write_index(store / INDEX, [index_part(part, spaces) for part in made], spaces)
     videos_sha256 = write_videos(store / VIDEOS, videos)
-    unseen_sha256 = write_unseen(store / UNSEEN, [unseen_frames(part) for part in made], videos, spaces)
+    unseen_sha256 = write_unseen(store / UNSEEN, [unseen_frames(part, spaces) for part in made], videos, spaces)
     index = read_index(local_file(store / INDEX, index_sha256), spaces)
     members = [(plan.source.database.name, plan.source.database.sets(plan.source.options)) for plan in plans]
     manifest = Manifest(
@@ -134,7 +134,7 @@ def _write(
         encoding=config.encoding,
         spaces=spaces,
         num_images=len(index),
-        databases=[database_entry(part, code, index) for code, part in enumerate(made)],
+        databases=[database_entry(part, code, index, spaces) for code, part in enumerate(made)],
         sets=write_sets(store, training_sets(index, members, spaces)),
         index_sha256=index_sha256,
         videos_sha256=videos_sha256,

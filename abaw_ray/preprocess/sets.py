@@ -79,5 +79,5 @@ def _member_rows(index: Index, code: int, member: SetMember, space: LabelSpace) 
     assert space.kind == "multiclass" or not member.every_by_class, "rows without a class cannot be thinned by class"
     train = [index.splits[task] == Split.TRAIN for task in member.tasks]
     rows = np.flatnonzero(np.logical_and.reduce([index.database == code, *train]))
-    classes = index.labels[space.name][rows].argmax(1)
+    classes = np.nan_to_num(index.labels[space.name][rows]).argmax(1)
     return rows[thin(classes, space.names, member.every_by_class, member.every)]

@@ -50,6 +50,7 @@ def cells(values: np.ndarray, bins: int = NUM_BINS) -> np.ndarray:
 def _bin(values: np.ndarray, bins: int) -> np.ndarray:
     """The bin of every value as `numpy.histogram` counts it: right-open, the last one closed."""
     values = values.astype(np.float64)
+    values = np.nan_to_num(values, nan=np.nanmin(values))
     low, high = values.min(), values.max()
     if low == high:
         return np.zeros(len(values), dtype=np.int64)

@@ -86,10 +86,10 @@ def rmse(target: np.ndarray, prediction: np.ndarray) -> float:
 
 
 def regression_scores(target: np.ndarray, prediction: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
-    """Scores of true and predicted values (n, dimensions).
+    """Scores of true and predicted values (n, dimensions); NaN where a true one is not known.
 
     Returns:
-        `ccc_<name>` and `rmse_<name>` of each dimension, `ccc_mean`, `num_frames`.
+        `ccc_<name>` and `rmse_<name>` of each dimension that is known anywhere, `ccc_mean`, `num_frames`.
 
     Raises:
         ValueError: no frames.
@@ -97,10 +97,14 @@ def regression_scores(target: np.ndarray, prediction: np.ndarray, names: Sequenc
     if len(target) == 0:
         raise ValueError("no frames to score")
     scores: dict[str, Any] = {}
+    cccs = []
     for d, name in enumerate(names):
-        scores[f"ccc_{name}"] = ccc(target[:, d], prediction[:, d])
-        scores[f"rmse_{name}"] = rmse(target[:, d], prediction[:, d])
-    scores["ccc_mean"] = sum(scores[f"ccc_{name}"] for name in names) / len(names)
+        known = np.isfinite(target[:, d])
+        if known.any():
+            scores[f"ccc_{name}"] = ccc(target[known, d], prediction[known, d])
+            scores[f"rmse_{name}"] = rmse(target[known, d], prediction[known, d])
+            cccs.append(scores[f"ccc_{name}"])
+    scores["ccc_mean"] = sum(cccs) / len(cccs)
     scores["num_frames"] = len(target)
     return scores
 

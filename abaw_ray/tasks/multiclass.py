@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 
 class Multiclass:
-    """Logits of the classes; labels are class distributions (one-hot, or shares of votes)."""
+    """Logits of the classes; labels are class distributions (one-hot, or shares of votes).
+
+    Where a label is NaN for a class, the row's database does not have the class: the row's softmax, its answer and its
+    scores are without it.
+    """
 
     columns: Mapping[str, str]
 
@@ -35,7 +39,10 @@ class Multiclass:
 
     def statistics(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
         """Sum of the cross-entropies, and number of labelled rows."""
-        losses = -(known(target, labelled) * logits.float().log_softmax(-1)).sum(-1)
+        target = known(target, labelled)
+        absent = target.isnan()
+        log_probability = logits.float().masked_fill(absent, -torch.inf).log_softmax(-1).masked_fill(absent, 0.0)
+        losses = -(target.masked_fill(absent, 0.0) * log_probability).sum(-1)
         return torch.stack([masked_sum(losses, labelled), labelled.double().sum()])
 
     def supervised(self, statistics: Tensor) -> Tensor:
@@ -52,19 +59,19 @@ class Multiclass:
 
     def balance_weights(self, labels: np.ndarray) -> np.ndarray:
         """Every class equally often; of a distribution the most probable class counts."""
-        return class_weights(labels.argmax(1))
+        return class_weights(_classes(labels))
 
     def balance_groups(self, labels: np.ndarray) -> np.ndarray:
         """The classes."""
-        return labels.argmax(1)
+        return _classes(labels)
 
     def fit_decision(self, target: np.ndarray, prediction: np.ndarray) -> Decision:
         """Nothing: the most probable class is the answer."""
         return {}
 
     def score(self, target: np.ndarray, prediction: np.ndarray, decision: Decision) -> dict[str, Any]:
-        """`criterion`, and the numbers of `metrics.class_scores`."""
-        scores = class_scores(target.argmax(1), prediction.argmax(1), self.space.names)
+        """`criterion`, and `metrics.class_scores` over the classes that any of the frames' databases has."""
+        scores = class_scores(*self._scored(target, prediction))
         return {"criterion": self._criterion(scores["macro_f1"], scores["accuracy"]), **scores}
 
     def criterion(self, scores: Mapping[str, Any]) -> float:
@@ -73,7 +80,8 @@ class Multiclass:
 
     def chance(self, target: np.ndarray) -> dict[str, float]:
         """Each number by itself is the better of two predictors: always the most frequent class, and one at random."""
-        majority, at_random = class_chance(target.argmax(1), self.space.size)
+        classes, _, names = self._scored(target, target)
+        majority, at_random = class_chance(classes, len(names))
         best = {key: max(majority[key], at_random[key]) for key in majority}
         return {"criterion": max(self._criterion(**majority), self._criterion(**at_random)), **best}
 
@@ -85,15 +93,29 @@ class Multiclass:
         """The confusion matrix."""
         from abaw_ray.tasks.figures import confusion_figure
 
-        classes = target.argmax(1), prediction.argmax(1)
-        return {f"{self.space.name}_confusion": confusion_figure(*classes, self.space.names, self.space.name)}
+        return {f"{self.space.name}_confusion": confusion_figure(*self._scored(target, prediction), self.space.name)}
 
     def describe(self, vector: np.ndarray, decision: Decision) -> str:
         """Name of the most probable class."""
         return self.space.names[int(vector.argmax())]
 
+    def _scored(self, target: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        """True and predicted class (n,) of labels and predictions (n, classes) as places in the names that count."""
+        if len(target) == 0:
+            raise ValueError("no frames to score")
+        has = np.isfinite(target)
+        counts = has.any(axis=0)
+        names = [name for name, count in zip(self.space.names, counts, strict=True) if count]
+        true, predicted = (np.where(has, values, -1.0)[:, counts].argmax(1) for values in (target, prediction))
+        return true, predicted, names
+
     def _criterion(self, macro_f1: float, accuracy: float) -> float:
         return macro_f1
+
+
+def _classes(labels: np.ndarray) -> np.ndarray:
+    """Most probable class (n,) of labels (n, classes)."""
+    return np.nan_to_num(labels).argmax(1)
 
 
 TASK = Multiclass

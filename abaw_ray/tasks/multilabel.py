@@ -27,7 +27,7 @@ MAX_POSITIVE_WEIGHT = 10.0
 
 
 class Multilabel:
-    """Logits of the attributes; labels are 0 or 1."""
+    """Logits of the attributes; labels are 0 or 1, or NaN where a row's attribute is not known."""
 
     columns: Mapping[str, str]
 
@@ -41,19 +41,23 @@ class Multilabel:
         self._positive_weights = torch.ones(self.num_outputs)
         if train_labels is not None:
             labels = train_labels()
-            num_present = labels.sum(0, dtype=np.float64)
-            weights = (len(labels) - num_present) / np.maximum(num_present, 1)
+            num_known = np.isfinite(labels).sum(0)
+            num_present = np.nansum(labels, axis=0, dtype=np.float64)
+            weights = (num_known - num_present) / np.maximum(num_present, 1)
             self._positive_weights = torch.tensor(weights).clamp(1 / MAX_POSITIVE_WEIGHT, MAX_POSITIVE_WEIGHT).float()
 
     def statistics(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
-        """Sum over rows and attributes of the cross-entropies, and number of labelled rows.
+        """Sum over rows and known attributes of the cross-entropies, and number of labelled rows.
 
         An attribute's presence weighs as much as its absence over the training labels: absences / presences, at most
         10.
         """
         weights = self._positive_weights.to(logits.device)
         present = known(target, labelled)
+        unknown = present.isnan()
+        present = present.masked_fill(unknown, 0.0)
         losses = F.binary_cross_entropy_with_logits(logits.float(), present, reduction="none", pos_weight=weights)
+        losses = losses.masked_fill(unknown, 0.0)
         return torch.stack([masked_sum(losses.sum(-1), labelled), labelled.double().sum()])
 
     def supervised(self, statistics: Tensor) -> Tensor:
@@ -84,24 +88,27 @@ class Multilabel:
 
     def fit_decision(self, target: np.ndarray, prediction: np.ndarray) -> Decision:
         """`thresholds`: for each attribute the one with the greatest F1."""
-        pairs = zip(target.T > 0.5, prediction.T, strict=True)
-        return {"thresholds": [best_threshold(present, probability) for present, probability in pairs]}
+        columns = zip(target.T > 0.5, prediction.T, np.isfinite(target.T), strict=True)
+        return {"thresholds": [best_threshold(present[known], p[known]) for present, p, known in columns]}
 
     def score(self, target: np.ndarray, prediction: np.ndarray, decision: Decision) -> dict[str, Any]:
         """Scores at the thresholds of `decision`.
 
         Returns:
-            `criterion`; `macro_f1`, the mean over the attributes; `accuracy` over all frames and attributes; `f1` by
-            attribute; `macro_f1_at_half`, with all thresholds 0.5; `thresholds`; `num_frames`.
+            `criterion`; `macro_f1`, the mean over the attributes that are known anywhere; `accuracy` over all that is
+            known; `f1` by attribute; `macro_f1_at_half`, with all thresholds 0.5; `thresholds`; `num_frames`.
         """
+        known = np.isfinite(target)
         present, answered = target > 0.5, self.answers(prediction, decision) > 0.5
-        f1, accuracy = binary_f1(present, answered), float((present == answered).mean())
+        f1, at_half = (binary_f1(present, known & answer)[known.any(0)] for answer in (answered, prediction >= 0.5))
+        accuracy = float(((present == answered) & known).sum() / known.sum())
+        names = [name for name, is_known in zip(self.space.names, known.any(0), strict=True) if is_known]
         return {
             "criterion": self._criterion(float(f1.mean()), accuracy),
             "macro_f1": float(f1.mean()),
             "accuracy": accuracy,
-            "f1": dict(zip(self.space.names, f1.tolist(), strict=True)),
-            "macro_f1_at_half": float(binary_f1(present, prediction >= 0.5).mean()),
+            "f1": dict(zip(names, f1.tolist(), strict=True)),
+            "macro_f1_at_half": float(at_half.mean()),
             "thresholds": dict(zip(self.space.names, self._thresholds(decision), strict=True)),
             "num_frames": len(target),
         }
@@ -112,8 +119,10 @@ class Multilabel:
 
     def chance(self, target: np.ndarray) -> dict[str, float]:
         """Each number by itself is the better of all attributes always present and all always absent."""
-        share = (target > 0.5).mean(0)
-        always_f1, accuracies = float((2 * share / (1 + share)).mean()), (float(share.mean()), float(1 - share.mean()))
+        num_known, num_present = np.isfinite(target).sum(0), (target > 0.5).sum(0)
+        share = num_present[num_known > 0] / num_known[num_known > 0]
+        always_f1, always_right = float((2 * share / (1 + share)).mean()), float(num_present.sum() / num_known.sum())
+        accuracies = always_right, 1 - always_right
         return {
             "criterion": max(self._criterion(always_f1, accuracies[0]), self._criterion(0.0, accuracies[1])),
             "macro_f1": always_f1,

@@ -92,15 +92,17 @@ class BinnedRegression:
         self._decode = model.va_decode
 
     def statistics(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
-        """Dimension by dimension: sum of the cross-entropies, and the six moments of the CCC."""
+        """Dimension by dimension, over the rows that have it: sum of the cross-entropies, the CCC's six moments."""
         predicted, target = self.decode(logits).double(), known(target, labelled)
+        has = labelled[:, None] & ~target.isnan()
+        target = target.masked_fill(target.isnan(), self.space.low)
         bins = bins_of(target, self._binning, self.space.low, self.space.high)
         sums = []
         for d, dimension_logits in enumerate(self._by_dimension(logits).unbind(1)):
             x, y = predicted[:, d], target[:, d].double()
-            sums.append(masked_sum(F.cross_entropy(dimension_logits, bins[:, d], reduction="none"), labelled))
-            sums.append(labelled.double().sum())
-            sums += [masked_sum(v, labelled) for v in (x, y, x * x, y * y, x * y)]
+            sums.append(masked_sum(F.cross_entropy(dimension_logits, bins[:, d], reduction="none"), has[:, d]))
+            sums.append(has[:, d].double().sum())
+            sums += [masked_sum(v, has[:, d]) for v in (x, y, x * x, y * y, x * y)]
         return torch.stack(sums)
 
     def supervised(self, statistics: Tensor) -> Tensor:
@@ -141,9 +143,10 @@ class BinnedRegression:
 
     def chance(self, target: np.ndarray) -> dict[str, float]:
         """The CCC of any prediction that is independent of the image is 0; the best constant errs by the deviation."""
-        deviations = target.std(0, dtype=np.float64)
-        return {f"ccc_{d}": 0.0 for d in self.space.names} | {
-            f"rmse_{d}": float(s) for d, s in zip(self.space.names, deviations, strict=True)
+        known = {d: column[np.isfinite(column)] for d, column in zip(self.space.names, target.T, strict=True)}
+        known = {d: values for d, values in known.items() if len(values)}
+        return {f"ccc_{d}": 0.0 for d in known} | {
+            f"rmse_{d}": float(values.std(dtype=np.float64)) for d, values in known.items()
         }
 
     def answers(self, prediction: np.ndarray, decision: Decision) -> np.ndarray:

@@ -29,7 +29,7 @@ class ValenceArousal(BinnedRegression):
 
     def criterion(self, scores: Mapping[str, Any]) -> float:
         """CCC of valence + CCC of arousal."""
-        return float(scores["ccc_valence"] + scores["ccc_arousal"])
+        return float(scores.get("ccc_valence", 0.0) + scores.get("ccc_arousal", 0.0))
 
 
 TASK = ValenceArousal

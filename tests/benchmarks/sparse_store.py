@@ -111,7 +111,7 @@ def _database(count: int, num_videos: int) -> DatabaseEntry:
         num_videos=num_videos,
         num_leaking_videos=0,
         labels={},
-        spaces=tuple(space.name for space in SPACES),
+        spaces=SPACES,
         classes={},
         problems={},
     )

@@ -309,6 +309,32 @@ def test_other_labels_splits_and_tasks_write_no_block(prepared: Prepared, tmp_pa
     assert len(index) == prepared.manifest.num_images
 
 
+def test_databases_of_seven_and_of_eight_classes_share_a_store(prepared: Prepared, tmp_path: Path) -> None:
+    eight = EXPRESSION.model_copy(update={"names": (*EXPRESSION.names, "Other")})
+    source = web(prepared.root)
+    rows = source.table.rows
+    classes = np.zeros((rows.num_rows, 8), np.float32)
+    classes[:, 7] = 1
+    column = pa.FixedSizeListArray.from_arrays(pa.array(classes.reshape(-1)), 8)
+    rows = rows.set_column(rows.schema.get_field_index("expression"), "expression", column)
+    table = replace(source.table, rows=rows.select(rows.column_names[:6]), spaces=(eight,), unseen=None)
+    prepare_sources(CONFIG, 0, tmp_path / "store", [clips(prepared.root), replace(source, table=table)])
+    store = Store(tmp_path / "store")
+    assert store.spaces["expression"] == eight
+    assert [{s.name: s.size for s in d.spaces} for d in store.manifest.databases] == [
+        {"expression": 7, "valence_arousal": 2, "action_units": 12},
+        {"expression": 8},
+    ]
+    of_clips = store.index.database == 0
+    labels, labelled = store.index.labels["expression"], store.index.splits["expression"] > 0
+    assert np.isnan(labels[of_clips & labelled, 7]).all()
+    assert np.isfinite(labels[of_clips, :7]).all()
+    assert (labels[~of_clips] == np.eye(8)[7]).all()
+    assert np.isnan(store.unseen.labels["expression"][:, 7]).all()
+    assert store.manifest.databases[1].classes["expression"]["train"]["Other"] == 20 - 3
+    assert len(store.sets["mixed_expr"].rows)
+
+
 def test_a_store_of_an_earlier_version_is_made_anew(prepared: Prepared, tmp_path: Path, caplog) -> None:
     store = prepared.copy(tmp_path)
     values = json.loads((store / "manifest.json").read_text()) | {"version": 2}

@@ -145,7 +145,7 @@ def database_entry(name: str, example: str = "/here/label.csv:3", count: int = 2
         num_videos=1,
         num_leaking_videos=0,
         labels={"expression": {"train": 4}},
-        spaces=tuple(TASKS),
+        spaces=SPACES,
         classes={},
         problems={"missing_image": Problem(count=count, examples=[example])},
     )

@@ -11,13 +11,16 @@ from paper import SPACES
 from pydantic import ValidationError
 
 from abaw_ray.config import LossConfig, ModelConfig
+from abaw_ray.databases.base import RowBuilder, in_spaces, task_labels
 from abaw_ray.errors import ConfigurationError
-from abaw_ray.spaces import LabelSpace, all_spaces
+from abaw_ray.spaces import LabelSpace, Split, all_spaces
 from abaw_ray.tasks import build_tasks
 from abaw_ray.tasks.base import Task
 
 MOODS = LabelSpace(name="mood", kind="multiclass", names=("calm", "tense", "sad"))
 VAD = LabelSpace(name="vad", kind="regression", names=("valence", "arousal", "dominance"), low=1, high=10)
+EIGHT = SPACES[0].model_copy(update={"names": (*SPACES[0].names, "Other")})
+CONTEMPT = SPACES[0].model_copy(update={"names": (*SPACES[0].names, "Contempt")})
 CATEGORIES = LabelSpace(name="figures", kind="multilabel", names=("joy", "fear"))  # also the name of a module of tasks
 
 
@@ -41,9 +44,103 @@ def test_the_order_of_all_spaces_is_of_none_of_the_databases() -> None:
     databases = [(SPACES[1],), (SPACES[2], SPACES[0]), (MOODS, SPACES[1])]
     found = {all_spaces(order) for order in itertools.permutations(databases)}
     assert found == {(SPACES[0], MOODS, SPACES[1], SPACES[2])}
-    other = MOODS.model_copy(update={"names": ("calm", "tense")})
-    with pytest.raises(ConfigurationError, match="label space mood: found multiclass calm, tense beside"):
+    other = MOODS.model_copy(update={"kind": "multilabel"})
+    with pytest.raises(ConfigurationError, match="label space mood: found multilabel from -1 to 1 in one database"):
         all_spaces([(MOODS,), (other,)])
+
+
+def test_spaces_of_one_name_are_joined_by_their_names() -> None:
+    (joined,) = all_spaces([(EIGHT,), (SPACES[0],), (CONTEMPT,)])
+    assert joined.names == (*SPACES[0].names, "Contempt", "Other")
+    assert all_spaces([(CONTEMPT,), (EIGHT,), (SPACES[0],)]) == (joined,)
+
+
+def test_labels_of_a_smaller_space_leave_out_what_it_does_not_have() -> None:
+    own = LabelSpace(name="expression", kind="multiclass", names=("Sadness", "Neutral"))
+    rows = RowBuilder([own])
+    for frame, (vector, split) in enumerate([([0, 1], Split.TRAIN), ([np.nan, np.nan], Split.TEST)]):
+        rows.add("a", frame, "a.png", {"expression": (vector, split)})
+    rows.add("a", 2, "a.png", {})
+    table = in_spaces(rows.table(), [own], [EIGHT, SPACES[1]])
+    vectors, splits = task_labels(table, "expression")
+    np.testing.assert_array_equal(vectors[0], [1, *[np.nan] * 4, 0, np.nan, np.nan])
+    assert np.isnan(vectors[1]).all()
+    assert not vectors[2].any()
+    assert splits.tolist() == [Split.TRAIN, Split.TEST, Split.NONE]
+    vectors, splits = task_labels(table, "valence_arousal")
+    assert not vectors.any()
+    assert not splits.any()
+
+
+def softmax_loss(logits: np.ndarray, classes: np.ndarray) -> tuple[float, np.ndarray]:
+    """Sum of the cross-entropies of one softmax, and its gradient."""
+    p = np.exp(logits - logits.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    rows = np.arange(len(classes))
+    return float(-np.log(p[rows, classes]).sum()), p - np.eye(p.shape[1])[classes]
+
+
+def test_seven_and_eight_classes_joined_are_two_softmaxes() -> None:
+    rng = np.random.default_rng(0)
+    task = build_tasks([EIGHT], LossConfig(), ModelConfig())["expression"]
+    logits = rng.normal(size=(9, 8)) * 3
+    seven, eight = np.array([0, 6, 3, 2]), np.array([7, 1, 7, 0])
+    labels = np.zeros((9, 8), np.float32)
+    labels[:4] = np.eye(8)[seven]
+    labels[:4, 7] = np.nan  # the database has seven classes
+    labels[4:8] = np.eye(8)[eight]
+    labelled = torch.arange(9) < 8
+    given = torch.tensor(logits, requires_grad=True)
+    loss = task.supervised(task.statistics(given, torch.from_numpy(labels), labelled))
+    loss.backward()
+    first, second = softmax_loss(logits[:4, :7], seven), softmax_loss(logits[4:8], eight)
+    assert float(loss.detach()) == pytest.approx((first[0] + second[0]) / 8, rel=1e-6)
+    expected = np.zeros((9, 8))
+    expected[:4, :7], expected[4:8] = first[1] / 8, second[1] / 8
+    assert given.grad is not None
+    np.testing.assert_allclose(given.grad.numpy(), expected, atol=1e-7)
+    assert (given.grad[:4, 7] == 0).all(), "a class that a database does not have learns nothing from its rows"
+
+
+def test_scores_of_seven_classes_do_not_know_of_an_eighth() -> None:
+    rng = np.random.default_rng(1)
+    small, large = (build_tasks([space], LossConfig(), ModelConfig())["expression"] for space in (SPACES[0], EIGHT))
+    classes, predicted = rng.integers(0, 7, 200), rng.dirichlet(np.ones(7), 200).astype(np.float32)
+    target = np.eye(7, dtype=np.float32)[classes]
+    joined = np.concatenate([target, np.full((200, 1), np.nan, np.float32)], 1)
+    with_other = np.concatenate([predicted / 2, np.full((200, 1), 0.5, np.float32)], 1)
+    assert large.score(joined, with_other, {}) == small.score(target, predicted, {})
+    assert large.chance(joined) == small.chance(target)
+    assert large.balance_weights(joined).tolist() == small.balance_weights(target).tolist()
+    both = np.concatenate([joined, np.eye(8, dtype=np.float32)[[7, 7]]])
+    scores = large.score(both, np.concatenate([with_other, np.eye(8, dtype=np.float32)[[7, 0]]]), {})
+    assert scores["f1"]["Other"] == pytest.approx(2 / 3)
+    assert len(scores["f1"]) == 8
+
+
+def test_attributes_and_dimensions_that_are_not_known_count_nowhere() -> None:
+    rng = np.random.default_rng(2)
+    for space in (CATEGORIES, VAD):
+        task = build_tasks([space], LossConfig(), ModelConfig())[space.name]
+        labels = rng.integers(0, 2, (30, space.size)).astype(np.float32) + (space.low if space is VAD else 0)
+        labels[:10, 0], labels[20:, 1] = np.nan, np.nan
+        logits = torch.randn(30, task.num_outputs, requires_grad=True)
+        sums = task.statistics(logits, torch.from_numpy(labels), torch.ones(30, dtype=torch.bool))
+        task.supervised(sums).backward()
+        assert torch.isfinite(sums).all()
+        assert logits.grad is not None
+        per_name = task.num_outputs // space.size
+        assert (logits.grad[:10, :per_name] == 0).all()
+        assert (logits.grad[20:, per_name : 2 * per_name] == 0).all()
+        predicted = task.decode(logits.detach()).numpy()
+        whole = task.score(labels, predicted, task.fit_decision(labels, predicted))
+        changed = np.where(np.isnan(labels), 1e6, predicted)
+        assert task.score(labels, changed, task.fit_decision(labels, predicted)) == whole
+        one = labels.copy()
+        one[:, 1] = np.nan
+        scores = task.score(one, predicted, {})
+        known = [key for key in scores if key.startswith("ccc_")] if space is VAD else list(scores["f1"])
+        assert known == (["ccc_valence", "ccc_dominance", "ccc_mean"] if space is VAD else ["joy"])
 
 
 def tasks() -> dict[str, Task]:
