@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from abaw_ray.cli import main
 from abaw_ray.config import Recipe, dump_recipe
 
 TIMEOUT = 1200
@@ -69,6 +70,7 @@ def test_train_distill_evaluate_with_two_workers(store, recipe_file, teacher, tm
     assert "finished run" in again.stderr
 
 
+@pytest.mark.slow
 def test_from_a_cnn_to_a_checked_submission(store, databases, recipe_file, teacher, tmp_path):
     gru, features, entry = (tmp_path / name for name in ("gru", "features", "entry"))
     common = ["--store", store, "--recipe", recipe_file]
@@ -105,17 +107,38 @@ def test_more_workers_than_cpus_are_refused(store, recipe_file, tmp_path):
         (["train", "--store", "s", "--out", "r", "--set", "train.epoch=1"], "train.epoch"),
         (["evaluate", "no-such-run", "--store", "s", "--out", "o"], "no-such-run"),
         (["train", "--store", "s"], "--out"),
+    ],
+)
+def test_wrong_use_ends_with_status_2_and_a_message(arguments, said, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    out, err = typed(monkeypatch, capfd, arguments, status=2)
+    assert said in err
+    assert "Traceback" not in err
+    assert out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
         (["train", "--store", "s", "--out", "r", "--set", "temporal.window=8"], "temporal.window changes nothing"),
         (["evaluate", "r", "--store", "s", "--out", "o", "--set", "train.epochs=9"], "train.epochs changes nothing"),
         (["tune", "--space", "distillation", "--store", "s", "--out", "o"], "loss.temperature changes nothing"),
     ],
 )
-def test_wrong_use_ends_with_status_2_and_a_message(arguments, said, tmp_path, monkeypatch):
+def test_settings_that_a_command_does_not_use_are_said(arguments, said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = command(*arguments, status=2)
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+    assert said in command(*arguments, status=2).stderr
+
+
+def typed(monkeypatch, capfd, arguments: list[str], status: int) -> tuple[str, str]:
+    """What a command that ends before any Ray starts prints, run in this process."""
+    monkeypatch.setattr(sys, "argv", ["abaw-ray", *arguments])
+    capfd.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main()
+    printed = capfd.readouterr()
+    assert (ended.value.code or 0) == status, printed.err
+    return printed.out, printed.err
 
 
 def test_a_wrong_format_names_file_line_and_what_was_expected(databases, tmp_path):
@@ -129,5 +152,5 @@ def test_a_wrong_format_names_file_line_and_what_was_expected(databases, tmp_pat
 
 
 @pytest.mark.parametrize("verb", ["generate", "inspect", "prepare", "train", "distill", "evaluate", "demo"])
-def test_help_has_an_example(verb):
-    assert f"abaw-ray {verb}" in command(verb, "--help").stdout
+def test_help_has_an_example(verb, monkeypatch, capfd):
+    assert f"abaw-ray {verb}" in typed(monkeypatch, capfd, [verb, "--help"], status=0)[0]
