@@ -66,7 +66,7 @@ def make_cnn(folder: Path, recipe: Recipe, store: Path) -> Path:
     described = checkpoint.Description(
         role="student",
         epoch=0,
-        tasks=tuple(stage.data.tasks),
+        spaces=tuple(task.space for task in stage.data.tasks.values()),
         image_size=stage.store.image_size,
         store_hash=stage.store.manifest.content_hash,
         stopping={},
