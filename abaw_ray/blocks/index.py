@@ -26,8 +26,8 @@ class Index:
         frame: (n,) int32 frame of a video, or place of a face in a photo.
         block: (n,) int32 place in the manifest's list of blocks.
         row: (n,) int32 row of the block.
-        labels: task -> (n, size) float32 label vectors; zeros where there is none, NaN where a number is not known, all NaN
-            where a label is not published.
+        labels: task -> (n, size) float32 label vectors; zeros where there is none, NaN where a number is not known, all
+            NaN where a label is not published.
         splits: task -> (n,) int8 `Split` of the label.
         videos: (n,) dictionary array of video names; names are unique within a database.
     """
