@@ -12,12 +12,14 @@ from test_loop import run, weights, with_changes
 
 from abaw_ray.augmentation import fixed_uniforms, random_views
 from abaw_ray.blocks.reader import Store
+from abaw_ray.blocks.schema import BLOCKS
 from abaw_ray.blocks.teacher_outputs import TeacherOutputs
 from abaw_ray.check import check_place
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError
 from abaw_ray.inference.teach import compute_teacher_outputs
 from abaw_ray.models import checkpoint
+from abaw_ray.spaces import Split
 from abaw_ray.training.stage import Job, Stage, adopt
 
 VIEWS = 3
@@ -144,10 +146,15 @@ def test_damage_is_named_and_mended_by_the_same_command(cluster, store, teacher,
         assert check_place(outputs).ok
 
 
-@pytest.mark.parametrize("split", ["train", "validation"])
+@pytest.mark.parametrize("split", [Split.TRAIN, Split.VALIDATION])
 def test_a_damaged_block_ends_a_job_before_its_workers_start(store, recipe, tmp_path, split):
     copy = shutil.copytree(store, tmp_path / "store")
-    file = max((copy / "blocks" / "affwild2").glob(f"*{split}*/*.arrow"))
+    opened = Store(store)
+    of_split = {
+        s: set(opened.index.block[opened.rows_with("action_units", s)]) for s in (Split.TRAIN, Split.VALIDATION)
+    }
+    block = max(of_split[split] - of_split[Split.TRAIN + Split.VALIDATION - split])
+    file = copy / BLOCKS / opened.manifest.blocks[block].path
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)

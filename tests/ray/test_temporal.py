@@ -231,7 +231,7 @@ def test_features_go_on_where_they_stopped_and_are_refused_elsewhere(cluster, st
 def test_a_damaged_block_that_a_worker_meets_is_named(cluster, store, cnn, tmp_path):
     damaged = tmp_path / "store"
     shutil.copytree(store, damaged)
-    for block in (damaged / "blocks" / "affwild2").rglob("*.arrow"):
+    for block in (damaged / "blocks" / "face" / "affwild2").rglob("*.arrow"):
         block.write_bytes(block.read_bytes()[:1000])
     with pytest.raises(UserError, match=r"affwild2\S+\.arrow") as error:
         extract_features(cnn, damaged, tmp_path / "features")
