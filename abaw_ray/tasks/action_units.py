@@ -7,22 +7,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from abaw_ray.config import LossConfig, ModelConfig
-from abaw_ray.spaces import LabelSpace
-from abaw_ray.tasks.base import Decision, TrainLabels
+from abaw_ray.tasks.base import Decision
 from abaw_ray.tasks.multilabel import Multilabel
 
 
 class ActionUnits(Multilabel):
     """A multilabel task whose criterion is 0.5 macro F1 + 0.5 accuracy (Deng et al., and ABAW2)."""
 
-    COLUMNS: ClassVar[Mapping[str, str]] = {"AU": "criterion", "AU F1": "macro_f1", "AU accuracy": "accuracy"}
-
-    def __init__(
-        self, space: LabelSpace, loss: LossConfig, model: ModelConfig, train_labels: TrainLabels | None = None
-    ) -> None:
-        super().__init__(space, loss, model, train_labels)
-        self.columns = self.COLUMNS
+    columns: ClassVar[Mapping[str, str]] = {"AU": "criterion", "AU F1": "macro_f1", "AU accuracy": "accuracy"}
 
     def describe(self, vector: np.ndarray, decision: Decision) -> str:
         """Numbers of the units that are present."""

@@ -37,8 +37,11 @@ class Task(Protocol):
     """Of its labels."""
     num_outputs: int
     """Length of the head's output."""
-    columns: Mapping[str, str]
-    """Columns of a table of scores: heading -> key of `score`'s result."""
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """Columns of a table of scores: heading -> key of `score`'s result."""
+        ...
 
     def statistics(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
         """Sums over the labelled rows from which `supervised` computes the loss.

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from abaw_ray.config import LossConfig, ModelConfig
-from abaw_ray.spaces import LabelSpace
-from abaw_ray.tasks.base import TrainLabels
 from abaw_ray.tasks.multiclass import Multiclass
 
 F1_WEIGHT = 0.67
@@ -17,13 +14,7 @@ ACCURACY_WEIGHT = 0.33
 class Expression(Multiclass):
     """A multiclass task whose criterion is 0.67 macro F1 + 0.33 accuracy (Vu et al., section 4.2)."""
 
-    COLUMNS: ClassVar[Mapping[str, str]] = {"EXPR": "criterion", "F1": "macro_f1", "accuracy": "accuracy"}
-
-    def __init__(
-        self, space: LabelSpace, loss: LossConfig, model: ModelConfig, train_labels: TrainLabels | None = None
-    ) -> None:
-        super().__init__(space, loss, model, train_labels)
-        self.columns = self.COLUMNS
+    columns: ClassVar[Mapping[str, str]] = {"EXPR": "criterion", "F1": "macro_f1", "accuracy": "accuracy"}
 
     def _criterion(self, macro_f1: float, accuracy: float) -> float:
         return F1_WEIGHT * macro_f1 + ACCURACY_WEIGHT * accuracy

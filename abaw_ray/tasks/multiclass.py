@@ -27,15 +27,17 @@ class Multiclass:
     scores are without it.
     """
 
-    columns: Mapping[str, str]
-
     def __init__(
         self, space: LabelSpace, loss: LossConfig, model: ModelConfig, train_labels: TrainLabels | None = None
     ) -> None:
         del loss, model, train_labels  # its losses have no settings
         self.space = space
         self.num_outputs = space.size
-        self.columns = {f"{space.name} F1": "macro_f1", f"{space.name} accuracy": "accuracy"}
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """Macro F1 and accuracy."""
+        return {f"{self.space.name} F1": "macro_f1", f"{self.space.name} accuracy": "accuracy"}
 
     def statistics(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
         """Sum of the cross-entropies, and number of labelled rows."""

@@ -29,15 +29,12 @@ MAX_POSITIVE_WEIGHT = 10.0
 class Multilabel:
     """Logits of the attributes; labels are 0 or 1, or NaN where a row's attribute is not known."""
 
-    columns: Mapping[str, str]
-
     def __init__(
         self, space: LabelSpace, loss: LossConfig, model: ModelConfig, train_labels: TrainLabels | None = None
     ) -> None:
         del loss, model
         self.space = space
         self.num_outputs = space.size
-        self.columns = {f"{space.name} F1": "macro_f1", f"{space.name} accuracy": "accuracy"}
         self._positive_weights = torch.ones(self.num_outputs)
         if train_labels is not None:
             labels = train_labels()
@@ -45,6 +42,11 @@ class Multilabel:
             num_present = np.nansum(labels, axis=0, dtype=np.float64)
             weights = (num_known - num_present) / np.maximum(num_present, 1)
             self._positive_weights = torch.tensor(weights).clamp(1 / MAX_POSITIVE_WEIGHT, MAX_POSITIVE_WEIGHT).float()
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """Macro F1 and accuracy."""
+        return {f"{self.space.name} F1": "macro_f1", f"{self.space.name} accuracy": "accuracy"}
 
     def statistics(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
         """Sum over rows and known attributes of the cross-entropies, and number of labelled rows.

@@ -77,19 +77,21 @@ def ccc_from_moments(moments: Tensor) -> Tensor:
 class BinnedRegression:
     """The first 20 outputs are the logits of the first dimension's bins, and so on; labels are the values."""
 
-    columns: Mapping[str, str]
-
     def __init__(
         self, space: LabelSpace, loss: LossConfig, model: ModelConfig, train_labels: TrainLabels | None = None
     ) -> None:
         del train_labels
         self.space = space
         self.num_outputs = space.size * NUM_BINS
-        self.columns = {f"CCC {name}": f"ccc_{name}" for name in space.names}
-        self.columns |= {f"RMSE {name}": f"rmse_{name}" for name in space.names}
         self._ccc_weight = loss.ccc_weight
         self._binning = loss.va_binning
         self._decode = model.va_decode
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """CCC, then root mean square error, of each dimension."""
+        cccs = {f"CCC {name}": f"ccc_{name}" for name in self.space.names}
+        return cccs | {f"RMSE {name}": f"rmse_{name}" for name in self.space.names}
 
     def statistics(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
         """Dimension by dimension, over the rows that have it: sum of the cross-entropies, the CCC's six moments."""

@@ -5,27 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from abaw_ray.config import LossConfig, ModelConfig
-from abaw_ray.spaces import LabelSpace
-from abaw_ray.tasks.base import TrainLabels
 from abaw_ray.tasks.regression import BinnedRegression
 
 
 class ValenceArousal(BinnedRegression):
     """A binned regression whose criterion is the sum of both CCCs."""
 
-    COLUMNS: ClassVar[Mapping[str, str]] = {
+    columns: ClassVar[Mapping[str, str]] = {
         "CCC V": "ccc_valence",
         "CCC A": "ccc_arousal",
         "RMSE V": "rmse_valence",
         "RMSE A": "rmse_arousal",
     }
-
-    def __init__(
-        self, space: LabelSpace, loss: LossConfig, model: ModelConfig, train_labels: TrainLabels | None = None
-    ) -> None:
-        super().__init__(space, loss, model, train_labels)
-        self.columns = self.COLUMNS
 
     def criterion(self, scores: Mapping[str, Any]) -> float:
         """CCC of valence + CCC of arousal."""
