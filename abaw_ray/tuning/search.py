@@ -43,8 +43,9 @@ class RandomSearch(BasicVariantGenerator):
     def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)
         (draws,) = self._iterators
-        draws.num_samples_left += num_trials(self._out) - self._total_samples
-        self._total_samples = num_trials(self._out)
+        wanted = num_trials(self._out)
+        draws.num_samples_left += wanted - self._total_samples
+        self._total_samples = wanted
         self._finished = draws.num_samples_left == 0
 
 

@@ -206,10 +206,9 @@ def _begin(plan: Plan, resume: bool) -> None:
         changed = [key for key, value in settings.items() if key != "trials" and before.get(key) != value]
         if changed:
             raise ConfigurationError(f"{plan.out} holds a sweep that differs in {', '.join(changed)}")
-        if plan.num_trials < num_trials(plan.out):
+        if plan.num_trials < (had := num_trials(plan.out)):
             raise ConfigurationError(
-                f"{plan.out} holds a sweep of {num_trials(plan.out)} trials; found --trials {plan.num_trials}, expected"
-                " as many or more"
+                f"{plan.out} holds a sweep of {had} trials; found --trials {plan.num_trials}, expected as many or more"
             )
     elif resume:
         logger.warning("%s holds no sweep to go on with: beginning one", plan.out)
