@@ -19,13 +19,14 @@ UNREADABLE = (yaml.YAMLError, UnicodeDecodeError, ValueError, OverflowError, Rec
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that a mapping has twice; PyYAML takes the last."""
+    """The safe loader, which takes the last of a mapping's equal keys, refusing them."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
-        for number, key in enumerate(keys):
-            if any(key.value == before.value for before in keys[:number]):
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"):
+            if key.value in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"found {key.value} twice", key.start_mark)
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 

@@ -130,10 +130,9 @@ class Manifest(Entry):
             StoreError: not a store, not complete, or of another version.
         """
         if not store.is_dir():
-            raise MissingInputError(f"no store {store}; write one with `abaw-ray prepare {shlex.quote(str(store))}`")
+            raise MissingInputError(f"no store {store}; write one with `{prepare_command(store)}`")
         if (store / UNFINISHED).exists() and not (store / MANIFEST).exists():
-            command = f"abaw-ray prepare {shlex.quote(str(store))}"
-            raise StoreError(f"{store}: unfinished; run `{command}` again to complete it")
+            raise StoreError(f"{store}: unfinished; run `{prepare_command(store)}` again to complete it")
         if not (store / MANIFEST).is_file():
             raise StoreError(f"{store}: not a store, it has no {MANIFEST}")
         return cls._parse(store / MANIFEST)
@@ -143,11 +142,11 @@ class Manifest(Entry):
         try:
             manifest = cls.model_validate_json(path.read_bytes())
         except ValidationError as error:
-            found, again = _version(path), f"abaw-ray prepare {shlex.quote(str(path.parent))}"
+            found = _version(path)
             if found is not None and found < VERSION:
                 raise StoreError(
-                    f"{path}: found a store of version {found}, expected {VERSION}; `{again}`, with its databases,"
-                    " makes it anew"
+                    f"{path}: found a store of version {found}, expected {VERSION}; `{prepare_command(path.parent)}`,"
+                    " with its databases, makes it anew"
                 ) from None
             wrong = wrong_values(error)[0]
             raise StoreError(
@@ -198,6 +197,11 @@ class Manifest(Entry):
                 lines.append(f"{d.name}: {reason} {problem.count:,}{example}")
         lines.append(f"blocks: {self.num_blocks_written:,} written, {self.num_blocks_skipped:,} finished before")
         return lines
+
+
+def prepare_command(store: AnyPath) -> str:
+    """The command that writes a store, but for its databases; it can be pasted."""
+    return f"abaw-ray prepare {shlex.quote(str(store))}"
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from abaw_ray.blocks.cache import is_local, local_file
 from abaw_ray.blocks.images import ImageReader, JpegImages, RawImages
 from abaw_ray.blocks.index import Index, read_index, read_rows
 from abaw_ray.blocks.integrity import Expected, require_whole, whole_file
-from abaw_ray.blocks.manifest import BlockEntry, Manifest, SetEntry
+from abaw_ray.blocks.manifest import BlockEntry, Manifest, SetEntry, prepare_command
 from abaw_ray.blocks.schema import BLOCKS, INDEX, SETS, UNSEEN, VIDEOS
 from abaw_ray.blocks.videos import Unseen, Videos, read_unseen, read_videos
 from abaw_ray.errors import StoreError
@@ -194,7 +193,7 @@ class Store:
 
     @property
     def _remedy(self) -> str:
-        return f"`abaw-ray prepare {shlex.quote(str(self.path))} --verify`, with its databases, mends it"
+        return f"`{prepare_command(self.path)} --verify`, with its databases, mends it"
 
     def _whole(self, path: AnyPath, sha256: str) -> Path:
         return whole_file(path, sha256, self._remedy)
