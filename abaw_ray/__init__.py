@@ -5,7 +5,7 @@ The way of the data, stage by stage; each reads only what the one before has wri
     stage           module                      writes
     prepare         preprocess.prepare          a store: manifest, index, training sets, blocks of faces
     train, distill  training.trainer            a run: metrics, TensorBoard's files, checkpoints, run.json
-    teacher-outputs inference.teach             a teacher's outputs for every view of every training image
+    teacher-outputs inference.teach             what teachers say of the training images, or of the videos' frames
     features        inference.extract           features of every frame of the store's videos
     tune            tuning.sweep                a sweep: trials, the best recipe, a page
     evaluate        evaluation.evaluate         scores, predictions, figures, decisions
@@ -22,8 +22,9 @@ What they are made of:
     augmentation  views of faces
     tasks         one file a kind of label space: outputs, loss, decoding, scores
     models        networks, weights, checkpoints
-    objectives    which loss goes to which rows
-    training      the loop, and Ray Train around it
+    teachers      a network, stored outputs, or an ensemble: what gives a student its soft labels
+    objectives    which loss goes to which rows; KD losses
+    training      the loop, its kinds (images, windows over time), and Ray Train around it
     inference     predictions of rows, features, teachers' outputs
     evaluation    protocols, scores, figures
     competition   ABAW's label files, entries, and their checker

@@ -9,13 +9,14 @@ from typing import Any
 
 from rich.table import Table
 
-from abaw_ray.blocks import features, teacher_outputs
 from abaw_ray.blocks.computed import block_files
+from abaw_ray.blocks.features import CNN, FeatureManifest
 from abaw_ray.blocks.files import read_json
 from abaw_ray.blocks.integrity import Expected, find_damage
 from abaw_ray.blocks.manifest import Manifest
 from abaw_ray.blocks.reader import store_files
 from abaw_ray.blocks.schema import MANIFEST, UNFINISHED
+from abaw_ray.blocks.teacher_outputs import TeacherManifest
 from abaw_ray.config import parse_recipe_text
 from abaw_ray.console import table
 from abaw_ray.errors import MissingInputError, StoreError, UserError
@@ -101,15 +102,15 @@ def _check_store(place: AnyPath, report: Report, progress: Progress | None) -> N
 
 
 def _check_features(place: AnyPath, report: Report, progress: Progress | None) -> None:
-    with _noted(report, place / features.MANIFEST, "delete it, and abaw-ray features again"):
-        manifest = features.read_manifest(place)
+    with _noted(report, place / FeatureManifest.FILE, "delete it, and abaw-ray features again"):
+        manifest = FeatureManifest.read(place)
         _check_files(block_files(place, manifest.blocks), report, progress, "abaw-ray features again, as before")
-        _check_checkpoint(place / features.CNN, report, progress)
+        _check_checkpoint(place / CNN, report, progress)
 
 
 def _check_outputs(place: AnyPath, report: Report, progress: Progress | None) -> None:
-    with _noted(report, place / teacher_outputs.MANIFEST, "delete it, and abaw-ray teacher-outputs again"):
-        manifest = teacher_outputs.read_manifest(place)
+    with _noted(report, place / TeacherManifest.FILE, "delete it, and abaw-ray teacher-outputs again"):
+        manifest = TeacherManifest.read(place)
         _check_files(block_files(place, manifest.blocks), report, progress, "abaw-ray teacher-outputs again, as before")
 
 
@@ -146,7 +147,7 @@ def _check_sweep(place: AnyPath, report: Report, progress: Progress | None) -> N
     for file in [place / SWEEP, *clock, *records]:
         with _noted(report, file, "--fresh replaces the sweep"):
             read_json(file)
-    if (place / TEACHER_OUTPUTS / teacher_outputs.MANIFEST).is_file():
+    if (place / TEACHER_OUTPUTS / TeacherManifest.FILE).is_file():
         _check_outputs(place / TEACHER_OUTPUTS, report, progress)
     for part in (TRIALS, RETRAINED):
         for run in _sorted((place / part).glob("*")):
@@ -158,8 +159,8 @@ KINDS: dict[str, tuple[str, Callable[[AnyPath, Report, Progress | None], None]]]
     SWEEP: ("sweep", _check_sweep),
     JOB_FILE: ("run", _check_run),
     checkpoint.DESCRIPTION: ("checkpoint", _check_checkpoint),
-    features.MANIFEST: ("features", _check_features),
-    teacher_outputs.MANIFEST: ("teacher's outputs", _check_outputs),
+    FeatureManifest.FILE: ("features", _check_features),
+    TeacherManifest.FILE: ("teacher's outputs", _check_outputs),
     MANIFEST: ("store", _check_store),
     UNFINISHED: ("store", _check_store),
 }

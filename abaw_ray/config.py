@@ -5,14 +5,16 @@ Numbers are the paper's or its reference code's unless a comment says otherwise 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from abaw_ray.errors import ConfigurationError, MissingInputError, quoted, wrong_values
+from abaw_ray.plugins import import_plugins
 
 UNREADABLE = (yaml.YAMLError, UnicodeDecodeError, ValueError, OverflowError, RecursionError)
 """What reading YAML ends with where a text is none, or a value is not what its tag says."""
@@ -74,13 +76,15 @@ class ModelConfig(Section):
 
 
 class LossConfig(Section):
-    """Equations 1-10."""
+    """Equations 1-10, and which KD losses are in the place of equations 4 and 5."""
 
     temperature: float = Field(1.5, gt=0)
     hard_weight: float = Field(0.6, ge=0, le=1)
     """Lambda of equation 8; the soft weight is 1 - it."""
     temperature_squared: bool = True
     """Multiply distillation losses by T^2 (reference code; not in the paper)."""
+    kd: dict[str, dict[str, Any]] = {"kl": {}}
+    """KD losses of a student, which add up: name -> its options. `kl` is the paper's; see `objectives/kd`."""
     ccc_weight: float = Field(1.0, ge=0)
     """Weight of 1 - CCC beside the cross-entropy (the paper prints 1/B)."""
     shared_annotations: bool = True
@@ -97,6 +101,13 @@ class LossConfig(Section):
     set_weights: dict[str, float] = {}
     """Weight of each training set among those that a head learns from; 1 where not named. With `reduction: mean` the
     mean is weighted, so that they move nothing between heads."""
+
+    @field_validator("kd")
+    @classmethod
+    def _some(cls, losses: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        if not losses:
+            raise ValueError("expected at least one KD loss; hard_weight 1 leaves them out")
+        return losses
 
     @field_validator("set_weights")
     @classmethod
@@ -182,9 +193,13 @@ class Recipe(Section):
     """Everything a run depends on beside its data."""
 
     seed: int = Field(0, ge=0)
+    plugins: list[str] = []
+    """Modules, by dotted names, that register parts from outside the package; every process imports them."""
     prepare: PrepareConfig = PrepareConfig()
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
+    objectives: dict[str, dict[str, Any]] = {}
+    """Losses beside those of the tasks' heads: name -> its options; see `objectives`."""
     sampling: SamplingConfig = SamplingConfig()
     augment: AugmentConfig = AugmentConfig()
     temporal: TemporalConfig = TemporalConfig()
@@ -213,10 +228,29 @@ def load_recipe(source: str | None = None, overrides: list[str] | None = None, b
 def parse_recipe(values: dict[str, Any], source: str) -> Recipe:
     """Validates `values`; errors name `source` and the key."""
     try:
-        return Recipe.model_validate(values)
+        recipe = Recipe.model_validate(values)
     except ValidationError as error:
         lines = [f"  {line}" for line in wrong_values(error)]
         raise ConfigurationError("\n".join([f"{source} cannot be used:", *lines])) from None
+    import_plugins(recipe.plugins, source)
+    return recipe
+
+
+OptionsT = TypeVar("OptionsT", bound=BaseModel)
+
+
+def parse_options(kind: type[OptionsT], values: Mapping[str, Any], key: str) -> OptionsT:
+    """Validates the options of a part that the recipe has at `key`; errors name it.
+
+    Raises:
+        ConfigurationError: an unknown option, a wrong type or a value out of range.
+    """
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        lines = [f"  {line}" for line in wrong_values(error)]
+        known = f"  known options: {', '.join(kind.model_fields) or 'none'}"
+        raise ConfigurationError("\n".join([f"{key} cannot be used:", *lines, known])) from None
 
 
 def parse_recipe_text(content: bytes, source: str) -> Recipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -63,6 +64,27 @@ class World:
         total = local.detach().clone()
         dist.all_reduce(total)
         return local + (total - local.detach())
+
+    def gather_rows(self, local: Tensor) -> Tensor:
+        """Rows (batch, k) of all workers, who have as many, worker after worker: (size * batch, k).
+
+        The gradient is that of this worker's rows: as of `sum`, the workers' gradients add up to the global loss's.
+        """
+        if self.size == 1:
+            return local
+        parts = [torch.empty_like(local) for _ in range(self.size)]
+        dist.all_gather(parts, local.detach().contiguous())
+        parts[self.rank] = local
+        return torch.cat(parts)
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Makes gradients of parameters outside of DDP the mean over all workers, as DDP does."""
+        if self.size > 1:
+            for parameter in parameters:
+                if parameter.grad is None:  # another worker may have one
+                    parameter.grad = torch.zeros_like(parameter)
+                dist.all_reduce(parameter.grad)
+                parameter.grad /= self.size
 
     def wait_for_all(self) -> None:
         """Returns when every worker has come here."""

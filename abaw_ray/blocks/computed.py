@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ from abaw_ray.blocks.cache import local_file
 from abaw_ray.blocks.files import describe_file, json_sha256, map_batch, require_hash, write_table, write_text
 from abaw_ray.blocks.integrity import Expected, require_whole
 from abaw_ray.blocks.reader import Store, check_files
-from abaw_ray.errors import StoreError, wrong_values
+from abaw_ray.errors import MissingInputError, StoreError, wrong_values
 from abaw_ray.storage import AnyPath
 
 BLOCKS = "blocks"
@@ -39,8 +39,14 @@ class ComputedBlock(BaseModel):
 class ComputedManifest(BaseModel):
     """What such a folder holds."""
 
+    FILE: ClassVar[str]
+    """Its name."""
+    WHAT: ClassVar[str]
+    """The folder holds, for messages."""
+    COMMAND: ClassVar[str]
+    """That writes such folders."""
     model_config = ConfigDict(extra="forbid", frozen=True)
-    version: Literal[2] = 2
+    version: Literal[3] = 3
     store_hash: str
     """Content hash of the store that the rows are in."""
     precision: str
@@ -62,22 +68,26 @@ class ComputedManifest(BaseModel):
         """Everything that the blocks' numbers depend on."""
         return self.model_dump(exclude={"blocks", "content_hash"})
 
-    def save(self, path: AnyPath) -> None:
-        """Writes it."""
-        write_text(path, self.model_dump_json(indent=1) + "\n")
+    def save(self, folder: AnyPath) -> None:
+        """Writes it, which makes the folder complete."""
+        write_text(folder / self.FILE, self.model_dump_json(indent=1) + "\n")
 
     @classmethod
-    def load(cls: type[ManifestT], path: AnyPath) -> ManifestT:
-        """Reads it.
+    def read(cls: type[ManifestT], folder: AnyPath) -> ManifestT:
+        """The manifest of a complete folder.
 
         Raises:
-            StoreError: it is damaged, or of another version.
+            MissingInputError: not complete.
+            StoreError: damaged, or of another version.
         """
+        path = folder / cls.FILE
+        if not path.is_file():
+            raise MissingInputError(f"{folder}: no complete {cls.WHAT}; write them with `abaw-ray {cls.COMMAND}`")
         try:
             manifest = cls.model_validate_json(path.read_bytes())
         except ValidationError as error:
             raise StoreError(
-                f"{path}: not of version 2: {wrong_values(error)[0]}; compute them in a new folder"
+                f"{path}: not of version 3: {wrong_values(error)[0]}; compute them in a new folder"
             ) from None
         require_hash(path, manifest.hash(), manifest.content_hash, "delete it and compute them again")
         return manifest
@@ -109,26 +119,49 @@ def is_finished(file: AnyPath, key: str) -> bool:
         return False
 
 
-class ComputedBlocks:
-    """The files of a folder, opened for reading beside the store whose rows they are about.
+class ComputedStore(Generic[ManifestT]):
+    """A complete folder, opened for reading beside the store whose rows it is about.
 
     Args:
-        folder: the files are in `blocks` below it.
+        path: of the folder; its files are in `blocks` below it.
         store: whose rows they are about.
-        entries: the files.
+        manifest: what the folder holds.
+
+    Attributes:
+        path, manifest: as above.
 
     Raises:
-        StoreError: a file is missing.
+        StoreError: of another store, or a file is missing.
     """
 
-    def __init__(self, folder: AnyPath, store: Store, entries: Sequence[ComputedBlock]) -> None:
-        self._folder, self._entries, self._index = folder, entries, store.index
-        by_path = {entry.path: entry for entry in entries}
+    def __init__(self, path: AnyPath, store: Store, manifest: ManifestT) -> None:
+        self.path, self.manifest, self._index = path, manifest, store.index
+        if manifest.store_hash != store.manifest.content_hash:
+            raise StoreError(
+                f"{path}: {manifest.WHAT} for the store with content hash {manifest.store_hash[:12]};"
+                f" {store.path} has {store.manifest.content_hash[:12]}"
+            )
+        by_path = {entry.path: entry for entry in manifest.blocks}
         self._by_block = [by_path.get(block.path) for block in store.manifest.blocks]
-        check_files(folder / BLOCKS, [entry.path for entry in entries], "compute them again")
+        check_files(path / BLOCKS, list(by_path), "compute them again")
         self._mapped = lru_cache(MAX_OPEN_FILES)(self._map)
 
-    def groups(self, rows: np.ndarray, kind: np.ndarray | int = 0, num_kinds: int = 1) -> Iterator[tuple]:
+    def verify(self, rows: np.ndarray | None = None) -> None:
+        """Recomputes hashes of files of this machine.
+
+        Args:
+            rows: (n,) of the store's index, whose files are looked at; None: all.
+
+        Raises:
+            StoreError: a file is not as it was written; the message names it.
+        """
+        entries = self.manifest.blocks
+        if rows is not None:
+            found = [self._by_block[block] for block in np.unique(self._index.block[rows]).tolist()]
+            entries = [entry for entry in found if entry is not None]
+        require_whole(block_files(self.path, entries), "the command that computed it mends it")
+
+    def _groups(self, rows: np.ndarray, kind: np.ndarray | int = 0, num_kinds: int = 1) -> Iterator[tuple]:
         """`rows` (n,) of the store's index, grouped by block and `kind` (n,).
 
         Yields:
@@ -144,29 +177,14 @@ class ComputedBlocks:
             block, of_kind = divmod(key, num_kinds)
             yield here, self._mapped(block), places[here], of_kind
 
-    def verify(self, rows: np.ndarray | None = None) -> None:
-        """Recomputes hashes of files of this machine.
-
-        Args:
-            rows: (n,) of the store's index, whose files are looked at; None: all.
-
-        Raises:
-            StoreError: a file is not as it was written; the message names it.
-        """
-        entries = self._entries
-        if rows is not None:
-            found = [self._by_block[block] for block in np.unique(self._index.block[rows]).tolist()]
-            entries = [entry for entry in found if entry is not None]
-        require_whole(block_files(self._folder, entries), "the command that computed it mends it")
-
     def _file(self, entry: ComputedBlock) -> AnyPath:
-        return self._folder / BLOCKS / entry.path
+        return self.path / BLOCKS / entry.path
 
     def _map(self, block: int) -> pa.RecordBatch:
         entry = self._by_block[block]
         if entry is None:
-            databases = ", ".join(sorted({Path(e.path).parts[1] for e in self._entries}))
-            raise StoreError(f"{self._folder}: nothing computed for that database or block; it has {databases}")
+            databases = ", ".join(sorted({Path(e.path).parts[1] for e in self.manifest.blocks}))
+            raise StoreError(f"{self.path}: nothing computed for that database or block; it has {databases}")
         batch = map_batch(local_file(self._file(entry), entry.sha256))
         if batch.num_rows != entry.num_rows:
             raise StoreError(f"{self._file(entry)}: found {batch.num_rows} rows, expected {entry.num_rows}")

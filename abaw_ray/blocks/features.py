@@ -16,18 +16,17 @@ import json
 import numpy as np
 
 from abaw_ray.augmentation import Variants
-from abaw_ray.blocks.computed import ComputedBlocks, ComputedManifest, column
+from abaw_ray.blocks.computed import ComputedManifest, ComputedStore, column
 from abaw_ray.blocks.reader import Store
-from abaw_ray.errors import MissingInputError, StoreError
 from abaw_ray.storage import AnyPath, as_path
 
-MANIFEST = "features.json"
 CNN = "cnn"
 
 
 class FeatureManifest(ComputedManifest):
     """Contents of a feature store."""
 
+    FILE, WHAT, COMMAND = "features.json", "features", "features"
     cnn_sha256: str
     """Hash of the CNN's weights."""
     tasks: tuple[str, ...]
@@ -54,7 +53,7 @@ def block_key(manifest: FeatureManifest, path: str, variants: list[int]) -> str:
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
-class FeatureStore:
+class FeatureStore(ComputedStore[FeatureManifest]):
     """A complete feature store, opened for reading beside the store whose frames it is about.
 
     Attributes:
@@ -68,15 +67,8 @@ class FeatureStore:
     """
 
     def __init__(self, path: AnyPath | str, store: Store) -> None:
-        self.path = as_path(path)
-        self.manifest = read_manifest(self.path)
+        super().__init__(as_path(path), store, FeatureManifest.read(as_path(path)))
         self.variants = self.manifest.variants
-        if self.manifest.store_hash != store.manifest.content_hash:
-            raise StoreError(
-                f"{self.path}: features of the store with content hash {self.manifest.store_hash[:12]};"
-                f" {store.path} has {store.manifest.content_hash[:12]}"
-            )
-        self._blocks = ComputedBlocks(self.path, store, self.manifest.blocks)
 
     @property
     def cnn(self) -> AnyPath:
@@ -103,27 +95,7 @@ class FeatureStore:
         flat, variant = rows.reshape(-1), np.repeat(chosen, rows.shape[1])
         width = self.manifest.width
         result = {task: np.empty((len(flat), width), np.float32) for task in self.manifest.tasks}
-        for here, batch, places, kind in self._blocks.groups(flat, variant, len(self.variants)):
+        for here, batch, places, kind in self._groups(flat, variant, len(self.variants)):
             for task, values in result.items():
                 values[here] = column(batch, f"{task}/{kind}", width)[places]
         return {task: values.reshape(*rows.shape, -1) for task, values in result.items()}
-
-    def verify(self, rows: np.ndarray | None = None) -> None:
-        """Recomputes hashes of blocks of this machine: of those of rows (n,) of the store's index, or all.
-
-        Raises:
-            StoreError: a file is not as it was written; the message names it.
-        """
-        self._blocks.verify(rows)
-
-
-def read_manifest(path: AnyPath) -> FeatureManifest:
-    """The manifest of a complete feature store.
-
-    Raises:
-        MissingInputError: not a complete feature store.
-        StoreError: damaged, or of another version.
-    """
-    if not (path / MANIFEST).is_file():
-        raise MissingInputError(f"{path}: not a complete feature store; write one with `abaw-ray features`")
-    return FeatureManifest.load(path / MANIFEST)

@@ -1,50 +1,60 @@
-"""A teacher's outputs for a number of views of every training image, computed once for any number of students.
+"""Outputs of a teacher, or of an ensemble of them, computed once for any number of students.
 
 teacher_outputs.json                       what it holds; written last
 blocks/face/<database>/<name>.arrow        outputs for the store's block of that path
 
-A block has a column for each task: the logits of all views of an image lie side by side. Images outside the training
-sets have NaN.
+CNNs say something of a number of views of every training image, temporal networks of every frame of the videos. A block
+has a column for each task: the logits of all views of an image lie side by side; and of an ensemble one with the mean
+of the members' entropies. Images outside the training sets have NaN.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 
-from abaw_ray.blocks.computed import ComputedBlocks, ComputedManifest, column
+from abaw_ray.blocks.computed import ComputedManifest, ComputedStore, column
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import AugmentConfig
-from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError
+from abaw_ray.errors import ConfigurationError
 from abaw_ray.storage import AnyPath, as_path
-
-MANIFEST = "teacher_outputs.json"
 
 
 class TeacherManifest(ComputedManifest):
     """Contents of such a folder."""
 
-    teacher_sha256: str
-    """Hash of the teacher's weights."""
+    FILE, WHAT, COMMAND = "teacher_outputs.json", "outputs of a teacher", "teacher-outputs"
+    kind: Literal["cnn", "temporal"]
+    """Of the teachers' networks."""
+    teachers: tuple[str, ...]
+    """Hashes of their weights; several are an ensemble."""
     outputs: dict[str, int]
     """Task -> number of logits."""
+    groups: dict[str, int]
+    """Task -> number of entropies, one for each group of its distributions; empty for one teacher."""
     sets: tuple[str, ...]
-    """Training sets whose images have outputs."""
+    """Training sets whose images have outputs; of temporal teachers none is named: all frames have."""
     augment: AugmentConfig
-    """With a number of views."""
+    """Of CNNs: with a number of views."""
 
     @property
     def num_views(self) -> int:
-        assert self.augment.views is not None, "outputs are computed for a number of views"
-        return self.augment.views
+        return self.augment.views or 1
 
     def key(self, path: str) -> str:
         """Hash of everything that a block is made from."""
         return hashlib.sha256((path + self.model_dump_json(exclude={"blocks", "content_hash"})).encode()).hexdigest()
 
 
-class TeacherOutputs:
+def entropy_column(task: str) -> str:
+    """Column of the mean of the members' entropies in bits: (views * groups), as `teachers.ensemble.mean_entropy`."""
+    return f"{task}/entropy"
+
+
+class TeacherOutputs(ComputedStore[TeacherManifest]):
     """Complete outputs, opened for reading beside the store whose images they are about.
 
     Attributes:
@@ -57,14 +67,7 @@ class TeacherOutputs:
     """
 
     def __init__(self, path: AnyPath | str, store: Store) -> None:
-        self.path = as_path(path)
-        self.manifest = read_manifest(self.path)
-        if self.manifest.store_hash != store.manifest.content_hash:
-            raise StoreError(
-                f"{self.path}: outputs for the store with content hash {self.manifest.store_hash[:12]};"
-                f" {store.path} has {store.manifest.content_hash[:12]}"
-            )
-        self._blocks = ComputedBlocks(self.path, store, self.manifest.blocks)
+        super().__init__(as_path(path), store, TeacherManifest.read(as_path(path)))
 
     def require(self, tasks: list[str], sets: list[str], augment: AugmentConfig, precision: str) -> None:
         """Checks that they serve a student with these tasks, training sets, views and precision.
@@ -91,30 +94,20 @@ class TeacherOutputs:
         Raises:
             StoreError: a row's block is not among the outputs, or not whole.
         """
-        result = {task: np.empty((len(rows), n), np.float32) for task, n in self.manifest.outputs.items()}
-        for here, batch, places, _ in self._blocks.groups(rows):
-            for task, values in result.items():
-                width = values.shape[1]
-                stored = column(batch, task, width * self.manifest.num_views)
-                values[here] = stored.reshape(len(stored), -1, width)[places, views[here]]
+        return self._read({task: (task, width) for task, width in self.manifest.outputs.items()}, rows, views)
+
+    def read_entropies(self, rows: np.ndarray, views: np.ndarray) -> dict[str, np.ndarray]:
+        """Task -> mean entropy (n, groups) float32 of an ensemble's members in bits; arguments as of `read`."""
+        groups = self.manifest.groups.items()
+        return self._read({task: (entropy_column(task), width) for task, width in groups}, rows, views)
+
+    def _read(
+        self, columns: Mapping[str, tuple[str, int]], rows: np.ndarray, views: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Task -> (n, width) of its column, given by name and width."""
+        result = {task: np.empty((len(rows), width), np.float32) for task, (_, width) in columns.items()}
+        for here, batch, places, _ in self._groups(rows):
+            for task, (name, width) in columns.items():
+                stored = column(batch, name, width * self.manifest.num_views)
+                result[task][here] = stored.reshape(len(stored), -1, width)[places, views[here]]
         return result
-
-    def verify(self, rows: np.ndarray | None = None) -> None:
-        """Recomputes hashes of blocks of this machine: of those of rows (n,) of the store's index, or all.
-
-        Raises:
-            StoreError: a file is not as it was written; the message names it.
-        """
-        self._blocks.verify(rows)
-
-
-def read_manifest(path: AnyPath) -> TeacherManifest:
-    """The manifest of complete outputs.
-
-    Raises:
-        MissingInputError: not complete.
-        StoreError: damaged, or of another version.
-    """
-    if not (path / MANIFEST).is_file():
-        raise MissingInputError(f"{path}: no complete outputs of a teacher; write them with `abaw-ray teacher-outputs`")
-    return TeacherManifest.load(path / MANIFEST)

@@ -43,7 +43,13 @@ CnnOption = Annotated[
     ),
 ]
 TeacherOption = Annotated[
-    Any, typer.Option("--teacher", parser=as_path, metavar=PLACE, help="A finished run, or a checkpoint.")
+    list[Any],
+    typer.Option(
+        "--teacher",
+        parser=as_path,
+        metavar=PLACE,
+        help="A finished run, or a checkpoint; given several times, the mean of an ensemble.",
+    ),
 ]
 SplitOption = Annotated[str, typer.Option(help="train, validation or test.")]
 VerboseOption = Annotated[

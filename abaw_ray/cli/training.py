@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,7 +36,7 @@ from abaw_ray.storage import AnyPath, as_path
 from tune_spaces import space_names
 
 if TYPE_CHECKING:
-    from abaw_ray.training.stage import Job
+    from abaw_ray.training.job import Job
 
 CnnRunOption = Annotated[
     Any,
@@ -65,7 +66,7 @@ def train(
 ) -> None:
     """Train a teacher: each head learns from the sets made for its task (equation 7)."""
     with stoppable(lambda: _epochs_kept(out)):
-        job = _job(store, out, None, (temporal, features, cnn), load_recipe(recipe, overrides))
+        job = _job(store, out, [], (temporal, features, cnn), load_recipe(recipe, overrides))
         _warn_of_unused(job, keys_of(overrides))
         show(job.recipe, recipe, verbose)
         _train(job, (workers, gpu, cpus_per_worker), fresh, as_json)
@@ -74,7 +75,7 @@ def train(
 @app.command(epilog="Example: abaw-ray distill --store store --teacher runs/teacher --out runs/student --set seed=1")
 def distill(
     store: StoreOption,
-    teacher: TeacherOption,
+    teachers: TeacherOption,
     out: OutOption,
     teacher_outputs: Annotated[
         Any,
@@ -99,7 +100,7 @@ def distill(
 ) -> None:
     """Train a student: every head learns from every set, from labels and from the teacher (equations 8-10)."""
     with stoppable(lambda: _epochs_kept(out)):
-        job = _job(store, out, teacher, (temporal, features, cnn), load_recipe(recipe, overrides), teacher_outputs)
+        job = _job(store, out, teachers, (temporal, features, cnn), load_recipe(recipe, overrides), teacher_outputs)
         _warn_of_unused(job, keys_of(overrides))
         show(job.recipe, recipe, verbose)
         _train(job, (workers, gpu, cpus_per_worker), fresh, as_json)
@@ -110,7 +111,15 @@ def distill(
     epilog="Example: abaw-ray teacher-outputs --run runs/teacher --store store --out outputs --set augment.views=8",
 )
 def teacher_outputs(
-    run: CnnRunOption,
+    runs: Annotated[
+        list[Any],
+        typer.Option(
+            "--run",
+            parser=as_path,
+            metavar=PLACE,
+            help="A finished run, or its checkpoint; given several times, the mean of an ensemble.",
+        ),
+    ],
     store: StoreOption,
     out: OutOption,
     recipe: RecipeOption = None,
@@ -119,10 +128,11 @@ def teacher_outputs(
     gpu: GpuOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compute what a teacher says about augment.views views of every training image, once for any number of students.
+    """Compute what a teacher, or an ensemble of several, says, once for any number of students.
 
-    Students then see these views only, instead of every crop and flip: with the same augment.views and a teacher that
-    is asked in every step they are the same, without it their scores can differ.
+    CNNs say it about augment.views views of every training image. Students then see these views only, instead of every
+    crop and flip: with the same augment.views and a teacher that is asked in every step they are the same, without it
+    their scores can differ. Temporal networks say it about every frame of the videos.
     """
     from abaw_ray.inference.teach import compute_teacher_outputs, with_views
 
@@ -132,7 +142,7 @@ def teacher_outputs(
     warn_of(unused_by("teacher-outputs", keys_of(overrides)), "teacher-outputs")
     kept = f"blocks that are finished are kept in {out}, {GOES_ON}"
     with stoppable(lambda: kept), progress_bar("asking the teacher") as progress:
-        manifest = compute_teacher_outputs(run, store, out, resolved, gpu, progress)
+        manifest = compute_teacher_outputs(runs, store, out, resolved, gpu, progress)
     num_images = sum(block.num_rows for block in manifest.blocks)
     values = manifest.model_dump(mode="json", exclude={"blocks"}) | {"num_images": num_images}
     text = f"outputs in {out}: {num_images:,} images, {manifest.num_views} views of each, {', '.join(manifest.outputs)}"
@@ -179,10 +189,10 @@ def tune(
     space: Annotated[str, typer.Option("--space", metavar="FILE|NAME", help=f"Installed: {', '.join(space_names())}.")],
     store: StoreOption,
     out: OutOption,
-    teacher: Annotated[
-        Any,
+    teachers: Annotated[
+        list[Any] | None,
         typer.Option(
-            "--teacher", parser=as_path, metavar=PLACE, help="Trials are students of this run; without, teachers."
+            "--teacher", parser=as_path, metavar=PLACE, help="Trials are students of these runs; without, teachers."
         ),
     ] = None,
     trials: Annotated[
@@ -226,7 +236,7 @@ def tune(
         check_choices(scheduler, search)
         name, searched, resolved = Path(space).stem, load_space(space), load_recipe(recipe, overrides)
         check_space(searched, resolved, name)
-        job = _job(store, out, teacher, (temporal, features, cnn), resolved)
+        job = _job(store, out, teachers or [], (temporal, features, cnn), resolved)
         show(job.recipe, recipe, verbose)
         resources = Resources(workers, gpu, cpus_per_worker, gpus_per_worker)
         _warn_of_unused(job, [*keys_of(overrides), *searched])
@@ -256,26 +266,25 @@ def _epochs_kept(run: AnyPath) -> str:
 def _job(
     store: AnyPath,
     out: AnyPath,
-    teacher: AnyPath | None,
+    teachers: Sequence[AnyPath],
     temporal: tuple[bool, AnyPath | None, AnyPath | None],
     recipe: Recipe,
     teacher_outputs: AnyPath | None = None,
 ) -> Job:
     """The job that the options describe, all paths absolute: workers run in other folders."""
-    from abaw_ray.training.stage import Job, adopt
+    from abaw_ray.training.job import Job, adopt
 
     is_temporal, features, cnn = temporal
     if is_temporal != (features is not None or cnn is not None) or (features is not None and cnn is not None):
         raise ConfigurationError("expected --temporal with either --features or --cnn, or none of the three")
-    if is_temporal and teacher_outputs is not None:
-        raise ConfigurationError("--teacher-outputs are a CNN's; expected none with --temporal")
-    paths = {"teacher": teacher, "features": features, "cnn": cnn, "teacher_outputs": teacher_outputs}
+    paths = {"features": features, "cnn": cnn, "teacher_outputs": teacher_outputs}
     given = {name: str(path.resolve()) for name, path in paths.items() if path is not None}
-    return adopt(Job(with_weights(recipe), str(store.resolve()), str(out.resolve()), **given))
+    resolved = tuple(str(teacher.resolve()) for teacher in teachers)
+    return adopt(Job(with_weights(recipe), str(store.resolve()), str(out.resolve()), resolved, **given))
 
 
 def _warn_of_unused(job: Job, keys: list[str]) -> None:
-    kind = "CNN" if job.features is None and job.cnn is None else "temporal network"
+    kind = "temporal network" if job.is_temporal else "CNN"
     warn_of(unused_in(job, keys), f"the training of a {job.role}, a {kind},")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from abaw_ray.training.stage import Job
+    from abaw_ray.training.job import Job
 
 logger = logging.getLogger(__name__)
 
@@ -17,14 +17,14 @@ USED: dict[str, tuple[str, ...]] = {
     "generate": ("seed",),
     "inspect": ("prepare.databases",),
     "prepare": ("prepare", "seed"),
-    "teacher-outputs": ("augment", "sampling.sets", *PREDICTING),
+    "teacher-outputs": ("augment", "sampling.sets", "temporal.databases", *PREDICTING),
     "features": ("model", "augment", "temporal.databases", *PREDICTING),
     "evaluate": ("model", "augment", "temporal.databases", "temporal.window", *PREDICTING),
     "predict-set": ("model", "augment", "temporal.databases", "temporal.window", *PREDICTING),
 }
 """Command -> the settings that it uses, by section or dotted key."""
 
-DISTILLING = ("temperature", "temperature_squared", "hard_weight", "shared_annotations", "shared_weighting")
+DISTILLING = ("kd", "temperature", "temperature_squared", "hard_weight", "shared_annotations", "shared_weighting")
 """Settings of the section `loss` that a teacher's objective does not have."""
 
 
@@ -41,11 +41,10 @@ def unused_by(command: str, keys: Iterable[str]) -> list[str]:
 
 def unused_in(job: Job, keys: Iterable[str]) -> list[str]:
     """Those of `keys` that a training does not use."""
-    is_temporal = job.features is not None or job.cnn is not None
-    unused = ["prepare", *(["sampling", "augment.views"] if is_temporal else ["temporal"])]
-    if job.teacher is None:
+    unused = ["prepare", *(["sampling", "augment.views"] if job.is_temporal else ["temporal"])]
+    if not job.teachers:
         unused += [f"loss.{name}" for name in DISTILLING]
-    if is_temporal or job.recipe.augment.views is None:
+    if job.is_temporal or job.recipe.augment.views is None:
         unused.append("augment.views_seed")
     return [key for key in keys if _is_within(key, unused)]
 

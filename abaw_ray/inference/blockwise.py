@@ -15,7 +15,15 @@ import ray.data
 import torch
 from ray.data import ActorPoolStrategy
 
-from abaw_ray.blocks.computed import BLOCKS, ComputedBlock, ManifestT, block_files, is_finished, write_columns
+from abaw_ray.blocks.computed import (
+    BLOCKS,
+    ComputedBlock,
+    ComputedManifest,
+    ManifestT,
+    block_files,
+    is_finished,
+    write_columns,
+)
 from abaw_ray.blocks.files import sha256_of, write_text
 from abaw_ray.blocks.integrity import find_damage
 from abaw_ray.blocks.reader import Store
@@ -72,9 +80,7 @@ class BlockWorker(ABC):
 
 
 @contextmanager
-def claimed(
-    out: AnyPath, name: str, manifest: ManifestT, read: Callable[[AnyPath], ManifestT], what: str
-) -> Iterator[list[ComputedBlock] | None]:
+def claimed(out: AnyPath, manifest: ComputedManifest) -> Iterator[list[ComputedBlock] | None]:
     """In the block, the folder is this process's to write, for `manifest`, whose blocks do not count.
 
     Yields:
@@ -84,18 +90,18 @@ def claimed(
         ConfigurationError: it holds something else, or another process writes to it.
         StorageError: the disk is full, or cannot be written.
     """
-    with OwnedFolder(out, f"a folder of {what}", (name, UNFINISHED)).held():
-        yield _begin(out, name, manifest, read, what)
+    with OwnedFolder(out, f"a folder of {manifest.WHAT}", (manifest.FILE, UNFINISHED)).held():
+        yield _begin(out, manifest)
 
 
-def _begin(
-    out: AnyPath, name: str, manifest: ManifestT, read: Callable[[AnyPath], ManifestT], what: str
-) -> list[ComputedBlock] | None:
-    if (out / name).is_file():
-        found = read(out)
+def _begin(out: AnyPath, manifest: ComputedManifest) -> list[ComputedBlock] | None:
+    if (out / manifest.FILE).is_file():
+        found = type(manifest).read(out)
         changed = [k for k, v in manifest.settings().items() if found.settings()[k] != v]
         if changed:
-            raise ConfigurationError(f"{out} holds {what} that differ in {', '.join(changed)}; choose another folder")
+            raise ConfigurationError(
+                f"{out} holds {manifest.WHAT} that differ in {', '.join(changed)}; choose another folder"
+            )
         return found.blocks
     write_text(out / UNFINISHED, manifest.model_dump_json(exclude={"blocks", "content_hash"}) + "\n")
     return None
@@ -156,10 +162,10 @@ def compute_blocks(
     ]
 
 
-def finish(out: AnyPath, name: str, manifest: ManifestT, blocks: list[ComputedBlock]) -> ManifestT:
+def finish(out: AnyPath, manifest: ManifestT, blocks: list[ComputedBlock]) -> ManifestT:
     """Writes the manifest with its blocks, which makes the folder complete."""
     complete = manifest.complete(blocks)
-    complete.save(out / name)
+    complete.save(out)
     (out / UNFINISHED).unlink(missing_ok=True)
     return complete
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from abaw_ray.augmentation import Variants, window_variants
-from abaw_ray.blocks.features import CNN, MANIFEST, FeatureManifest, block_key, read_manifest
+from abaw_ray.blocks.features import CNN, FeatureManifest, block_key
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError, StoreError
@@ -62,11 +62,11 @@ def extract_features(
     manifest = _manifest(trained, store, recipe, variants, num_variants != 1)
     jobs = [_job(store, manifest, block) for block in _blocks(store, recipe.temporal.databases)]
     arguments = {"store": str(store.path.resolve()), "out": out.resolve(), "recipe": recipe}
-    with claimed(out, MANIFEST, manifest, read_manifest, "features") as recorded:
+    with claimed(out, manifest) as recorded:
         if recorded is None:
             trained.copy(out / CNN)
         blocks = compute_blocks(jobs, out, recorded, Extractor, arguments, use_gpu, progress)
-        return finish(out, MANIFEST, manifest, blocks)
+        return finish(out, manifest, blocks)
 
 
 def _manifest(

@@ -1,20 +1,22 @@
-"""A teacher's outputs for the training images of a store, computed before its students are trained."""
+"""Outputs of teachers for what their students learn from, computed before the students are trained."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
 from abaw_ray.augmentation import fixed_uniforms, random_views
 from abaw_ray.blocks.reader import Store
-from abaw_ray.blocks.teacher_outputs import MANIFEST, TeacherManifest, read_manifest
+from abaw_ray.blocks.teacher_outputs import TeacherManifest
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.inference.blockwise import BlockJob, BlockWorker, claimed, compute_blocks, finish, rows_of_block
 from abaw_ray.inference.predict import require_numbers
+from abaw_ray.inference.teach_frames import ensemble_columns, frame_outputs
 from abaw_ray.models import checkpoint
+from abaw_ray.models.checkpoint import Checkpoint
 from abaw_ray.storage import AnyPath
 from abaw_ray.world import autocast_dtype, local_device
 
@@ -29,55 +31,76 @@ def with_views(recipe: Recipe) -> Recipe:
 
 
 def compute_teacher_outputs(
-    run: AnyPath | str,
+    runs: Sequence[AnyPath | str],
     store_path: AnyPath | str,
     out: AnyPath,
     recipe: Recipe,
     use_gpu: bool | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> TeacherManifest:
-    """Writes a teacher's outputs for every view of every training image; what is finished is not computed again.
+    """Writes what teachers say; what is finished is not computed again.
+
+    CNNs say it of every view of every training image. Temporal networks say it of every frame of the videos, in the
+    evaluation view and in the windows of an evaluation: it does not depend on the student's windows or their views.
 
     Args:
-        run: a finished run of a CNN, or its checkpoint.
-        store_path: a store of the images' size it was trained with.
-        out: a folder that is new, empty or holds outputs of the same teacher, store and views.
-        recipe: the students', whose `augment` (with a number of views), `sampling.sets`, precision and evaluation
-            batch size count.
+        runs: finished runs of one kind of network, or their checkpoints; several are an ensemble.
+        store_path: a store of the images' size they were trained with.
+        out: a folder that is new, empty or holds outputs of the same teachers, store and views.
+        recipe: the students', whose `augment` (with a number of views), `sampling.sets`, `temporal.databases`,
+            precision and evaluation batch size count.
         use_gpu: one GPU a network; None: if the cluster has any.
         progress: called with images done and images in all.
 
     Raises:
-        ConfigurationError: no number of views, another image size, a temporal network, or a folder of something else.
+        ConfigurationError: no number of views, another image size, networks of several kinds or tasks, or a folder of
+            something else.
         MissingInputError, StoreError: no such run or store.
     """
-    if recipe.augment.views is None:
+    teachers, store = [checkpoint.load(run) for run in runs], Store(store_path)
+    for teacher in teachers:
+        teacher.require(store)
+    manifest = _manifest(teachers, store, recipe)
+    with claimed(out, manifest) as recorded:
+        if manifest.kind == "temporal":
+            return finish(out, manifest, frame_outputs(teachers, store, out, recipe, manifest, recorded, progress))
+        blocks = np.unique(store.index.block[_rows(store, manifest.sets)])
+        jobs = [_job(store, manifest, block) for block in blocks.tolist()]
+        arguments = {
+            "store": str(store.path.resolve()),
+            "out": out.resolve(),
+            "teachers": [str(teacher.path.resolve()) for teacher in teachers],
+            "sets": manifest.sets,
+            "recipe": recipe,
+        }
+        return finish(out, manifest, compute_blocks(jobs, out, recorded, TeachingWorker, arguments, use_gpu, progress))
+
+
+def _manifest(teachers: Sequence[Checkpoint], store: Store, recipe: Recipe) -> TeacherManifest:
+    """The manifest, without blocks."""
+    first = teachers[0].description
+    for teacher in teachers:
+        found = teacher.description
+        if (found.kind, found.spaces) != (first.kind, first.spaces):
+            raise ConfigurationError(
+                f"{teacher.path}: found a {found.kind} network of {', '.join(found.tasks)}, expected a {first.kind} one"
+                f" of {', '.join(first.tasks)}, as {teachers[0].path}"
+            )
+    if first.kind == "cnn" and recipe.augment.views is None:
         raise ConfigurationError("augment.views: found no number; a teacher's outputs are kept for a number of views")
-    teacher, store = checkpoint.load(run), Store(store_path)
-    teacher.require(store)
-    teacher.cnn(torch.device("cpu"))
-    sets = tuple(name for name in store.sets if recipe.sampling.sets is None or name in recipe.sampling.sets)
-    manifest = TeacherManifest(
+    is_cnn, tasks = first.kind == "cnn", teachers[0].tasks(teachers[0].recipe)
+    chosen = (name for name in store.sets if recipe.sampling.sets is None or name in recipe.sampling.sets)
+    return TeacherManifest(
         store_hash=store.manifest.content_hash,
-        teacher_sha256=teacher.weights_sha256(),
-        outputs={name: task.num_outputs for name, task in teacher.tasks(teacher.recipe).items()},
-        sets=sets,
-        augment=recipe.augment,
+        kind=first.kind,
+        teachers=tuple(teacher.weights_sha256() for teacher in teachers),
+        outputs={name: task.num_outputs for name, task in tasks.items()},
+        groups={name: task.num_groups for name, task in tasks.items()} if len(teachers) > 1 else {},
+        sets=tuple(chosen) if is_cnn else (),
+        augment=recipe.augment if is_cnn else teachers[0].recipe.augment.model_copy(update={"views": None}),
         precision=recipe.train.precision,
         blocks=[],
     )
-    blocks = np.unique(store.index.block[_rows(store, sets)])
-    jobs = [_job(store, manifest, block) for block in blocks.tolist()]
-    arguments = {
-        "store": str(store.path.resolve()),
-        "out": out.resolve(),
-        "teacher": str(teacher.path.resolve()),
-        "sets": sets,
-        "recipe": recipe,
-    }
-    with claimed(out, MANIFEST, manifest, read_manifest, "a teacher's outputs") as recorded:
-        computed = compute_blocks(jobs, out, recorded, Teacher, arguments, use_gpu, progress)
-        return finish(out, MANIFEST, manifest, computed)
 
 
 def _rows(store: Store, sets: tuple[str, ...]) -> np.ndarray:
@@ -90,37 +113,40 @@ def _job(store: Store, manifest: TeacherManifest, block: int) -> BlockJob:
     return BlockJob(entry.path, rows.start, entry.num_rows, list(range(manifest.num_views)), manifest.key(entry.path))
 
 
-class Teacher(BlockWorker):
-    """A CNN that computes logits, under the precision of its students."""
+class TeachingWorker(BlockWorker):
+    """CNNs that compute logits, under the precision of their students."""
 
-    def __init__(self, store: str, out: AnyPath, teacher: str, sets: tuple[str, ...], recipe: Recipe) -> None:
+    def __init__(self, store: str, out: AnyPath, teachers: list[str], sets: tuple[str, ...], recipe: Recipe) -> None:
         super().__init__(store, out)
-        self._network = checkpoint.load(teacher).cnn(local_device())
+        found = [checkpoint.load(teacher) for teacher in teachers]
+        self._tasks = found[0].tasks(found[0].recipe)
+        self._networks = [teacher.cnn(local_device()) for teacher in found]
         self._rows, self._recipe = _rows(self.store, sets), recipe
 
     def columns(self, rows: np.ndarray, variants: list[int]) -> dict[str, np.ndarray]:
         taught = np.isin(rows, self._rows)
         size, of_sets = self._recipe.train.evaluation_batch_size, rows[taught]
-        batches = [self._logits(of_sets[i : i + size], variants) for i in range(0, len(of_sets), size)]
-        logits = {t: np.concatenate([batch[t] for batch in batches]).reshape(len(of_sets), -1) for t in batches[0]}
-        require_numbers("outputs", logits, of_sets, self.store)
-        columns = {task: np.full((len(rows), values.shape[1]), np.nan, np.float32) for task, values in logits.items()}
-        for task, values in logits.items():
-            columns[task][taught] = values
+        batches = [self._outputs(of_sets[i : i + size], variants) for i in range(0, len(of_sets), size)]
+        outputs = {t: np.concatenate([batch[t] for batch in batches]).reshape(len(of_sets), -1) for t in batches[0]}
+        require_numbers("outputs", outputs, of_sets, self.store)
+        columns = {name: np.full((len(rows), values.shape[1]), np.nan, np.float32) for name, values in outputs.items()}
+        for name, values in outputs.items():
+            columns[name][taught] = values
         return columns
 
-    def _logits(self, rows: np.ndarray, views: list[int]) -> dict[str, np.ndarray]:
-        """Task -> logits (n, views, outputs) float32 of rows (n,), whose images are read once for all views."""
-        images = torch.from_numpy(self.store.images(rows)).to(self._network.mean.device)
+    def _outputs(self, rows: np.ndarray, views: list[int]) -> dict[str, np.ndarray]:
+        """Column -> (n, views, width) float32 of rows (n,), whose images are read once for all views."""
+        images = torch.from_numpy(self.store.images(rows)).to(self._networks[0].mean.device)
         of_views = [self._view(images, rows, view) for view in views]
-        return {t: torch.stack([of_view[t] for of_view in of_views], 1).float().cpu().numpy() for t in of_views[0]}
+        return {c: torch.stack([of_view[c] for of_view in of_views], 1).float().cpu().numpy() for c in of_views[0]}
 
     def _view(self, images: torch.Tensor, rows: np.ndarray, view: int) -> dict[str, torch.Tensor]:
-        """Task -> logits (n, outputs) of one view of images (n, size, size, 3) uint8, those of rows (n,)."""
+        """Column -> (n, width) of one view of images (n, size, size, 3) uint8, those of rows (n,)."""
         device, augment = images.device, self._recipe.augment
         dtype = autocast_dtype(device, self._recipe.train)
         ids = self.store.image_ids(rows)
         uniforms = torch.from_numpy(fixed_uniforms(ids, np.full(len(rows), view), augment.views_seed)).to(device)
         with torch.inference_mode(), torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
-            seen = random_views(images, uniforms, augment)
-            return self._network(seen.contiguous(memory_format=torch.channels_last))
+            seen = random_views(images, uniforms, augment).contiguous(memory_format=torch.channels_last)
+            said = [network(seen) for network in self._networks]
+        return ensemble_columns(self._tasks, said)

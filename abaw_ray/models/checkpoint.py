@@ -2,6 +2,7 @@
 
 model.safetensors   weights
 optimizer.pt        optimiser state (tensors only)
+losses.pt           what losses with parameters have learned (tensors only); where there are some
 recipe.yaml         the resolved configuration
 checkpoint.json     kind, role, epoch, scores, early stopping, label spaces, image size, content hash of the
                     store, hashes of the other files and of itself
@@ -48,6 +49,7 @@ Kind = Literal["cnn", "temporal"]
 DESCRIPTION = "checkpoint.json"
 WEIGHTS = "model.safetensors"
 OPTIMIZER = "optimizer.pt"
+LOSSES = "losses.pt"
 RECIPE = "recipe.yaml"
 DAMAGED = "use another checkpoint of the run, or train again"
 RUN_FILE = "run.json"
@@ -185,27 +187,44 @@ class Checkpoint:
         return load_file(self.whole(WEIGHTS))
 
     def copy(self, folder: AnyPath) -> None:
-        """Copies it, without the optimiser, to `folder`."""
-        kept = {name: sha256 for name, sha256 in self.description.files.items() if name != OPTIMIZER}
+        """Copies it, without what only training needs, to `folder`."""
+        kept = {name: sha256 for name, sha256 in self.description.files.items() if name not in (OPTIMIZER, LOSSES)}
         for name in kept:
             with atomic_path(folder / name) as temporary:
                 temporary.write_bytes(self.whole(name).read_bytes())
         self.description.save(folder, kept)
 
 
-def save(folder: Path, network: nn.Module, optimizer: Optimizer, recipe: Recipe, description: Description) -> None:
+def save(
+    folder: Path,
+    network: nn.Module,
+    optimizer: Optimizer,
+    recipe: Recipe,
+    description: Description,
+    losses: Mapping[str, Any] | None = None,
+) -> None:
     """Writes a checkpoint into an existing folder.
+
+    Args:
+        folder: empty.
+        network, optimizer: in training.
+        recipe: of the run.
+        description: without the files.
+        losses: tensors and numbers that losses have learned; none: there is no file of them.
 
     Raises:
         StorageError: the disk is full, or cannot be written.
     """
     with write_errors_named(folder / WEIGHTS):
         save_file({k: v.contiguous().cpu() for k, v in network.state_dict().items()}, folder / WEIGHTS)
-    # of a file that it opens itself, torch's errors do not say what the disk said
-    with write_errors_named(folder / OPTIMIZER), (folder / OPTIMIZER).open("wb") as stream:
-        torch.save(optimizer.state_dict(), stream)
+    for name, state in ((OPTIMIZER, optimizer.state_dict()), (LOSSES, losses)):
+        if state:
+            # of a file that it opens itself, torch's errors do not say what the disk said
+            with write_errors_named(folder / name), (folder / name).open("wb") as stream:
+                torch.save(state, stream)
     write_text(folder / RECIPE, dump_recipe(recipe))
-    description.save(folder, {name: sha256_of(folder / name) for name in (WEIGHTS, OPTIMIZER, RECIPE)})
+    names = [name for name in (WEIGHTS, OPTIMIZER, LOSSES, RECIPE) if (folder / name).is_file()]
+    description.save(folder, {name: sha256_of(folder / name) for name in names})
 
 
 def restore(folder: Path, network: nn.Module, optimizer: Optimizer, device: torch.device) -> Description:
@@ -218,6 +237,19 @@ def restore(folder: Path, network: nn.Module, optimizer: Optimizer, device: torc
     network.load_state_dict(load_file(found.whole(WEIGHTS)))
     optimizer.load_state_dict(torch.load(found.whole(OPTIMIZER), map_location=device, weights_only=True))
     return found.description
+
+
+def learned_losses(folder: Path, device: torch.device) -> dict[str, Any]:
+    """What the losses had learned at a checkpoint; empty: there was nothing to learn.
+
+    Raises:
+        StoreError: a file is damaged.
+    """
+    found = load(folder)
+    if LOSSES not in found.description.files:
+        return {}
+    state: dict[str, Any] = torch.load(found.whole(LOSSES), map_location=device, weights_only=True)
+    return state
 
 
 def load(path: AnyPath | str) -> Checkpoint:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import TypeVar
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from abaw_ray.config import ModelConfig
 from abaw_ray.models.backbone import create_backbone, feature_width
+from abaw_ray.models.outputs import SetsOutput
 
 
 class Head(nn.Module):
@@ -50,31 +51,43 @@ class MultiTaskCNN(nn.Module):
         self.heads = nn.ModuleDict(
             {t: Head(width, config.head_features, n, config.head, config.head_dropout) for t, n in outputs.items()}
         )
+        self._head_features = config.head_features
         self._joint = config.batch_norm == "joint"
         self.register_buffer("mean", torch.tensor(config.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(config.std).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """RGB images (batch, 3, H, W), 0-255 -> task -> logits (batch, outputs)."""
-        features = self.backbone_features(images)
-        return {task: head(features) for task, head in self.heads.items()}
+        return self._heads(images)[0]
 
     def task_features(self, images: Tensor) -> dict[str, Tensor]:
         """RGB images (batch, 3, H, W), 0-255 -> task -> what its classifier takes (batch, hidden), float32."""
         features = self.backbone_features(images)
         return {task: head.features(features).float() for task, head in self.heads.items()}  # type: ignore[operator]
 
-    def forward_sets(self, images: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-        """Images by source set -> logits by source set and task.
+    def forward_sets(self, images: Mapping[str, Tensor]) -> SetsOutput:
+        """Logits and features of images by source set.
 
         Each set goes through by itself, so that batch norm sees one set's statistics at a time, unless the
         configuration says `joint`.
         """
         if not self._joint:
-            return {name: self(batch) for name, batch in images.items()}
+            parts = {name: self._heads(batch) for name, batch in images.items()}
+            return SetsOutput({n: logits for n, (logits, _) in parts.items()}, {n: f for n, (_, f) in parts.items()})
         sizes = [len(batch) for batch in images.values()]
-        outputs = {t: o.split(sizes) for t, o in self(torch.cat(list(images.values()))).items()}
-        return {name: {t: parts[i] for t, parts in outputs.items()} for i, name in enumerate(images)}
+        logits, features = self._heads(torch.cat(list(images.values())))
+        return SetsOutput(_split(logits, images, sizes), _split(features, images, sizes))
+
+    @property
+    def feature_widths(self) -> dict[str, int]:
+        """Task -> length of what its classifier takes."""
+        return dict.fromkeys(self.heads, self._head_features)
+
+    def _heads(self, images: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Task -> logits, and task -> what its classifier takes."""
+        shared = self.backbone_features(images)
+        features = {task: head.features(shared) for task, head in self.heads.items()}  # type: ignore[operator]
+        return {t: head.classifier(features[t]) for t, head in self.heads.items()}, features  # type: ignore[operator]
 
     def backbone_features(self, images: Tensor) -> Tensor:
         """RGB images (batch, 3, H, W), 0-255 -> what the heads take (batch, width)."""
@@ -93,6 +106,12 @@ def normalised(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     out = None if pixels is lines else pixels
     result = torch.addcmul(shift.flatten().repeat(width), pixels, scale.flatten().repeat(width), out=out)
     return result.unflatten(2, (width, -1)).permute(0, 3, 1, 2)
+
+
+def _split(outputs: Mapping[str, Tensor], names: Iterable[str], sizes: list[int]) -> dict[str, dict[str, Tensor]]:
+    """Outputs of all sets together, by task -> by set and task."""
+    parts = {task: values.split(sizes) for task, values in outputs.items()}
+    return {name: {task: of_sets[i] for task, of_sets in parts.items()} for i, name in enumerate(names)}
 
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)

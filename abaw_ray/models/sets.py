@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from abaw_ray.models.cnn import MultiTaskCNN
+from abaw_ray.models.outputs import SetsOutput
 from abaw_ray.models.temporal import TemporalNetwork
 
 Network = MultiTaskCNN | TemporalNetwork
@@ -20,5 +21,5 @@ class SetsForward(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, inputs: Mapping[str, Any]) -> dict[str, dict[str, Tensor]]:
+    def forward(self, inputs: Mapping[str, Any]) -> SetsOutput:
         return self.network.forward_sets(inputs)

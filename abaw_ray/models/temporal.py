@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from abaw_ray.config import ModelConfig, TemporalConfig
 from abaw_ray.models.cnn import MultiTaskCNN
+from abaw_ray.models.outputs import SetsOutput
 
 
 class TaskGRU(nn.Module):
@@ -22,8 +23,12 @@ class TaskGRU(nn.Module):
         self.gru = nn.GRU(in_features, hidden, batch_first=True, bidirectional=True)
         self.classifier = nn.Sequential(nn.ReLU(), nn.Linear(2 * hidden, out_features))
 
+    def features(self, x: Tensor) -> Tensor:
+        """What the classifier takes, of each frame: (batch, frames, 2 * hidden)."""
+        return self.gru(x)[0]
+
     def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.gru(x)[0])
+        return self.classifier(self.features(x))
 
 
 class TemporalNetwork(nn.Module):
@@ -43,6 +48,7 @@ class TemporalNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.cnn = MultiTaskCNN(model, outputs, image_size).eval().requires_grad_(False)
+        self._hidden = temporal.hidden
         self.heads = nn.ModuleDict(
             {task: TaskGRU(model.head_features, temporal.hidden, n) for task, n in outputs.items()}
         )
@@ -54,10 +60,22 @@ class TemporalNetwork(nn.Module):
 
     def forward(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """CNN features (windows, frames, hidden) of some tasks -> logits (windows * frames, outputs) of the same."""
+        return self._heads(features)[0]
+
+    def forward_sets(self, features: Mapping[str, Mapping[str, Tensor]]) -> SetsOutput:
+        """Logits and features of every frame by source set, from the CNN's features by source set."""
+        parts = {name: self._heads(batch) for name, batch in features.items()}
+        return SetsOutput({n: logits for n, (logits, _) in parts.items()}, {n: f for n, (_, f) in parts.items()})
+
+    @property
+    def feature_widths(self) -> dict[str, int]:
+        """Task -> length of what its classifier takes."""
+        return dict.fromkeys(self.heads, 2 * self._hidden)
+
+    def _heads(self, features: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Task -> logits, and task -> what its classifier takes, of each frame."""
         # the GRUs are small: float32 costs nothing
         with torch.autocast(next(iter(features.values())).device.type, enabled=False):
-            return {task: self.heads[task](values.float()).flatten(0, 1) for task, values in features.items()}
-
-    def forward_sets(self, features: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, Tensor]]:
-        """Features by source set -> logits by source set and task."""
-        return {name: self(batch) for name, batch in features.items()}
+            of_frames = {task: self.heads[task].features(values.float()) for task, values in features.items()}  # type: ignore[operator]
+            logits = {task: self.heads[task].classifier(values) for task, values in of_frames.items()}  # type: ignore[operator]
+        return {t: v.flatten(0, 1) for t, v in logits.items()}, {t: v.flatten(0, 1) for t, v in of_frames.items()}

@@ -5,55 +5,81 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from abaw_ray.config import LossConfig
-from abaw_ray.objectives.terms import Outputs, SetLabels, Term
+from abaw_ray.models.outputs import SetsOutput
+from abaw_ray.objectives.base import StepData
+from abaw_ray.objectives.kd.base import Head, KDLoss
+from abaw_ray.objectives.terms import Term
 from abaw_ray.tasks.base import Task
 from abaw_ray.tasks.soft import masked_sum, ratio
 
 
-def distillation_terms(
-    tasks: Mapping[str, Task],
-    set_tasks: Mapping[str, tuple[str, ...]],
-    batch: Mapping[str, SetLabels],
-    student: Outputs,
-    teacher: Outputs,
-    config: LossConfig,
-) -> list[Term]:
+class Distillation(nn.Module):
     """One term for every source set and task.
 
-    A row labelled for the task contributes G = λL + (1 - λ)H, any other row H (equation 10). In a set made for the
-    task every row is labelled, so that its term is G_i (equation 8). Without shared annotations the other sets'
-    labels are not used: equation 9.
+    A row labelled for the task contributes G = λL + (1 - λ)H, any other row H (equation 10); H is the sum of the KD
+    losses. In a set made for the task every row is labelled, so that its term is G_i (equation 8). Without shared
+    annotations the other sets' labels are not used: equation 9.
 
     Args:
         tasks: the network's tasks.
         set_tasks: source set -> the tasks it was made for.
-        batch: source set -> labels of its rows.
-        student: source set -> task -> student logits.
-        teacher: source set -> task -> teacher logits for the same images.
         config: λ (`hard_weight`), temperature and switches.
+        kd: the KD losses by name.
     """
-    terms = []
-    for source, labels in batch.items():
-        for name, task in tasks.items():
-            labelled = labels.labelled[name]
-            if name not in set_tasks[source] and not config.shared_annotations:
-                labelled = torch.zeros_like(labelled)
-            logits = student[source][name]
-            soft = task.soft_losses(logits, teacher[source][name], config.temperature)
-            if config.temperature_squared:
-                soft = soft * config.temperature**2
-            sums = torch.cat(
-                [
-                    torch.stack([masked_sum(soft, labelled), labelled.double().sum()]),
-                    torch.stack([masked_sum(soft, ~labelled), (~labelled).double().sum()]),
-                    task.statistics(logits, labels.labels[name], labelled),
-                ]
-            )
-            terms.append(Term(source, name, sums, _value(task, config)))
-    return terms
+
+    def __init__(
+        self,
+        tasks: Mapping[str, Task],
+        set_tasks: Mapping[str, tuple[str, ...]],
+        config: LossConfig,
+        kd: Mapping[str, KDLoss],
+    ) -> None:
+        super().__init__()
+        self._tasks, self._set_tasks, self._config = tasks, set_tasks, config
+        self.kd = nn.ModuleDict(kd)
+
+    def terms(self, step: StepData) -> list[Term]:
+        """The terms of a step; its teacher's output is there."""
+        assert step.teacher is not None, "a student has a teacher"
+        terms = []
+        for source, labels in step.labels.items():
+            for name, task in self._tasks.items():
+                labelled = labels.labelled[name]
+                if name not in self._set_tasks[source] and not self._config.shared_annotations:
+                    labelled = torch.zeros_like(labelled)
+                target = labels.labels[name]
+                soft = self._soft(source, task, step.network, step.teacher, task.target_classes(target, labelled))
+                sums = torch.cat(
+                    [
+                        torch.stack([masked_sum(soft, labelled), labelled.double().sum()]),
+                        torch.stack([masked_sum(soft, ~labelled), (~labelled).double().sum()]),
+                        task.statistics(step.network.logits[source][name], target, labelled),
+                    ]
+                )
+                terms.append(Term(source, name, sums, _value(task, self._config)))
+        return terms
+
+    def _soft(self, source: str, task: Task, student: SetsOutput, teacher: SetsOutput, target: Tensor) -> Tensor:
+        """The sum of the KD losses of each row (batch,)."""
+        name, losses = task.space.name, []
+        temperature = self._config.temperature
+        of_student, of_teacher = (_head(output, source, task, temperature) for output in (student, teacher))
+        for loss in self.kd.values():
+            assert isinstance(loss, KDLoss)
+            rows = loss(name, of_student, of_teacher, target)
+            if loss.softened and self._config.temperature_squared:
+                rows = rows * temperature**2
+            losses.append(loss.options.weight * rows)
+        return torch.stack(losses).sum(0)
+
+
+def _head(output: SetsOutput, source: str, task: Task, temperature: float) -> Head:
+    name = task.space.name
+    features = output.features[source][name].float() if output.features else None
+    return Head(task.distributions(output.logits[source][name], temperature), features)
 
 
 def _value(task: Task, config: LossConfig) -> Callable[[Tensor], Tensor]:

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from abaw_ray.objectives.terms import Outputs, SetLabels, Term
+from torch import nn
+
+from abaw_ray.objectives.base import StepData
+from abaw_ray.objectives.terms import Term
 from abaw_ray.tasks.base import Task
 
 
-def supervised_terms(
-    tasks: Mapping[str, Task],
-    set_tasks: Mapping[str, tuple[str, ...]],
-    batch: Mapping[str, SetLabels],
-    outputs: Outputs,
-) -> list[Term]:
+class Supervised(nn.Module):
     """L_i of every source set i (equations 1-3). Shared annotations play no part.
 
     Args:
         tasks: the network's tasks.
         set_tasks: source set -> the tasks it was made for.
-        batch: source set -> labels of its rows.
-        outputs: source set -> task -> logits.
     """
-    terms = []
-    for source, labels in batch.items():
-        for name in set_tasks[source]:
-            task = tasks[name]
-            sums = task.statistics(outputs[source][name], labels.labels[name], labels.labelled[name])
-            terms.append(Term(source, name, sums, task.supervised))
-    return terms
+
+    def __init__(self, tasks: Mapping[str, Task], set_tasks: Mapping[str, tuple[str, ...]]) -> None:
+        super().__init__()
+        self._tasks, self._set_tasks = tasks, set_tasks
+
+    def terms(self, step: StepData) -> list[Term]:
+        """One for every source set and task it was made for."""
+        terms = []
+        for source, labels in step.labels.items():
+            for name in self._set_tasks[source]:
+                task, logits = self._tasks[name], step.network.logits[source][name]
+                sums = task.statistics(logits, labels.labels[name], labels.labelled[name])
+                terms.append(Term(source, name, sums, task.supervised))
+        return terms

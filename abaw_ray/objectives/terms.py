@@ -1,21 +1,20 @@
-"""Losses of a step, term by term: a term is what one head learns from one source set.
+"""Losses of a step, term by term: a term is what one head, or one objective, learns from one source set.
 
-Every term is computed from sums over rows. The sums of all terms travel in one reduction over the workers, so that
-means divide by global counts and the CCC is the global batch's, on 1 worker as on N.
+Most terms are functions of sums over rows. The sums of all terms travel in one reduction over the workers, so that
+means divide by global counts and the CCC is the global batch's, on 1 worker as on N. Losses of pairs of rows are
+functions of the rows of all workers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from abaw_ray.config import LossConfig
-
-Outputs = Mapping[str, Mapping[str, Tensor]]
-"""Source set -> task -> logits (batch, outputs)."""
+from abaw_ray.world import World
 
 
 @dataclass(frozen=True)
@@ -32,44 +31,78 @@ class SetLabels:
 
 @dataclass(frozen=True)
 class Term:
-    """What `task`'s head learns from `source`: this worker's sums, and the loss as a function of the global sums."""
+    """A loss of one source set from sums over its rows.
+
+    Args:
+        source: the set.
+        head: the task whose head learns, or the objective, whose weight is its own.
+        sums: (k,) this worker's.
+        value: the loss, a scalar, of the sums over all workers.
+    """
 
     source: str
-    task: str
+    head: str
     sums: Tensor
     value: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
+class RowsTerm:
+    """A loss of one source set from all its rows, as of pairs of them.
+
+    Args:
+        source, head: as of `Term`.
+        rows: (batch, k) float32 this worker's.
+        value: the loss, a scalar, of the rows of all workers (n, k), worker after worker.
+    """
+
+    source: str
+    head: str
+    rows: Tensor
+    value: Callable[[Tensor], Tensor]
+
+
+AnyTerm = Term | RowsTerm
+
+
+@dataclass(frozen=True)
 class StepLoss:
-    """`total` is what is minimised; `terms` are the values of its parts by (source set, task)."""
+    """`total` is what is minimised; `terms` are the values of its parts by (source set, task or objective)."""
 
     total: Tensor
     terms: dict[tuple[str, str], Tensor]
 
+    def detached(self) -> StepLoss:
+        """Without the graph."""
+        return StepLoss(self.total.detach(), self.terms)
 
-def combine(
-    terms: list[Term],
-    sum_over_workers: Callable[[Tensor], Tensor],
-    config: LossConfig,
-) -> StepLoss:
+
+def combine(terms: Sequence[AnyTerm], world: World, config: LossConfig, weights: Mapping[str, float]) -> StepLoss:
     """Reduces all sums at once, evaluates the terms and adds them up: by head over its sources, then over heads.
 
     Args:
         terms: in the same order on every worker.
-        sum_over_workers: adds a tensor over the workers and keeps this worker's gradient.
-        config: `reduction` over the sources that feed a head, `set_weights` of them, and `task_weights` of heads.
+        world: whose workers' sums are added, and rows put together, keeping this worker's gradient.
+        config: `reduction` over the sources that feed a head, and `set_weights` of them.
+        weights: of heads; 1 where not named.
     """
-    parts = sum_over_workers(torch.cat([t.sums for t in terms])).split([len(t.sums) for t in terms])
-    values = {(t.source, t.task): t.value(part) for t, part in zip(terms, parts, strict=True)}
     heads: dict[str, dict[str, Tensor]] = {}
-    for (source, task), value in values.items():
-        heads.setdefault(task, {})[source] = value
+    for term, value in zip(terms, _values(terms, world), strict=True):
+        heads.setdefault(term.head, {})[term.source] = value
     totals = []
-    for task, losses in heads.items():
-        weights = [config.set_weights.get(source, 1.0) for source in losses]
-        head = torch.stack([weight * loss for weight, loss in zip(weights, losses.values(), strict=True)]).sum()
+    for head, losses in heads.items():
+        of_sets = [config.set_weights.get(source, 1.0) for source in losses]
+        total = torch.stack([weight * loss for weight, loss in zip(of_sets, losses.values(), strict=True)]).sum()
         if config.reduction == "mean":
-            head = head / sum(weights)
-        totals.append(config.task_weights.get(task, 1.0) * head)
-    return StepLoss(torch.stack(totals).sum(), {k: v.detach() for k, v in values.items()})
+            total = total / sum(of_sets)
+        totals.append(weights.get(head, 1.0) * total)
+    values = {(source, head): loss.detach() for head, losses in heads.items() for source, loss in losses.items()}
+    return StepLoss(torch.stack(totals).sum(), values)
+
+
+def _values(terms: Sequence[AnyTerm], world: World) -> Iterable[Tensor]:
+    """The value of every term, in order."""
+    sums = [term.sums for term in terms if isinstance(term, Term)]
+    parts = iter(world.sum(torch.cat(sums)).split([len(part) for part in sums]) if sums else ())
+    for term in terms:
+        yield term.value(next(parts) if isinstance(term, Term) else world.gather_rows(term.rows))

@@ -20,8 +20,8 @@ from abaw_ray.evaluation.evaluator import HEADLINE
 from abaw_ray.evaluation.predictions import POOLED
 from abaw_ray.paper.steps import STUDENT_SEED, generate_and_prepare, mean_and_spread, train_and_evaluate
 from abaw_ray.ray_session import ray_session
+from abaw_ray.training.job import Job
 from abaw_ray.training.resources import Resources
-from abaw_ray.training.stage import Job
 
 COLUMNS = {
     "EXPR": ("expression", "criterion"),
@@ -85,7 +85,7 @@ def run_demo(out: Path, size: str, seeds: int, recipe: Recipe, workers: int) -> 
                     recipe.model_copy(update={"seed": own_seed}),
                     str(store),
                     str(run),
-                    str(teacher) if model == "student" else None,
+                    (str(teacher),) if model == "student" else (),
                 )
                 ERRORS.print(f"{model}, seed {seed}: {run}", highlight=False)
                 result = train_and_evaluate(job, Resources(workers), out / "evaluation" / run.name)

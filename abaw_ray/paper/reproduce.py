@@ -27,8 +27,8 @@ from abaw_ray.paper.steps import (
 )
 from abaw_ray.ray_session import ray_session
 from abaw_ray.side_by_side import side_by_side
+from abaw_ray.training.job import Job, adopt
 from abaw_ray.training.resources import Resources, check_room, room
-from abaw_ray.training.stage import Job, adopt
 
 COLUMNS = {
     "EXPR": ("expression", "criterion"),
@@ -132,7 +132,7 @@ class Plan:
                 recipe,
                 str(self.out / "store"),
                 str(self.run(name, seed)),
-                teacher=str(self.run(model.teacher, seed)) if model.teacher is not None else None,
+                teachers=(str(self.run(model.teacher, seed)),) if model.teacher is not None else (),
                 features=str(self.features(model.cnn, seed)) if model.cnn is not None else None,
             )
         )

@@ -14,8 +14,8 @@ from abaw_ray.console import progress_bar
 from abaw_ray.evaluation.evaluate import evaluate
 from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.synthetic import generate
+from abaw_ray.training.job import Job
 from abaw_ray.training.resources import Resources
-from abaw_ray.training.stage import Job
 from abaw_ray.training.trainer import finished, fit
 
 logger = logging.getLogger(__name__)

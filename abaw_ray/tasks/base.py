@@ -15,6 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from abaw_ray.spaces import LabelSpace
+from abaw_ray.tasks.soft import Distributions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,6 +38,8 @@ class Task(Protocol):
     """Of its labels."""
     num_outputs: int
     """Length of the head's output."""
+    num_groups: int
+    """Number of its `distributions`."""
 
     @property
     def columns(self) -> Mapping[str, str]:
@@ -60,8 +63,21 @@ class Task(Protocol):
         """The loss of the global batch, a scalar: 0 when no row is labelled. Never NaN."""
         ...
 
-    def soft_losses(self, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-        """Kullback-Leibler divergence of the student from the teacher, row by row: (batch,)."""
+    def distributions(self, logits: Tensor, temperature: float) -> Distributions:
+        """What logits (batch, num_outputs) say at a temperature > 0: (batch, groups, classes); distilled."""
+        ...
+
+    def logits_of(self, log_p: Tensor) -> Tensor:
+        """Logits (batch, num_outputs) whose distributions at temperature 1 are `log_p` (batch, groups, classes)."""
+        ...
+
+    def target_classes(self, target: Tensor, labelled: Tensor) -> Tensor:
+        """The class (batch, groups) int64 that a label says in each group of the distributions; -1: not known.
+
+        Args:
+            target: (batch, label size).
+            labelled: (batch,) bool.
+        """
         ...
 
     def decode(self, logits: Tensor) -> Tensor:

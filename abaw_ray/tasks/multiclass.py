@@ -14,7 +14,7 @@ from abaw_ray.spaces import LabelSpace
 from abaw_ray.tasks.balance import class_weights
 from abaw_ray.tasks.base import Decision, TrainLabels
 from abaw_ray.tasks.metrics import class_chance, class_scores
-from abaw_ray.tasks.soft import kl_divergence, known, masked_sum, ratio
+from abaw_ray.tasks.soft import Distributions, known, masked_sum, ratio, softmax_distributions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,7 +32,7 @@ class Multiclass:
     ) -> None:
         del loss, model, train_labels  # its losses have no settings
         self.space = space
-        self.num_outputs = space.size
+        self.num_outputs, self.num_groups = space.size, 1
 
     @property
     def columns(self) -> Mapping[str, str]:
@@ -51,9 +51,18 @@ class Multiclass:
         """Mean cross-entropy (equation 1)."""
         return ratio(statistics[0], statistics[1])
 
-    def soft_losses(self, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-        """H1, row by row (equation 4): (batch,)."""
-        return kl_divergence(student, teacher, temperature)
+    def distributions(self, logits: Tensor, temperature: float) -> Distributions:
+        """One, over the classes: SF(logits, T) of equation 4, (batch, 1, classes)."""
+        return softmax_distributions(logits.float()[:, None] / temperature)
+
+    def logits_of(self, log_p: Tensor) -> Tensor:
+        """The log-probabilities (batch, classes)."""
+        return log_p[:, 0]
+
+    def target_classes(self, target: Tensor, labelled: Tensor) -> Tensor:
+        """The most probable class (batch, 1)."""
+        classes = known(target, labelled).nan_to_num(0.0).argmax(-1)
+        return torch.where(labelled, classes, -1)[:, None]
 
     def decode(self, logits: Tensor) -> Tensor:
         """Class probabilities (batch, classes)."""

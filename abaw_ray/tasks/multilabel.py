@@ -17,7 +17,7 @@ from abaw_ray.config import LossConfig, ModelConfig
 from abaw_ray.spaces import LabelSpace
 from abaw_ray.tasks.base import Decision, TrainLabels
 from abaw_ray.tasks.metrics import best_threshold, binary_f1
-from abaw_ray.tasks.soft import known, masked_sum, ratio
+from abaw_ray.tasks.soft import Distributions, known, masked_sum, ratio, sigmoid_distributions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,7 +34,7 @@ class Multilabel:
     ) -> None:
         del loss, model
         self.space = space
-        self.num_outputs = space.size
+        self.num_outputs = self.num_groups = space.size
         self._positive_weights = torch.ones(self.num_outputs)
         if train_labels is not None:
             labels = train_labels()
@@ -66,15 +66,22 @@ class Multilabel:
         """Mean over rows of the sum over attributes."""
         return ratio(statistics[0], statistics[1])
 
-    def soft_losses(self, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-        """Sum over attributes of the divergence between the two odds at the temperature, row by row: (batch,).
+    def distributions(self, logits: Tensor, temperature: float) -> Distributions:
+        """Present against absent, for each attribute: (batch, attributes, 2).
 
-        At T = 1 its gradient is that of the cross-entropy against the teacher's probabilities (Deng et al.).
+        At T = 1 the gradient of their divergence is that of the cross-entropy against the teacher's probabilities
+        (Deng et al.).
         """
-        s, t = student.float() / temperature, teacher.float() / temperature
-        present = t.sigmoid() * (F.logsigmoid(t) - F.logsigmoid(s))
-        absent = (-t).sigmoid() * (F.logsigmoid(-t) - F.logsigmoid(-s))
-        return (present + absent).sum(-1)
+        return sigmoid_distributions(logits.float() / temperature)
+
+    def logits_of(self, log_p: Tensor) -> Tensor:
+        """The log-odds (batch, attributes)."""
+        return log_p[..., 0] - log_p[..., 1]
+
+    def target_classes(self, target: Tensor, labelled: Tensor) -> Tensor:
+        """0 where an attribute is present, 1 where it is absent (batch, attributes)."""
+        target = known(target, labelled)
+        return torch.where(labelled[:, None] & ~target.isnan(), (target < 0.5).long(), -1)
 
     def decode(self, logits: Tensor) -> Tensor:
         """Probability of each attribute (batch, attributes)."""

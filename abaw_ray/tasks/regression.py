@@ -15,7 +15,7 @@ from abaw_ray.spaces import LabelSpace
 from abaw_ray.tasks.balance import cell_weights, cells
 from abaw_ray.tasks.base import Decision, TrainLabels
 from abaw_ray.tasks.metrics import regression_scores
-from abaw_ray.tasks.soft import kl_divergence, known, masked_sum, ratio
+from abaw_ray.tasks.soft import Distributions, known, masked_sum, ratio, softmax_distributions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,7 +82,7 @@ class BinnedRegression:
     ) -> None:
         del train_labels
         self.space = space
-        self.num_outputs = space.size * NUM_BINS
+        self.num_outputs, self.num_groups = space.size * NUM_BINS, space.size
         self._ccc_weight = loss.ccc_weight
         self._binning = loss.va_binning
         self._decode = model.va_decode
@@ -114,9 +114,19 @@ class BinnedRegression:
             losses.append(ratio(sums[0], sums[1]) + self._ccc_weight * (1.0 - ccc_from_moments(sums[1:])))
         return torch.stack(losses).sum()
 
-    def soft_losses(self, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-        """H2, row by row (equation 5): (batch,)."""
-        return kl_divergence(self._by_dimension(student), self._by_dimension(teacher), temperature).sum(-1)
+    def distributions(self, logits: Tensor, temperature: float) -> Distributions:
+        """One over the bins of each dimension: SF(logits, T) of equation 5, (batch, dimensions, 20)."""
+        return softmax_distributions(self._by_dimension(logits) / temperature)
+
+    def logits_of(self, log_p: Tensor) -> Tensor:
+        """The log-probabilities (batch, dimensions * 20)."""
+        return log_p.flatten(1)
+
+    def target_classes(self, target: Tensor, labelled: Tensor) -> Tensor:
+        """The bin of each dimension (batch, dimensions)."""
+        target = known(target, labelled)
+        bins = bins_of(target.nan_to_num(self.space.low), self._binning, self.space.low, self.space.high)
+        return torch.where(labelled[:, None] & ~target.isnan(), bins, -1)
 
     def decode(self, logits: Tensor) -> Tensor:
         """Expected values over the bins (batch, dimensions)."""

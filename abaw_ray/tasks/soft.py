@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def kl_divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """KL(SF(teacher, T), SF(student, T)) over the last axis (equation 4), without the factor T^2.
+@dataclass(frozen=True)
+class Distributions:
+    """What a head says of each row: a distribution in each of its groups.
+
+    The groups are one of the classes (multiclass), one of the bins for each dimension (binned regression), one of
+    present and absent for each attribute (multilabel).
 
     Args:
-        student: (..., classes) logits.
-        teacher: (..., classes) logits.
-        temperature: T > 0.
-
-    Returns:
-        (...) divergences, >= 0.
+        log_p: (batch, groups, classes) float32 log-probabilities.
+        p: the probabilities.
     """
-    log_p = F.log_softmax(teacher.float() / temperature, dim=-1)
-    log_q = F.log_softmax(student.float() / temperature, dim=-1)
-    return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(-1)
+
+    log_p: Tensor
+    p: Tensor
+
+
+def softmax_distributions(logits: Tensor) -> Distributions:
+    """Of logits (batch, groups, classes)."""
+    log_p = F.log_softmax(logits, dim=-1)
+    return Distributions(log_p, log_p.exp())
+
+
+def sigmoid_distributions(logits: Tensor) -> Distributions:
+    """Of logits (batch, groups) that the first of two classes is against the second."""
+    log_p = torch.stack([F.logsigmoid(logits), F.logsigmoid(-logits)], dim=-1)
+    return Distributions(log_p, torch.stack([logits.sigmoid(), (-logits).sigmoid()], dim=-1))
 
 
 def known(target: Tensor, labelled: Tensor) -> Tensor:

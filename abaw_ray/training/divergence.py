@@ -14,7 +14,9 @@ from torch import Tensor
 from abaw_ray.blocks.files import write_json
 from abaw_ray.errors import DivergedError
 from abaw_ray.storage import as_path, local_folder
-from abaw_ray.training.stage import Batch, Job, Stage
+from abaw_ray.training.job import Job
+from abaw_ray.training.kinds.base import Batch
+from abaw_ray.training.stage import Stage
 from abaw_ray.world import World
 
 FOLDER, BATCH, STEP = "diverged", "batch.safetensors", "step.json"

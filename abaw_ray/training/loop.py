@@ -20,7 +20,8 @@ from abaw_ray.monitoring.run_log import RunLog, named_losses, read
 from abaw_ray.storage import as_path
 from abaw_ray.training.divergence import Watch
 from abaw_ray.training.early_stopping import EarlyStopping
-from abaw_ray.training.stage import Job, Stage
+from abaw_ray.training.job import Job
+from abaw_ray.training.stage import Stage
 from abaw_ray.training.step import Learner
 from abaw_ray.world import World
 
@@ -72,6 +73,7 @@ def train(
     epoch = 0
     if resume is not None:
         description = checkpoint.restore(resume, learner.network, learner.optimizer, world.device)
+        learner.load_losses(checkpoint.learned_losses(resume, world.device))
         stopping = EarlyStopping(**description.stopping)
         epoch = description.epoch + 1
     watch = Watch(job, stage, world)
@@ -99,7 +101,9 @@ def train(
             )
             with tempfile.TemporaryDirectory() as folder:
                 if world.rank == 0:
-                    checkpoint.save(Path(folder), learner.network, learner.optimizer, recipe, described)
+                    checkpoint.save(
+                        Path(folder), learner.network, learner.optimizer, recipe, described, learner.losses()
+                    )
                 report(result, Path(folder) if world.rank == 0 else None)
             epoch += 1
     return {
@@ -117,7 +121,9 @@ def _learner(stage: Stage, recipe: Recipe, world: World) -> Learner:
     torch.backends.cudnn.benchmark = True
     torch.manual_seed(recipe.seed)
     network = stage.network()
-    return Learner(network, stage.teacher(world.device), stage.data.tasks, stage.data.set_tasks, recipe, world)
+    teacher = stage.teacher(world.device)
+    objective, added = stage.objective(network, teacher), stage.added_objectives(network)
+    return Learner(network, teacher, objective, added, recipe, world)
 
 
 def _train_epoch(

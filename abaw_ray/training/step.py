@@ -12,24 +12,26 @@ from torch.nn.parallel import DistributedDataParallel
 
 from abaw_ray.config import Recipe
 from abaw_ray.models.cnn import on_device
+from abaw_ray.models.outputs import SetsOutput
 from abaw_ray.models.sets import Network, SetsForward
-from abaw_ray.objectives.distillation import distillation_terms
-from abaw_ray.objectives.supervised import supervised_terms
-from abaw_ray.objectives.terms import Outputs, StepLoss, combine
-from abaw_ray.tasks.base import Task
-from abaw_ray.training.stage import Batch
+from abaw_ray.objectives.base import Objective, StepData
+from abaw_ray.objectives.distillation import Distillation
+from abaw_ray.objectives.supervised import Supervised
+from abaw_ray.objectives.terms import StepLoss, combine
+from abaw_ray.teachers.base import Teacher
+from abaw_ray.training.added import AddedObjectives
+from abaw_ray.training.kinds.base import Batch
 from abaw_ray.world import World, autocast_dtype
 
 
 class Learner:
-    """The network in training, its frozen teacher if it has one, and the optimiser.
+    """The network in training, its teacher if it has one, its losses, and the optimiser.
 
     Args:
         network: the network to train.
-        teacher: a network whose outputs are distilled. It stays in evaluation mode, takes no gradient and is not
-            wrapped in DDP. None: batches bring their teacher's outputs, or the objective is the supervised one.
-        tasks: the network's tasks.
-        set_tasks: source set -> the tasks it is made for.
+        teacher: whose outputs are distilled; None: the objective is the supervised one.
+        objective: of the heads.
+        added: losses beside it, by name.
         recipe: losses and optimiser.
         world: this worker.
     """
@@ -37,23 +39,22 @@ class Learner:
     def __init__(
         self,
         network: Network,
-        teacher: Network | None,
-        tasks: Mapping[str, Task],
-        set_tasks: Mapping[str, tuple[str, ...]],
+        teacher: Teacher | None,
+        objective: Supervised | Distillation,
+        added: Mapping[str, Objective],
         recipe: Recipe,
         world: World,
     ) -> None:
-        self.network = on_device(network, world.device)
-        self.teacher = teacher.eval().requires_grad_(False) if teacher is not None else None
+        self.network, self._teacher = on_device(network, world.device), teacher
         self._module = world.wrap(SetsForward(self.network))
+        self.objective = objective.to(world.device)
+        self.added = AddedObjectives(added, recipe, world)
+        self._beside_network = [*self.objective.parameters(), *self.added.shared_parameters()]
+        self._parameters = [*(p for p in self.network.parameters() if p.requires_grad), *self._beside_network]
         train = recipe.train
         self.optimizer = torch.optim.Adam(
-            [p for p in self.network.parameters() if p.requires_grad],
-            train.learning_rate,
-            train.betas,
-            weight_decay=train.weight_decay,
+            self._parameters, train.learning_rate, train.betas, weight_decay=train.weight_decay
         )
-        self._tasks, self._set_tasks = tasks, set_tasks
         self._recipe, self._world = recipe, world
         self._dtype = autocast_dtype(world.device, train)
 
@@ -72,38 +73,45 @@ class Learner:
         with self._no_sync(not update):
             with self._autocast():
                 outputs, taught = self._module(inputs), self._teach(batch, inputs)
-            loss = self._loss(batch, outputs, taught)
+            data = StepData({name: b.labels for name, b in batch.items()}, outputs, taught)
+            loss = self._loss(data)
             # DDP averages over workers what has to be added up: see World.sum
             (loss.total * (self._world.size / num_accumulated)).backward()
+        self.added.learn(data, num_accumulated)
         norm = self._update() if update else None
-        return StepLoss(loss.total.detach(), loss.terms), norm
+        return loss.detached(), norm
+
+    def losses(self) -> dict[str, Any]:
+        """What the losses have learned, for a checkpoint; empty: they have nothing to learn."""
+        objective, added = self.objective.state_dict(), self.added.state()
+        return {"objective": objective, "added": added} if objective or added else {}
+
+    def load_losses(self, state: Mapping[str, Any]) -> None:
+        """The inverse of `losses`."""
+        if state:
+            self.objective.load_state_dict(state["objective"])
+        if state.get("added"):
+            self.added.load_state(state["added"])
 
     def _update(self) -> Tensor:
         """Takes the optimiser step; returns the norm of the gradient."""
-        norm = nn.utils.get_total_norm([p.grad for p in self.network.parameters() if p.grad is not None])
+        self._world.average_gradients(self._beside_network)
+        norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
         if self._recipe.train.clip_norm is not None:
-            nn.utils.clip_grads_with_norm_(self.network.parameters(), self._recipe.train.clip_norm, norm)
+            nn.utils.clip_grads_with_norm_(self._parameters, self._recipe.train.clip_norm, norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        self.added.update()
         return norm
 
-    def _teach(self, batch: Batch, inputs: Mapping[str, Any]) -> Outputs | None:
-        if self.teacher is None:
-            known = {name: b.taught for name, b in batch.items()}
-            return known if all(known.values()) else None
-        with torch.inference_mode():
-            outputs = self.teacher.forward_sets(inputs)
-        # inference tensors cannot be saved for a backward pass; their copies can
-        return {name: {t: o.clone() for t, o in heads.items()} for name, heads in outputs.items()}
+    def _teach(self, batch: Batch, inputs: Mapping[str, Any]) -> SetsOutput | None:
+        if self._teacher is None:
+            return None
+        return self._teacher.outputs(inputs, {name: b.taught for name, b in batch.items()})
 
-    def _loss(self, batch: Batch, outputs: Outputs, taught: Outputs | None) -> StepLoss:
-        labels = {name: b.labels for name, b in batch.items()}
-        config = self._recipe.loss
-        if taught is None:
-            terms = supervised_terms(self._tasks, self._set_tasks, labels, outputs)
-        else:
-            terms = distillation_terms(self._tasks, self._set_tasks, labels, outputs, taught, config)
-        return combine(terms, self._world.sum, config)
+    def _loss(self, data: StepData) -> StepLoss:
+        terms = [*self.objective.terms(data), *self.added.terms(data)]
+        return combine(terms, self._world, self._recipe.loss, self._recipe.loss.task_weights | self.added.weights())
 
     def _autocast(self) -> contextlib.AbstractContextManager[None]:
         enabled = self._dtype is not None

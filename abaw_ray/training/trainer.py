@@ -27,12 +27,13 @@ from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.ray_session import ray_session
 from abaw_ray.storage import AnyPath, as_path
 from abaw_ray.training.failures import MAX_RESTARTS, failures, loss, told_apart
+from abaw_ray.training.job import Job
 from abaw_ray.training.leftovers import free_resources
 from abaw_ray.training.loop import EpochResult, train
 from abaw_ray.training.progress import ProgressBar
 from abaw_ray.training.resources import Resources, check_room
 from abaw_ray.training.snapshot import SELECTION, check_checkpoints, selection
-from abaw_ray.training.stage import Job, Stage
+from abaw_ray.training.stage import Stage
 from abaw_ray.world import World
 
 logger = logging.getLogger(__name__)
@@ -172,7 +173,8 @@ def _train_here(config: dict[str, Any]) -> dict[str, Any]:
     world = World(context.get_world_rank(), context.get_world_size(), get_device()).on(node)
     queue: Queue | None = config["progress"]
     values = config["job"]
-    job = Job(**values | {"recipe": parse_recipe(values["recipe"], "the run's recipe"), "run": config["run"]})
+    recipe = parse_recipe(values["recipe"], "the run's recipe")
+    job = Job(**values | {"recipe": recipe, "run": config["run"], "teachers": tuple(values["teachers"])})
 
     def report(result: EpochResult, folder: Path | None) -> None:
         metrics: dict[str, Any] = dict(
@@ -223,8 +225,8 @@ def _checkpoint_name(epoch: int) -> str:
 
 def to_dict(job: Job) -> dict[str, Any]:
     """Everything that a job depends on but its folder."""
-    inputs = {name: getattr(job, name) for name in ("store", "teacher", "features", "cnn", "teacher_outputs")}
-    return {"recipe": job.recipe.model_dump(mode="json"), **inputs}
+    inputs = {name: getattr(job, name) for name in ("store", "features", "cnn", "teacher_outputs")}
+    return {"recipe": job.recipe.model_dump(mode="json"), "teachers": list(job.teachers), **inputs}
 
 
 def _begin(run: AnyPath, job: Job) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from abaw_ray.blocks.reader import Store
+from abaw_ray.blocks.teacher_outputs import TeacherOutputs
 from abaw_ray.config import AugmentConfig, Recipe
 from abaw_ray.errors import StoreError
 from abaw_ray.evaluation.frames import gap_free
@@ -25,12 +25,18 @@ from abaw_ray.world import World
 
 @dataclass(frozen=True)
 class WindowBatch:
-    """One set's windows of a step: head that learns -> features (windows, frames, width); all frames' labels, flat."""
+    """One set's windows of a step.
+
+    Args:
+        features: head that learns -> (windows, frames, width).
+        labels: of all frames, window after window.
+        taught: task -> the teacher's logits (windows * frames, outputs), where they were computed beforehand; else
+            empty.
+    """
 
     features: Mapping[str, Tensor]
     labels: SetLabels
-    taught: ClassVar[Mapping[str, Tensor]] = {}
-    """A teacher over time is always asked: it costs next to nothing."""
+    taught: Mapping[str, Tensor] = field(default_factory=dict)
 
     def ahead(self, device: torch.device, config: AugmentConfig) -> WindowBatch:
         """Pinned for a GPU."""
@@ -44,7 +50,8 @@ class WindowBatch:
         return self.features
 
     def _map(self, f: Callable[[Tensor], Tensor]) -> WindowBatch:
-        return WindowBatch({t: f(v) for t, v in self.features.items()}, self.labels.map(f))
+        taught = {t: f(v) for t, v in self.taught.items()}
+        return WindowBatch({t: f(v) for t, v in self.features.items()}, self.labels.map(f), taught)
 
 
 class WindowData:
@@ -56,18 +63,26 @@ class WindowData:
         names: the tasks of the CNN; those without a train label in the videos are left out.
         recipe: windows, order of samples.
         distils: whether every head learns from every set, or each from its own.
+        outputs: the teacher's, if they were computed beforehand.
 
     Attributes:
         set_tasks, tasks, order, images_per_step: as of `TrainingData`; images are frames here.
 
     Raises:
+        ConfigurationError: outputs that do not fit.
         StoreError: no task has a train label, or one has labels and no window without a gap.
     """
 
     def __init__(
-        self, store: Store, source: FeatureSource, names: tuple[str, ...], recipe: Recipe, distils: bool
+        self,
+        store: Store,
+        source: FeatureSource,
+        names: tuple[str, ...],
+        recipe: Recipe,
+        distils: bool,
+        outputs: TeacherOutputs | None = None,
     ) -> None:
-        self._store, self._source, self._distils = store, source, distils
+        self._store, self._source, self._distils, self._outputs = store, source, distils, outputs
         config = recipe.temporal
         self._windows: dict[str, np.ndarray] = {}
         self.set_tasks: dict[str, tuple[str, ...]] = {}
@@ -95,11 +110,19 @@ class WindowData:
         self.tasks = build_tasks(spaces, recipe.loss, recipe.model, labels)
         sizes = {name: len(windows) for name, windows in self._windows.items()}
         self.order = ShuffledOrder(sizes, config.batch_size, recipe.seed)
+        if outputs is not None:
+            outputs.require(list(self.tasks), [], outputs.manifest.augment, recipe.train.precision)
         self.images_per_step = config.batch_size * config.window * len(sizes)
 
     def verify(self) -> None:
         """As of `TrainingData`."""
-        self._source.verify(np.concatenate([windows.reshape(-1) for windows in self._windows.values()]))
+        rows = np.concatenate([windows.reshape(-1) for windows in self._windows.values()])
+        self._source.verify(rows)
+        if self._outputs is not None:
+            self._outputs.verify(rows)
+
+    def blocks(self, epoch: int, world: World) -> None:
+        """Every node has all features."""
 
     def rows(self, epoch: int, step: int, world: World) -> dict[str, np.ndarray]:
         """Rows (n,) of the store in this worker's part of a step, window after window, task by task."""
@@ -113,8 +136,11 @@ class WindowData:
             rows = self._windows[name][samples.rows]
             features = self._source.read(rows, self._source.choose(samples.uniforms[:, 0]))
             heads = self.tasks if self._distils else self.set_tasks[name]
+            frames = rows.reshape(-1)
+            known = self._outputs.read(frames, np.zeros(len(frames), np.int64)) if self._outputs is not None else {}
             batch[name] = WindowBatch(
                 {t: torch.from_numpy(features[t]) for t in heads},
-                train_labels(self._store, rows.reshape(-1), self.tasks),
+                train_labels(self._store, frames, self.tasks),
+                {t: torch.from_numpy(known[t]) for t in self.tasks if t in known},
             )
         return batch

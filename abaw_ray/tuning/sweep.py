@@ -19,8 +19,9 @@ from abaw_ray.inference.teach import DEFAULT_VIEWS, compute_teacher_outputs, wit
 from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.ray_session import ray_session
 from abaw_ray.storage import AnyPath
+from abaw_ray.training.job import Job
 from abaw_ray.training.resources import Resources, check_room
-from abaw_ray.training.stage import Job, Stage
+from abaw_ray.training.stage import Stage
 from abaw_ray.training.trainer import CRITERION
 from abaw_ray.tuning.hparams import write_hparams
 from abaw_ray.tuning.page import write_page
@@ -87,7 +88,7 @@ class Plan:
     def shares_outputs(self) -> bool:
         """Whether one set of teacher's outputs serves all trials: a CNN's students that see the same views."""
         changes_views = any(key.startswith(("augment.", "sampling.sets", "train.precision")) for key in self.space)
-        return self.job.teacher is not None and self.job.features is None and self.job.cnn is None and not changes_views
+        return bool(self.job.teachers) and not self.job.is_temporal and not changes_views
 
     def settings(self) -> dict[str, Any]:
         """Everything that the trials' results depend on."""
@@ -220,10 +221,9 @@ def _with_outputs(plan: Plan) -> Job:
     if not plan.shares_outputs:
         return plan.job
     folder = plan.out / TEACHER_OUTPUTS
-    assert plan.job.teacher is not None
     with progress_bar("asking the teacher") as progress:
         compute_teacher_outputs(
-            plan.job.teacher, plan.job.store, folder, plan.job.recipe, plan.resources.use_gpu, progress
+            plan.job.teachers, plan.job.store, folder, plan.job.recipe, plan.resources.use_gpu, progress
         )
     return replace(plan.job, teacher_outputs=str(folder))
 

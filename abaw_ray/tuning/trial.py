@@ -13,8 +13,8 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from abaw_ray.console import ERRORS
 from abaw_ray.errors import UserError
 from abaw_ray.storage import AnyPath
+from abaw_ray.training.job import Job
 from abaw_ray.training.resources import Resources
-from abaw_ray.training.stage import Job
 from abaw_ray.training.trainer import CRITERION, NUM_EPOCHS, RESTARTS, finished, fit
 from abaw_ray.tuning.record import Clock, begin, criteria, end, note_failure, read_failure, read_record, trial_folder
 from abaw_ray.tuning.results import Value

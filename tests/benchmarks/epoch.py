@@ -22,8 +22,9 @@ from abaw_ray.blocks.reader import block_file
 from abaw_ray.config import load_recipe
 from abaw_ray.monitoring.run_log import RunLog
 from abaw_ray.training.divergence import Watch
+from abaw_ray.training.job import Job
 from abaw_ray.training.loop import _learner, _train_epoch
-from abaw_ray.training.stage import Job, Stage
+from abaw_ray.training.stage import Stage
 from abaw_ray.world import World
 
 MAX_RATIO = 1.03

@@ -30,7 +30,8 @@ from abaw_ray.models import checkpoint
 from abaw_ray.paper.steps import STUDENT_SEED
 from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.spaces import Split
-from abaw_ray.training.stage import Job, Stage, adopt
+from abaw_ray.training.job import Job, adopt
+from abaw_ray.training.stage import Stage
 from abaw_ray.training.step import Learner
 from abaw_ray.world import World
 
@@ -91,7 +92,9 @@ class Run:
         self._stage = Stage(adopt(job), self._world.device)
         torch.manual_seed(job.recipe.seed)
         data = self._stage.data
-        self._learner = Learner(self._stage.network(), None, data.tasks, data.set_tasks, adopt(job).recipe, self._world)
+        network = self._stage.network()
+        objective = self._stage.objective(network, None)
+        self._learner = Learner(network, None, objective, {}, adopt(job).recipe, self._world)
         self._evaluator = self._stage.evaluator()
         self.num_steps = data.order.num_steps
         self.losses: list[float] = []

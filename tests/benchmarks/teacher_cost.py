@@ -23,7 +23,8 @@ from abaw_ray.config import Recipe, load_recipe
 from abaw_ray.inference.teach import compute_teacher_outputs
 from abaw_ray.models import checkpoint
 from abaw_ray.paper.steps import STUDENT_SEED, generate_and_prepare
-from abaw_ray.training.stage import Job, Stage
+from abaw_ray.training.job import Job
+from abaw_ray.training.stage import Stage
 from abaw_ray.training.step import Learner
 from abaw_ray.world import World
 
@@ -36,7 +37,7 @@ def make_teacher(folder: Path, recipe: Recipe, store: Path) -> Path:
     described = checkpoint.Description(
         role="teacher",
         epoch=0,
-        tasks=tuple(stage.data.tasks),
+        spaces=tuple(task.space for task in stage.data.tasks.values()),
         image_size=stage.store.image_size,
         store_hash=stage.store.manifest.content_hash,
         stopping={},
@@ -59,9 +60,10 @@ class Run:
         world = World()
         stage = Stage(job, world.device)
         torch.manual_seed(job.recipe.seed)
-        network, tasks = stage.network(), stage.data.tasks
+        network = stage.network()
         teacher = stage.teacher(world.device)
-        self._learner = Learner(network, teacher, tasks, stage.data.set_tasks, job.recipe, world)
+        objective = stage.objective(network, teacher)
+        self._learner = Learner(network, teacher, objective, {}, job.recipe, world)
         self._learner.network.train()
         self._batches = stage.batches(0, world)
         self.losses: list[float] = []
@@ -76,7 +78,7 @@ class Run:
 
 def compare(recipe: Recipe, store: Path, teacher: Path, outputs: Path, num_steps: int) -> dict[str, Any]:
     """Takes the steps of all three, turn by turn; the first turn does not count."""
-    plain, taught = (str(store), ""), {"teacher": str(teacher)}
+    plain, taught = (str(store), ""), {"teachers": (str(teacher),)}
     runs = {
         "without": Run(Job(recipe, *plain)),
         "cached": Run(Job(recipe, *plain, **taught, teacher_outputs=str(outputs))),

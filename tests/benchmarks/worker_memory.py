@@ -59,8 +59,8 @@ def train_once(store: Path, num_steps: int) -> float:
 
 def worker(store: str, num_steps: int) -> None:
     """Trains in this process and prints its peak resident memory."""
+    from abaw_ray.training.job import Job
     from abaw_ray.training.loop import train
-    from abaw_ray.training.stage import Job
     from abaw_ray.world import World
 
     with tempfile.TemporaryDirectory() as run:

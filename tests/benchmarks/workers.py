@@ -22,7 +22,7 @@ from report import Target, emit, spread
 from sparse_store import sparse_store
 
 from abaw_ray.config import load_recipe, parse_recipe
-from abaw_ray.training.stage import Job
+from abaw_ray.training.job import Job
 from abaw_ray.training.trainer import to_dict
 
 MAX_RATIO = 1.03

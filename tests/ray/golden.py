@@ -32,8 +32,9 @@ from abaw_ray.paper.steps import DATABASES
 from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.ray_session import ray_session
 from abaw_ray.synthetic import generate
+from abaw_ray.training.job import Job, adopt
 from abaw_ray.training.loop import train
-from abaw_ray.training.stage import Job, Stage, adopt
+from abaw_ray.training.stage import Stage
 from abaw_ray.world import World
 
 KEPT = Path(__file__).parent.parent / "golden" / "tiny.json"
@@ -84,7 +85,9 @@ def measure(databases: Path, folder: Path) -> dict[str, Any]:
 
     def run(name: str, *changes: str, **inputs: Path) -> dict[str, Any]:
         given = {key: str(path) for key, path in inputs.items()}
-        return _trained(adopt(Job(load_recipe(None, [*RECIPE, *changes]), str(store), str(folder / name), **given)))
+        teachers = (given.pop("teacher"),) if "teacher" in given else ()
+        changed = load_recipe(None, [*RECIPE, *changes])
+        return _trained(adopt(Job(changed, str(store), str(folder / name), teachers, **given)))
 
     def last(name: str) -> Path:
         return folder / name / "last"
@@ -92,7 +95,7 @@ def measure(databases: Path, folder: Path) -> dict[str, Any]:
     runs = {"teacher": run("teacher")}
     runs["student"] = run("student", teacher=last("teacher"))
     few_views = load_recipe(None, [*RECIPE, "augment.views=2"])
-    compute_teacher_outputs(last("teacher"), store, folder / "outputs", few_views)
+    compute_teacher_outputs([last("teacher")], store, folder / "outputs", few_views)
     known = {"teacher": last("teacher"), "teacher_outputs": folder / "outputs"}
     runs["student of stored outputs"] = run("student-of-outputs", "augment.views=2", **known)
     extract_features(last("teacher"), store, folder / "features")

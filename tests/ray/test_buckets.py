@@ -17,9 +17,9 @@ from abaw_ray.monitoring.run_log import flatten
 from abaw_ray.paper.steps import DATABASES
 from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.storage import as_path, files_below
+from abaw_ray.training.job import Job
 from abaw_ray.training.loop import EpochResult, train
 from abaw_ray.training.resources import Resources
-from abaw_ray.training.stage import Job
 from abaw_ray.training.trainer import fit
 from abaw_ray.world import World
 

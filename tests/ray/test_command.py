@@ -53,7 +53,7 @@ def teacher(store: Path, recipe_file: Path, tmp_path_factory: pytest.TempPathFac
 def test_train_distill_evaluate_with_two_workers(store, recipe_file, teacher, tmp_path):
     common = ["--store", store, "--recipe", recipe_file, "--workers", "2"]
     student = results("distill", *common, "--teacher", teacher, "--out", tmp_path / "student")
-    assert (student["role"], student["teacher"]) == ("student", str(teacher))
+    assert (student["role"], student["teachers"]) == ("student", [str(teacher)])
     for run in (teacher, tmp_path / "student"):
         assert list((run / "tensorboard").glob("events*"))
         lines = (run / "metrics.jsonl").read_text().splitlines()

@@ -19,8 +19,8 @@ from abaw_ray.config import Recipe
 from abaw_ray.errors import DatabaseFormatError
 from abaw_ray.training import trainer
 from abaw_ray.training.failures import told_apart
+from abaw_ray.training.job import Job
 from abaw_ray.training.resources import Resources
-from abaw_ray.training.stage import Job
 
 WAIT_SECONDS = 300
 

@@ -23,9 +23,10 @@ from abaw_ray.errors import ConfigurationError, DivergedError, MissingInputError
 from abaw_ray.models import checkpoint
 from abaw_ray.monitoring import run_log
 from abaw_ray.training import loop
+from abaw_ray.training.job import Job
 from abaw_ray.training.loop import EpochResult, train
 from abaw_ray.training.resources import Resources
-from abaw_ray.training.stage import Job, Stage
+from abaw_ray.training.stage import Stage
 from abaw_ray.training.trainer import JOB_FILE, fit, to_dict
 from abaw_ray.world import World
 
@@ -72,7 +73,7 @@ def teacher(store: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactor
 @pytest.mark.parametrize("role", ["teacher", "student"])
 def test_two_workers_reach_the_weights_of_one(store, recipe, teacher, tmp_path, role):
     steps = with_changes(recipe, sampling={"steps_per_epoch": 20}, train={"epochs": 1, "learning_rate": 1e-4})
-    job = Job(steps, str(store), str(tmp_path / "run"), str(teacher) if role == "student" else None)
+    job = Job(steps, str(store), str(tmp_path / "run"), (str(teacher),) if role == "student" else ())
     run(job, tmp_path / "one")
     arguments = (2, str(tmp_path / "rendezvous"), job, tmp_path / "two")
     torch.multiprocessing.spawn(spawned, arguments, nprocs=2, join=True)
@@ -171,7 +172,7 @@ def test_another_seed_gives_other_numbers(store, recipe, tmp_path):
 
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(store, recipe, teacher, tmp_path):
-    job = Job(recipe, str(store), str(tmp_path / "run"), str(teacher))
+    job = Job(recipe, str(store), str(tmp_path / "run"), (str(teacher),))
     run(job, tmp_path / "whole")
     resumed = run(job, tmp_path / "resumed", resume=tmp_path / "whole" / "0")
     assert [r.epoch for r in resumed] == [1]
@@ -205,9 +206,9 @@ def test_a_run_that_had_stopped_early_is_not_trained_further(store, recipe, teac
 )
 def test_every_switch_changes_the_run_and_none_breaks_it(store, recipe, teacher, tmp_path, sections):
     one = with_changes(recipe, train={"epochs": 1})
-    plain = run(Job(one, str(store), str(tmp_path / "run0"), str(teacher)), tmp_path / "plain")
+    plain = run(Job(one, str(store), str(tmp_path / "run0"), (str(teacher),)), tmp_path / "plain")
     changed = with_changes(one, **sections)
-    switched = run(Job(changed, str(store), str(tmp_path / "run1"), str(teacher)), tmp_path / "switched")
+    switched = run(Job(changed, str(store), str(tmp_path / "run1"), (str(teacher),)), tmp_path / "switched")
     assert all(math.isfinite(value) for value in switched[0].losses.values())
     assert switched[0].losses["total"] != plain[0].losses["total"]
 
@@ -256,7 +257,7 @@ def test_jobs_that_cannot_run_are_refused(store, recipe, teacher, tmp_path):
     with pytest.raises(ConfigurationError, match="3 workers"):
         check(3)
     with pytest.raises(MissingInputError, match="no-teacher"):
-        check(teacher=str(tmp_path / "no-teacher"))
+        check(teachers=(str(tmp_path / "no-teacher"),))
     with pytest.raises(MissingInputError):
         check(store=str(tmp_path / "no-store"))
     unknown = with_changes(recipe, sampling={"sets": ["mixed_expr", "mixed_hands"]})
@@ -282,7 +283,7 @@ def test_the_sets_that_are_chosen_make_the_tasks(store, recipe, tmp_path):
 
 def test_three_tasks_partly_missing_are_trained_distilled_and_scored(store, recipe, teacher, tmp_path):
     one = with_changes(recipe, train={"epochs": 1})
-    (result,) = run(Job(one, str(store), str(tmp_path / "run"), str(teacher)), tmp_path / "student")
+    (result,) = run(Job(one, str(store), str(tmp_path / "run"), (str(teacher),)), tmp_path / "student")
     sets = ("mixed_expr", "mixed_va", "mixed_au", "expr_va")
     tasks = ("expression", "valence_arousal", "action_units")
     assert set(result.losses) == {"total", *(f"{task}/{name}" for task in tasks for name in sets)}

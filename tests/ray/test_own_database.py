@@ -21,7 +21,7 @@ from abaw_ray.evaluation.evaluate import evaluate, score_rows
 from abaw_ray.models import checkpoint
 from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.spaces import Split
-from abaw_ray.training.stage import Job
+from abaw_ray.training.job import Job
 
 EXAMPLES = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(), re.DOTALL)
 NUM_PHOTOS = 80

@@ -89,7 +89,7 @@ def test_rows_of_the_paper_differ_where_they_should(recipe, tmp_path):
     assert made.models == ("teacher", "student-not-shared", "student")
     plain, shared = (made.job(name, 3) for name in TABLES["table2"])
     assert (plain.recipe.loss.shared_annotations, shared.recipe.loss.shared_annotations) == (False, True)
-    assert plain.teacher == shared.teacher == str(tmp_path / "runs" / "teacher-3")
+    assert plain.teachers == shared.teachers == (str(tmp_path / "runs" / "teacher-3"),)
     assert plain.recipe.seed == shared.recipe.seed != 3
 
 

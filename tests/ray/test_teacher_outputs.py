@@ -20,7 +20,9 @@ from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError
 from abaw_ray.inference.teach import compute_teacher_outputs
 from abaw_ray.models import checkpoint
 from abaw_ray.spaces import Split
-from abaw_ray.training.stage import Job, Stage, adopt
+from abaw_ray.teachers.stored import StoredTeacher
+from abaw_ray.training.job import Job, adopt
+from abaw_ray.training.stage import Stage
 
 VIEWS = 3
 
@@ -44,13 +46,13 @@ def outputs(
     cluster: None, store: Path, teacher: Path, student_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     folder = tmp_path_factory.mktemp("outputs") / "outputs"
-    compute_teacher_outputs(teacher, store, folder, student_recipe)
+    compute_teacher_outputs([teacher], store, folder, student_recipe)
     return folder
 
 
 def student(store: Path, recipe: Recipe, teacher: Path, outputs: Path | None, out: Path) -> Job:
     known = None if outputs is None else str(outputs)
-    return adopt(Job(recipe, str(store), str(out), teacher=str(teacher), teacher_outputs=known))
+    return adopt(Job(recipe, str(store), str(out), teachers=(str(teacher),), teacher_outputs=known))
 
 
 def test_outputs_are_the_teachers_for_every_view_of_training_images_only(store, teacher, student_recipe, outputs):
@@ -92,7 +94,7 @@ def test_the_network_of_the_teacher_is_not_loaded_when_its_outputs_are_known(
     store, student_recipe, teacher, outputs, tmp_path
 ):
     job = student(store, student_recipe, teacher, outputs, tmp_path)
-    assert Stage(job, torch.device("cpu")).teacher(torch.device("cpu")) is None
+    assert isinstance(Stage(job, torch.device("cpu")).teacher(torch.device("cpu")), StoredTeacher)
 
 
 def test_outputs_decide_the_students_views(store, recipe, teacher, outputs, tmp_path):
@@ -103,7 +105,7 @@ def test_outputs_decide_the_students_views(store, recipe, teacher, outputs, tmp_
 
 def test_nothing_is_computed_twice(cluster, store, teacher, student_recipe, outputs):
     before = {file: file.stat().st_mtime_ns for file in outputs.rglob("*.arrow")}
-    again = compute_teacher_outputs(teacher, store, outputs, student_recipe)
+    again = compute_teacher_outputs([teacher], store, outputs, student_recipe)
     assert {file: file.stat().st_mtime_ns for file in outputs.rglob("*.arrow")} == before
     assert again == TeacherOutputs(outputs, Store(store)).manifest
 
@@ -115,20 +117,20 @@ def test_outputs_that_do_not_fit_are_refused(cluster, store, recipe, teacher, st
     check(student(store, student_recipe, teacher, outputs, tmp_path))
     other = tmp_path / "other"
     run(Job(with_changes(recipe, train={"epochs": 1}).model_copy(update={"seed": 9}), str(store), str(other)), tmp_path)
-    with pytest.raises(ConfigurationError, match="another teacher"):
+    with pytest.raises(ConfigurationError, match="other teachers"):
         check(student(store, student_recipe, tmp_path / "0", outputs, tmp_path))
     changed = with_changes(student_recipe, augment={"views": 2})
     with pytest.raises(ConfigurationError, match="outputs for augment"):
-        check(Job(changed, str(store), str(tmp_path), teacher=str(teacher), teacher_outputs=str(outputs)))
+        check(Job(changed, str(store), str(tmp_path), teachers=(str(teacher),), teacher_outputs=str(outputs)))
     with pytest.raises(ConfigurationError, match="differ in augment"):
-        compute_teacher_outputs(teacher, store, outputs, changed)
+        compute_teacher_outputs([teacher], store, outputs, changed)
     other_precision = with_changes(student_recipe, train={"precision": "bfloat16"})
     with pytest.raises(ConfigurationError, match=r"under train\.precision float32, the student's is bfloat16"):
         check(student(store, other_precision, teacher, outputs, tmp_path))
     with pytest.raises(ConfigurationError, match="differ in precision"):
-        compute_teacher_outputs(teacher, store, outputs, other_precision)
+        compute_teacher_outputs([teacher], store, outputs, other_precision)
     with pytest.raises(ConfigurationError, match=r"augment\.views"):
-        compute_teacher_outputs(teacher, store, tmp_path / "new", recipe)
+        compute_teacher_outputs([teacher], store, tmp_path / "new", recipe)
     with pytest.raises(MissingInputError, match="abaw-ray teacher-outputs"):
         student(store, student_recipe, teacher, tmp_path / "nothing", tmp_path)
 
@@ -141,7 +143,7 @@ def test_damage_is_named_and_mended_by_the_same_command(cluster, store, teacher,
         with pytest.raises(StoreError, match=rf"{file.name}: damaged, found the hash .*; the command that"):
             Stage(student(store, student_recipe, teacher, outputs, tmp_path), torch.device("cpu")).check(1)
         assert [Path(f.path) for f in check_place(outputs).findings] == [file]
-        compute_teacher_outputs(teacher, store, outputs, student_recipe)
+        compute_teacher_outputs([teacher], store, outputs, student_recipe)
         assert file.read_bytes() == content
         assert check_place(outputs).ok
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,8 @@ from abaw_ray.inference.extract import extract_features
 from abaw_ray.inference.features import ComputedFeatures
 from abaw_ray.models import checkpoint
 from abaw_ray.spaces import Split
-from abaw_ray.training.stage import Job, Stage, adopt
+from abaw_ray.training.job import Job, adopt
+from abaw_ray.training.stage import Stage
 from abaw_ray.world import World
 
 
@@ -56,8 +58,9 @@ def gru(store: Path, recipe, features: Path, tmp_path_factory: pytest.TempPathFa
     return folder / "1"
 
 
-def job(store: Path, recipe, out: Path, **inputs: Path) -> Job:
-    return adopt(Job(recipe, str(store), str(out), **{name: str(path) for name, path in inputs.items()}))
+def job(store: Path, recipe, out: Path, teachers: Sequence[Path] = (), **inputs: Path) -> Job:
+    given = {name: str(path) for name, path in inputs.items()}
+    return adopt(Job(recipe, str(store), str(out), tuple(str(teacher) for teacher in teachers), **given))
 
 
 def test_features_are_those_of_the_cnn_in_every_variant(store, cnn, features):
@@ -91,7 +94,7 @@ def test_training_from_the_cache_is_training_from_images(store, recipe, cnn, fea
 
 
 def test_a_gru_student_learns_every_task_from_every_set(store, recipe, features, gru, tmp_path):
-    (result, *_) = run(job(store, recipe, tmp_path / "run", features=features, teacher=gru), tmp_path)
+    (result, *_) = run(job(store, recipe, tmp_path / "run", features=features, teachers=[gru]), tmp_path)
     assert set(result.losses) == {"total", *(f"{task}/{own}_windows" for task in TASKS for own in TASKS)}
     assert all(math.isfinite(value) for value in result.losses.values())
     trained = checkpoint.load(tmp_path / "0")
@@ -241,9 +244,9 @@ def test_a_damaged_block_that_a_worker_meets_is_named(cluster, store, cnn, tmp_p
 def test_temporal_jobs_that_do_not_fit_are_refused(store, recipe, cnn, gru, features, tmp_path):
     cpu = torch.device("cpu")
     with pytest.raises(ConfigurationError, match="found a cnn network"):
-        Stage(job(store, recipe, tmp_path, features=features, teacher=cnn), cpu).check(1)
+        Stage(job(store, recipe, tmp_path, features=features, teachers=[cnn]), cpu).check(1)
     with pytest.raises(ConfigurationError, match="found a temporal network"):
-        Stage(job(store, recipe, tmp_path, teacher=gru), cpu).check(1)
+        Stage(job(store, recipe, tmp_path, teachers=[gru]), cpu).check(1)
     with pytest.raises(ConfigurationError, match="sections model and augment"):
         Stage(Job(with_changes(recipe, model={"head": "reference"}), str(store), "", features=str(features)), cpu)
     with pytest.raises(StoreError, match=r"no 2000 consecutive ones.*temporal\.window"):
@@ -265,7 +268,7 @@ def test_windows_longer_than_any_run_of_validation_frames_leave_the_frames_to_be
 
 def test_two_workers_reach_the_weights_of_one(store, recipe, features, gru, tmp_path):
     slow = with_changes(recipe, train={"epochs": 1, "learning_rate": 1e-4})
-    student = job(store, slow, tmp_path / "run", features=features, teacher=gru)
+    student = job(store, slow, tmp_path / "run", features=features, teachers=[gru])
     run(student, tmp_path / "one")
     arguments = (2, str(tmp_path / "rendezvous"), student, tmp_path / "two")
     torch.multiprocessing.spawn(spawned, arguments, nprocs=2, join=True)

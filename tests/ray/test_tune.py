@@ -18,8 +18,8 @@ from test_loop import run, with_changes
 
 from abaw_ray.config import Recipe, dump_recipe, load_recipe
 from abaw_ray.errors import ConfigurationError
+from abaw_ray.training.job import Job
 from abaw_ray.training.resources import Resources
-from abaw_ray.training.stage import Job
 from abaw_ray.tuning.spaces import load_space
 from abaw_ray.tuning.sweep import Plan, run_sweep
 

@@ -10,7 +10,7 @@ from test_loop import run, with_changes
 
 from abaw_ray.cli.unused import unused_in
 from abaw_ray.config import Recipe, Section
-from abaw_ray.training.stage import Job
+from abaw_ray.training.job import Job
 
 SECTIONS = {type(value): name for name, value in Recipe() if isinstance(value, Section)}
 
@@ -45,9 +45,9 @@ def test_settings_that_a_training_does_not_use_are_those_that_it_does_not_read(s
     jobs = {
         "cnn": Job(short, *common),
         "cnn of some views": Job(some_views, *common),
-        "student": Job(short, *common, teacher=cnn),
+        "student": Job(short, *common, teachers=(cnn,)),
         "gru": Job(short, *common, cnn=cnn),
-        "gru student": Job(short, *common, cnn=cnn, teacher=gru),
+        "gru student": Job(short, *common, cnn=cnn, teachers=(gru,)),
     }
     for name, job in jobs.items():
         read = settings_read(monkeypatch, job, tmp_path / f"kept-{name}")

@@ -14,7 +14,8 @@ from abaw_ray.config import Recipe, load_recipe
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.models.backbone import create_backbone
 from abaw_ray.models.cnn import MultiTaskCNN, on_device
-from abaw_ray.training.stage import Job, Stage
+from abaw_ray.training.job import Job
+from abaw_ray.training.stage import Stage
 from abaw_ray.training.trial_step import check_step
 
 OUTPUTS = {"expression": 7, "valence_arousal": 40}

@@ -14,7 +14,7 @@ import torch
 from abaw_ray.config import Recipe
 from abaw_ray.errors import DivergedError
 from abaw_ray.training.divergence import Watch
-from abaw_ray.training.stage import Job
+from abaw_ray.training.job import Job
 from abaw_ray.world import World
 
 

@@ -8,10 +8,14 @@ import torch
 from paper import spaces_of
 
 from abaw_ray.config import LossConfig, ModelConfig
-from abaw_ray.objectives.distillation import distillation_terms
-from abaw_ray.objectives.supervised import supervised_terms
+from abaw_ray.models.outputs import SetsOutput
+from abaw_ray.objectives.base import StepData
+from abaw_ray.objectives.distillation import Distillation
+from abaw_ray.objectives.kd import build_kd_losses
+from abaw_ray.objectives.supervised import Supervised
 from abaw_ray.objectives.terms import SetLabels, combine
 from abaw_ray.tasks import build_tasks
+from abaw_ray.world import World
 
 SETS = {
     "mixed_expr": ("expression",),
@@ -99,14 +103,16 @@ def expected_student(sets, student, teacher, config: LossConfig) -> float:
 
 def student_loss(sets, student, teacher, config):
     tasks = build_tasks(spaces_of(NUM_OUTPUTS), config, ModelConfig())
-    terms = distillation_terms(tasks, SETS, sets, student, teacher, config)
-    return combine(terms, lambda t: t, config)
+    objective = Distillation(tasks, SETS, config, build_kd_losses(config.kd, {}, {}))
+    step = StepData(sets, SetsOutput(student, {}), SetsOutput(teacher, {}))
+    return combine(objective.terms(step), World(), config, config.task_weights)
 
 
 def test_teacher_loss_is_the_mean_over_each_heads_sets():
     sets, z = batch(shared=5), outputs(1)
     tasks = build_tasks(spaces_of(NUM_OUTPUTS), LossConfig(), ModelConfig())
-    loss = combine(supervised_terms(tasks, SETS, sets, z), lambda t: t, LossConfig())
+    step = StepData(sets, SetsOutput(z, {}), None)
+    loss = combine(Supervised(tasks, SETS).terms(step), World(), LossConfig(), {})
 
     def part(name, task):
         return hard(task, z[name][task].double().numpy(), sets[name].labels[task].double().numpy())
@@ -174,8 +180,7 @@ def test_per_frame_and_group_mean_differ_for_a_labelled_minority():
 def test_student_equal_to_teacher_keeps_only_hard_losses():
     sets, z = batch(0), outputs(8)
     config = LossConfig(shared_annotations=False, hard_weight=0.6)
-    tasks = build_tasks(spaces_of(NUM_OUTPUTS), config, ModelConfig())
-    terms = combine(distillation_terms(tasks, SETS, sets, z, z, config), lambda t: t, config).terms
+    terms = student_loss(sets, z, z, config).terms
     for (source, task), value in terms.items():
         if task in SETS[source]:
             expected = 0.6 * hard(task, z[source][task].double().numpy(), sets[source].labels[task].double().numpy())

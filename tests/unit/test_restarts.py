@@ -17,8 +17,8 @@ from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, DivergedError, UserError, WorkerFault
 from abaw_ray.training import trainer
 from abaw_ray.training.failures import MAX_RESTARTS, told_apart
+from abaw_ray.training.job import Job
 from abaw_ray.training.resources import Resources
-from abaw_ray.training.stage import Job
 
 LOST = ActorDiedError()
 GONE = RuntimeError("[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer [10.0.0.2]")

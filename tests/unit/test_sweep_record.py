@@ -13,8 +13,8 @@ from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError, StoreError
 from abaw_ray.models.checkpoint import RUN_FILE
 from abaw_ray.monitoring.run_log import METRICS, RunLog
+from abaw_ray.training.job import Job
 from abaw_ray.training.resources import Resources
-from abaw_ray.training.stage import Job
 from abaw_ray.training.trainer import CRITERION, NUM_EPOCHS
 from abaw_ray.tuning.record import (
     Clock,
@@ -47,7 +47,7 @@ def finish(out: Path, name: str) -> None:
 
 
 def plan(out: Path, **changes: object) -> Plan:
-    job = Job(Recipe(), "store", "", teacher="teacher")
+    job = Job(Recipe(), "store", "", teachers=("teacher",))
     return Plan(**{"out": out, "job": job, "space": load_space("distillation"), "space_name": "distillation",
                    "num_trials": 4, "resources": Resources(1), **changes})  # fmt: skip
 
@@ -171,7 +171,7 @@ def test_outputs_are_shared_by_students_that_see_the_same_views(tmp_path):
     zoom = {**load_space("distillation"), "augment.zoom": load_space("distillation")["loss.temperature"]}
     assert not plan(tmp_path, space=zoom).shares_outputs
     assert not plan(tmp_path, job=Job(Recipe(), "store", "")).shares_outputs
-    assert not plan(tmp_path, job=Job(Recipe(), "store", "", teacher="t", features="f")).shares_outputs
+    assert not plan(tmp_path, job=Job(Recipe(), "store", "", teachers=("t",), features="f")).shares_outputs
 
 
 def test_several_workers_need_whole_gpus():

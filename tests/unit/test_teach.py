@@ -12,7 +12,7 @@ from checkpoints import make_checkpoint, small_recipe
 from stores import make_store
 
 from abaw_ray.augmentation import fixed_uniforms, random_views
-from abaw_ray.inference.teach import Teacher
+from abaw_ray.inference.teach import TeachingWorker
 from abaw_ray.models import checkpoint
 
 
@@ -21,7 +21,7 @@ def test_images_are_read_once_for_all_views(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(torch, "set_num_threads", lambda _: None)  # the tests' own process keeps its threads
     made, teacher = make_store(tmp_path / "store", encoding), make_checkpoint(tmp_path / "teacher")
     recipe = small_recipe("augment.views=3", "train.evaluation_batch_size=4")
-    worker = Teacher(str(made.path), tmp_path / "out", str(teacher), ("mixed_va", "mixed_expr"), recipe)
+    worker = TeachingWorker(str(made.path), tmp_path / "out", [str(teacher)], ("mixed_va", "mixed_expr"), recipe)
     read: Counter[int] = Counter()
     images = worker.store.images
     monkeypatch.setattr(worker.store, "images", lambda rows: (read.update(rows.tolist()), images(rows))[1])

@@ -12,15 +12,15 @@ import pytest
 import ray.train
 
 from abaw_ray import writer_lock
-from abaw_ray.blocks.features import MANIFEST, FeatureManifest
+from abaw_ray.blocks.features import FeatureManifest
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError, StorageError, StoreError
 from abaw_ray.inference.blockwise import claimed
 from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.synthetic import generate
 from abaw_ray.training import trainer
+from abaw_ray.training.job import Job
 from abaw_ray.training.resources import Resources
-from abaw_ray.training.stage import Job
 from abaw_ray.training.trainer import JOB_FILE, finished
 from abaw_ray.writer_lock import writer_lock as held
 
@@ -65,7 +65,7 @@ def fit(run: Path, fresh: bool = False) -> None:
 
 def features(out: Path) -> None:
     manifest = FeatureManifest.model_construct(blocks=[])
-    with claimed(out, MANIFEST, manifest, lambda path: manifest, "features"):
+    with claimed(out, manifest):
         pytest.fail("two write")
 
 

@@ -1,0 +1,83 @@
+"""What an objective is: losses of a step, with parameters of its own if it needs some."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pydantic import Field
+from torch import nn
+
+from abaw_ray.config import Section
+from abaw_ray.models.outputs import SetsOutput
+from abaw_ray.objectives.terms import AnyTerm, SetLabels
+from abaw_ray.tasks.base import Task
+
+
+class ObjectiveOptions(Section):
+    """Options of every objective."""
+
+    weight: float = Field(1.0, ge=0)
+    """Of its loss beside those of the tasks' heads."""
+    learning_rate: float = Field(1e-3, gt=0)
+    """Of its own optimiser (Adam), for its `own_terms`."""
+    own_steps: int = Field(1, ge=1)
+    """Of its own optimiser for each step in which the network learns from it."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What objectives are about.
+
+    Args:
+        tasks: of the network.
+        set_tasks: source set -> the tasks it is made for.
+        feature_widths: task -> length of the features that its classifier takes.
+    """
+
+    tasks: Mapping[str, Task]
+    set_tasks: Mapping[str, tuple[str, ...]]
+    feature_widths: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class StepData:
+    """What the losses of a step are computed from.
+
+    Args:
+        labels: source set -> labels of its rows.
+        network: what the network in training gives.
+        teacher: what its teacher gives for the same inputs; None: it has none.
+    """
+
+    labels: Mapping[str, SetLabels]
+    network: SetsOutput
+    teacher: SetsOutput | None
+
+
+class Objective(nn.Module, ABC):
+    """Losses of a step beside those of the tasks' heads.
+
+    Parameters that it has are trained with the network's, on `terms`; or, where it has `own_terms`, on these alone, by
+    an optimiser of its own, and stay as they are in the network's step.
+
+    Args:
+        options: of this objective.
+        context: what it is about.
+    """
+
+    Options: ClassVar[type[ObjectiveOptions]] = ObjectiveOptions
+
+    def __init__(self, options: ObjectiveOptions, context: Context) -> None:
+        super().__init__()
+        self.options = options
+
+    @abstractmethod
+    def terms(self, step: StepData) -> Sequence[AnyTerm]:
+        """What the network minimises."""
+
+    def own_terms(self, step: StepData) -> Sequence[AnyTerm]:
+        """What its own parameters minimise; the network's outputs come without their graph."""
+        return ()

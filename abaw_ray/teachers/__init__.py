@@ -1,0 +1,1 @@
+"""Teachers: whatever gives logits for the images of a step."""

@@ -1,0 +1,33 @@
+"""A teacher that is a network, asked in every step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from abaw_ray.models.outputs import Outputs, SetsOutput
+from abaw_ray.models.sets import Network
+
+
+class NetworkTeacher:
+    """A frozen network. It stays in evaluation mode, takes no gradient and is not wrapped in DDP.
+
+    Args:
+        network: on its device.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._network = network.eval().requires_grad_(False)
+        self.feature_widths = network.feature_widths
+
+    def outputs(self, inputs: Mapping[str, Any], stored: Outputs) -> SetsOutput:
+        with torch.inference_mode():
+            found = self._network.forward_sets(inputs)
+        return SetsOutput(_copies(found.logits), _copies(found.features))
+
+
+def _copies(outputs: Outputs) -> Outputs:
+    """Inference tensors cannot be saved for a backward pass; their copies can."""
+    return {name: {task: values.clone() for task, values in heads.items()} for name, heads in outputs.items()}

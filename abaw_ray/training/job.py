@@ -1,0 +1,66 @@
+"""What is to be trained, as it is said on the command line."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+
+from abaw_ray.blocks.features import CNN
+from abaw_ray.blocks.teacher_outputs import TeacherManifest
+from abaw_ray.config import Recipe, replaced_settings
+from abaw_ray.models import checkpoint
+from abaw_ray.storage import as_path
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train.
+
+    Args:
+        recipe: configuration.
+        store: folder of the store.
+        run: folder of the run: logs go there.
+        teachers: finished runs or checkpoints to distil from, several as one ensemble; none: trains a teacher.
+        features: a feature store: trains a temporal network over the features of its CNN.
+        cnn: a finished run or a checkpoint of a CNN: the same, with features computed in every step.
+        teacher_outputs: the teachers' outputs, computed beforehand; None: computed in every step.
+    """
+
+    recipe: Recipe
+    store: str
+    run: str
+    teachers: tuple[str, ...] = ()
+    features: str | None = None
+    cnn: str | None = None
+    teacher_outputs: str | None = None
+
+    @property
+    def role(self) -> str:
+        return "student" if self.teachers else "teacher"
+
+    @property
+    def is_temporal(self) -> bool:
+        """Whether it trains a temporal network."""
+        return self.features is not None or self.cnn is not None
+
+
+def adopt(job: Job) -> Job:
+    """The job with what its inputs decide: a temporal one has the `model` and `augment` sections of its CNN, a student
+    of known outputs for views their `augment`. Settings that are replaced by others are warned of.
+
+    Raises:
+        MissingInputError: no such features, CNN or outputs.
+    """
+    if job.is_temporal:
+        cnn = checkpoint.load(as_path(job.features) / CNN if job.features is not None else str(job.cnn))
+        adopted, whose = cnn.adopted_by(job.recipe), "the CNN"
+    elif job.teacher_outputs is not None:
+        augment = TeacherManifest.read(as_path(job.teacher_outputs)).augment
+        adopted, whose = job.recipe.model_copy(update={"augment": augment}), "the teacher's outputs"
+    else:
+        return job
+    for key, (given, used) in replaced_settings(job.recipe, adopted).items():
+        logger.warning("%s=%s is not used: %s was made with %s", key, given, whose, used)
+    return replace(job, recipe=adopted)

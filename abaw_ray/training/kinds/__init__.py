@@ -1,0 +1,20 @@
+"""Kinds of training, one file each: whose rows a step takes, and which network learns from them."""
+
+from __future__ import annotations
+
+import torch
+
+from abaw_ray.blocks.reader import Store
+from abaw_ray.training.job import Job
+from abaw_ray.training.kinds.base import Kind
+from abaw_ray.training.kinds.image import ImageKind
+from abaw_ray.training.kinds.temporal import TemporalKind
+
+
+def kind_of(job: Job, store: Store, device: torch.device) -> Kind:
+    """The kind that a job is of, with its data.
+
+    Raises:
+        MissingInputError, StoreError, ConfigurationError: its inputs are not there, or do not fit.
+    """
+    return TemporalKind(job, store, device) if job.is_temporal else ImageKind(job, store)
