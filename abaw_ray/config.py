@@ -83,6 +83,8 @@ class LossConfig(Section):
     """Lambda of equation 8; the soft weight is 1 - it."""
     temperature_squared: bool = True
     """Multiply distillation losses by T^2 (reference code; not in the paper)."""
+    teacher: str = "ensemble"
+    """Kind of teacher: the mean of the networks that a student is given, or another of `teachers`."""
     kd: dict[str, dict[str, Any]] = {"kl": {}}
     """KD losses of a student, which add up: name -> its options. `kl` is the paper's; see `objectives/kd`."""
     ccc_weight: float = Field(1.0, ge=0)

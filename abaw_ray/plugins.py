@@ -34,6 +34,12 @@ class Registry(Generic[T]):
         """Names of all parts, sorted."""
         return sorted({*self._registered, *(name for name in self._modules() if self._in_module(name) is not None)})
 
+    def find(self, name: str) -> T | None:
+        """The part called `name`; None: there is none."""
+        if name in self._registered:
+            return self._registered[name]
+        return self._in_module(name) if name in self._modules() else None
+
     def get(self, name: str, key: str) -> T:
         """The part called `name`.
 
@@ -44,9 +50,7 @@ class Registry(Generic[T]):
         Raises:
             ConfigurationError: there is none.
         """
-        part = self._registered.get(name)
-        if part is None and name in self._modules():
-            part = self._in_module(name)
+        part = self.find(name)
         if part is None:
             raise ConfigurationError(
                 f"{key}: found {name!r}, which is no {self._what}; known: {', '.join(self.names())}"

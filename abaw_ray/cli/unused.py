@@ -24,7 +24,15 @@ USED: dict[str, tuple[str, ...]] = {
 }
 """Command -> the settings that it uses, by section or dotted key."""
 
-DISTILLING = ("kd", "temperature", "temperature_squared", "hard_weight", "shared_annotations", "shared_weighting")
+DISTILLING = (
+    "teacher",
+    "kd",
+    "temperature",
+    "temperature_squared",
+    "hard_weight",
+    "shared_annotations",
+    "shared_weighting",
+)
 """Settings of the section `loss` that a teacher's objective does not have."""
 
 

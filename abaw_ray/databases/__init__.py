@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import pkgutil
-from functools import cache
-from importlib import import_module
-
 from abaw_ray.databases.base import Database
 from abaw_ray.errors import ConfigurationError
+from abaw_ray.plugins import Registry
+
+DATABASES: Registry[Database] = Registry(__name__, "DATABASE", "database")
 
 
-@cache
 def databases() -> dict[str, Database]:
     """Every database by name, sorted."""
-    modules = (import_module(f"{__name__}.{m.name}") for m in pkgutil.iter_modules(__path__))
-    found = [m.DATABASE for m in modules if hasattr(m, "DATABASE")]
-    return {d.name: d for d in sorted(found, key=lambda d: d.name)}
+    return {name: database(name) for name in DATABASES.names()}
 
 
 def database(name: str) -> Database:
@@ -24,6 +20,7 @@ def database(name: str) -> Database:
     Raises:
         ConfigurationError: there is none of that name.
     """
-    if name not in databases():
-        raise ConfigurationError(f"unknown database {name!r}; known: {', '.join(databases())}")
-    return databases()[name]
+    found = DATABASES.find(name)
+    if found is None:
+        raise ConfigurationError(f"unknown database {name!r}; known: {', '.join(DATABASES.names())}")
+    return found

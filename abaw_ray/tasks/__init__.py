@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Callable, Iterable
 from functools import partial
-from importlib import import_module
 
 import numpy as np
 
 from abaw_ray.config import LossConfig, ModelConfig
+from abaw_ray.plugins import Registry
 from abaw_ray.spaces import LabelSpace
 from abaw_ray.tasks.base import Task
+
+TASKS: Registry[Callable[..., Task]] = Registry(__name__, "TASK", "task")
 
 
 def build_tasks(
@@ -37,7 +38,4 @@ def build_tasks(
 
 def _task_of(space: LabelSpace) -> Callable[..., Task]:
     """The task for a space: its own, or that of its kind."""
-    modules = {module.name for module in pkgutil.iter_modules(__path__)}
-    own = import_module(f"{__name__}.{space.name}") if space.name in modules else None
-    task: Callable[..., Task] = getattr(own, "TASK", None) or import_module(f"{__name__}.{space.kind}").TASK
-    return task
+    return TASKS.find(space.name) or TASKS.get(space.kind, f"kind of label space {space.name}")

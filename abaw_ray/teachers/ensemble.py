@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from abaw_ray.models.outputs import Outputs, SetsOutput
+from abaw_ray.models.sets import Network
 from abaw_ray.tasks.base import Task
 from abaw_ray.teachers.base import Teacher
+from abaw_ray.teachers.network import NetworkTeacher
 
 
 class EnsembleTeacher:
@@ -30,10 +32,16 @@ class EnsembleTeacher:
     def outputs(self, inputs: Mapping[str, Any], stored: Outputs) -> SetsOutput:
         found = [member.outputs(inputs, stored).logits for member in self._members]
         logits = {
-            name: {t: mean_logits(self._tasks[t], [of[name][t] for of in found]) for t in heads}
+            name: {t: mean_logits(self._tasks[t], [of[name][t] for of in found]) for t in heads if t in self._tasks}
             for name, heads in found[0].items()
         }
         return SetsOutput(logits, {})
+
+
+def ensemble(networks: Sequence[Network], tasks: Mapping[str, Task]) -> Teacher:
+    """The mean of networks; of one the network itself, whose features are known."""
+    members = [NetworkTeacher(network) for network in networks]
+    return members[0] if len(members) == 1 else EnsembleTeacher(members, tasks)
 
 
 def mean_logits(task: Task, members: Sequence[Tensor]) -> Tensor:
@@ -49,3 +57,6 @@ def mean_entropy(task: Task, members: Sequence[Tensor]) -> Tensor:
     """
     found = [task.distributions(logits, 1.0) for logits in members]
     return torch.stack([-(d.p * d.log_p).sum(-1) for d in found]).mean(0) / math.log(2)
+
+
+TEACHER = ensemble

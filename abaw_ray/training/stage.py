@@ -18,10 +18,10 @@ from abaw_ray.objectives.base import Context, Objective
 from abaw_ray.objectives.distillation import Distillation
 from abaw_ray.objectives.kd import build_kd_losses
 from abaw_ray.objectives.supervised import Supervised
+from abaw_ray.plugins import import_plugins
 from abaw_ray.spaces import Split
+from abaw_ray.teachers import TEACHERS
 from abaw_ray.teachers.base import Teacher
-from abaw_ray.teachers.ensemble import EnsembleTeacher
-from abaw_ray.teachers.network import NetworkTeacher
 from abaw_ray.teachers.stored import StoredTeacher
 from abaw_ray.threads import num_threads
 from abaw_ray.training.job import Job
@@ -50,6 +50,7 @@ class Stage:
     """
 
     def __init__(self, job: Job, device: torch.device) -> None:
+        import_plugins(job.recipe.plugins, "the recipe")  # of a process that was given it whole
         self._job, self._recipe = job, job.recipe
         self.store = Store(job.store)
         self._kind = kind_of(job, self.store, device)
@@ -75,8 +76,8 @@ class Stage:
             return None
         if self._job.teacher_outputs is not None:
             return StoredTeacher()
-        networks = [NetworkTeacher(teacher.network(device)) for teacher in found]
-        return networks[0] if len(networks) == 1 else EnsembleTeacher(networks, self.data.tasks)
+        make = TEACHERS.get(self._recipe.loss.teacher, "loss.teacher")
+        return make([teacher.network(device) for teacher in found], self.data.tasks)
 
     def objective(self, network: Network, teacher: Teacher | None) -> Supervised | Distillation:
         """What the heads of a network learn.

@@ -36,7 +36,6 @@ def moods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder.mkdir(parents=True)
         (folder / f"{name}.py").write_text(code)
         monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
-    abaw_ray.databases.databases.cache_clear()
     root, lines = tmp_path / "moods", []
     root.mkdir()
     for number in range(NUM_PHOTOS):
@@ -47,7 +46,6 @@ def moods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (root / "labels.csv").write_text("\n".join([*lines, "gone.png,calm,1"]))
     yield root
     monkeypatch.undo()
-    abaw_ray.databases.databases.cache_clear()
 
 
 def test_a_database_of_other_labels_is_trained_and_scored(cluster, moods: Path, recipe: Recipe, tmp_path: Path) -> None:

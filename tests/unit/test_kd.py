@@ -119,17 +119,20 @@ def test_features_are_compared_through_a_projection_that_learns():
     norms = np.linalg.norm(projected, axis=1) * np.linalg.norm(other, axis=1)
     np.testing.assert_allclose(found.detach(), 1 - (projected * other).sum(1) / norms, rtol=1e-4, atol=1e-6)
     found.sum().backward()
-    assert weight.grad is not None and bool((weight.grad != 0).any())
+    assert weight.grad is not None
+    assert bool((weight.grad != 0).any())
 
 
 def test_wrong_kd_settings_are_named():
     with pytest.raises(ConfigurationError, match=r"loss\.kd: found 'kll', .*dkd, feature, kl, mse"):
         build_kd_losses({"kll": {}}, {}, {})
-    with pytest.raises(ConfigurationError, match=r"loss\.kd\.dkd cannot be used:\n  gamma: .*\n  known options: weight, a"):
+    with pytest.raises(
+        ConfigurationError, match=r"loss\.kd\.dkd cannot be used:\n  gamma: .*\n  known options: weight, a"
+    ):
         build_kd_losses({"dkd": {"gamma": 1}}, {}, {})
     with pytest.raises(ConfigurationError, match=r"loss\.kd\.feature: only the teacher's logits"):
         build_kd_losses({"feature": {}}, {"expression": 4}, {})
-    assert KD_LOSSES.names() == ["dkd", "feature", "kl", "mse"]
+    assert {"dkd", "feature", "kl", "mse"} <= set(KD_LOSSES.names())
 
 
 @pytest.mark.parametrize("task", TASKS)
