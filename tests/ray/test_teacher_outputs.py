@@ -90,6 +90,41 @@ def test_a_student_learns_the_same_whether_the_teacher_was_asked_before_or_in_ev
     assert max(float((reached[0][k] - reached[1][k]).abs().max()) for k in reached[0]) < 1e-4
 
 
+def test_an_ensemble_is_asked_before_or_in_every_step(
+    cluster, store, recipe, student_recipe, teacher, outputs, tmp_path
+):
+    """Its logits are those of the mean of probabilities, and the members' entropies are kept."""
+    other = with_changes(recipe, train={"epochs": 1}).model_copy(update={"seed": 9})
+    run(Job(other, str(store), str(tmp_path / "other")), tmp_path)
+    teachers, opened = [teacher, tmp_path / "0"], Store(store)
+    compute_teacher_outputs(teachers, store, tmp_path / "outputs", student_recipe)
+    known = TeacherOutputs(tmp_path / "outputs", opened)
+    rows = next(iter(opened.sets.values())).rows[:20]
+    views = np.arange(20) % VIEWS
+    uniforms = torch.from_numpy(fixed_uniforms(opened.image_ids(rows), views, seed=5))
+    images = random_views(torch.from_numpy(opened.images(rows)), uniforms, student_recipe.augment)
+    found, entropies = known.read(rows, views), known.read_entropies(rows, views)
+    p = []
+    for path in teachers:
+        with torch.inference_mode():
+            p.append(checkpoint.load(path).network(torch.device("cpu"))(images)["expression"].softmax(-1))
+    mean = torch.stack(p).mean(0)
+    np.testing.assert_allclose(torch.from_numpy(found["expression"]).softmax(-1), mean, atol=1e-4)
+    of_members = torch.stack([-(q * q.log2()).sum(-1) for q in p]).mean(0)
+    np.testing.assert_allclose(entropies["expression"][:, 0], of_members, atol=1e-4)
+    assert entropies["valence_arousal"].shape == (20, 2)
+    losses = []
+    for name, folder in (("before", tmp_path / "outputs"), ("every-step", None)):
+        given = None if folder is None else str(folder)
+        both = tuple(str(path) for path in teachers)
+        job = adopt(Job(student_recipe, str(store), str(tmp_path / name / "run"), both, teacher_outputs=given))
+        results = run(job, tmp_path / name)
+        losses.append([result.losses[k] for result in results for k in sorted(result.losses)])
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+    with pytest.raises(ConfigurationError, match="other teachers"):
+        Stage(student(store, student_recipe, teacher, tmp_path / "outputs", tmp_path), torch.device("cpu"))
+
+
 def test_the_network_of_the_teacher_is_not_loaded_when_its_outputs_are_known(
     store, student_recipe, teacher, outputs, tmp_path
 ):

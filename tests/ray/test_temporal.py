@@ -18,6 +18,7 @@ from test_loop import run, spawned, weights, with_changes
 from abaw_ray.augmentation import window_variants
 from abaw_ray.blocks.features import FeatureStore
 from abaw_ray.blocks.reader import Store
+from abaw_ray.blocks.teacher_outputs import TeacherOutputs
 from abaw_ray.competition.check_submission import check_submission
 from abaw_ray.competition.predict_set import predict_set
 from abaw_ray.competition.track_files import TRACK_FORMATS
@@ -27,7 +28,10 @@ from abaw_ray.evaluation.evaluate import evaluate
 from abaw_ray.evaluation.frames import evaluation_frames
 from abaw_ray.inference.extract import extract_features
 from abaw_ray.inference.features import ComputedFeatures
+from abaw_ray.inference.predict import predict_windows
+from abaw_ray.inference.teach import compute_teacher_outputs
 from abaw_ray.models import checkpoint
+from abaw_ray.sampling.windows import covering_windows
 from abaw_ray.spaces import Split
 from abaw_ray.training.job import Job, adopt
 from abaw_ray.training.stage import Stage
@@ -102,6 +106,40 @@ def test_a_gru_student_learns_every_task_from_every_set(store, recipe, features,
     before, after = weights(gru.parent / "1"), weights(tmp_path / "1")
     same = {k for k in before if torch.equal(before[k], after[k])}
     assert same == {k for k in before if k.startswith("cnn.")}
+
+
+def test_a_gru_student_learns_from_what_an_ensemble_said_of_every_frame(store, recipe, features, gru, tmp_path):
+    """The windows of an evaluation, whatever the student's: a frame has one soft label, also in two windows."""
+    (weaker, *_) = run(
+        job(store, with_changes(recipe, train={"epochs": 1}), tmp_path / "b", features=features), tmp_path
+    )
+    assert weaker.epoch == 0
+    teachers = [gru, tmp_path / "0"]
+    made = compute_teacher_outputs(teachers, store, tmp_path / "outputs", recipe)
+    assert (made.kind, made.num_views, len(made.teachers)) == ("temporal", 1, 2)
+    opened = Store(store)
+    source = FeatureStore(features, opened)
+    video = int(np.flatnonzero(opened.videos.stop - opened.videos.start >= 40)[0])
+    rows = np.arange(opened.videos.start[video], opened.videos.stop[video])
+    windows, owner = covering_windows(np.array([0]), len(rows), recipe.temporal.window)
+    tasks, p = {"expression": checkpoint.load(gru).tasks(recipe)["expression"]}, []
+    for path in teachers:
+        network = checkpoint.load(path).network(torch.device("cpu"))
+        of_windows = predict_windows(network, tasks, source, rows[windows], recipe, World())["expression"]
+        p.append(of_windows.reshape(-1, 7)[owner])
+    found = TeacherOutputs(tmp_path / "outputs", opened).read(rows, np.zeros(len(rows), np.int64))["expression"]
+    np.testing.assert_allclose(torch.from_numpy(found).softmax(-1), np.mean(p, axis=0), atol=1e-4)
+    student = job(store, recipe, tmp_path / "run", teachers, features=features, teacher_outputs=tmp_path / "outputs")
+    batch = Stage(student, torch.device("cpu")).data.batch(0, 0, World())["expression_windows"]
+    assert batch.taught["valence_arousal"].shape == (4 * 16, 40)
+    (result, *_) = run(student, tmp_path / "student")
+    assert set(result.losses) == {"total", *(f"{task}/{own}_windows" for task in TASKS for own in TASKS)}
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "outputs").rglob("*.arrow")}
+    assert compute_teacher_outputs(teachers, store, tmp_path / "outputs", recipe) == made
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / "outputs").rglob("*.arrow")} == before
+    image_student = Job(recipe, str(store), str(tmp_path), (str(gru),), teacher_outputs=str(tmp_path / "outputs"))
+    with pytest.raises(ConfigurationError, match="outputs of other teachers"):
+        Stage(image_student, torch.device("cpu"))
 
 
 def test_evaluation_from_images_is_that_from_features(store, features, gru, tmp_path):
