@@ -1,4 +1,5 @@
-"""The examples of CONTRIBUTING.md: a database with label spaces of its own, from its files to a scored network."""
+"""The examples of CONTRIBUTING.md: a database with label spaces of its own, from its files to a scored network, and
+parts of its training."""
 
 from __future__ import annotations
 
@@ -11,7 +12,9 @@ import pytest
 from test_loop import run, with_changes
 
 import abaw_ray.databases
+import abaw_ray.objectives.kd
 import abaw_ray.tasks
+import abaw_ray.teachers
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.databases.reading.database import read_database
@@ -24,6 +27,14 @@ from abaw_ray.spaces import Split
 from abaw_ray.training.job import Job
 
 EXAMPLES = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(), re.DOTALL)
+PLACES = (
+    (abaw_ray.databases, "moods"),
+    (abaw_ray.tasks, "mood"),
+    (abaw_ray.objectives.kd, "jensen_shannon"),
+    (abaw_ray.objectives, "small_features"),
+    (abaw_ray.teachers, "surest"),
+)
+"""Where each of them lies, and how it is called."""
 NUM_PHOTOS = 80
 MOODS = ("calm", "tense", "cheerful")
 
@@ -31,7 +42,7 @@ MOODS = ("calm", "tense", "cheerful")
 @pytest.fixture
 def moods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The database of the examples, whose code lies outside of the package; grey photos, brighter with more energy."""
-    for package, name, code in zip((abaw_ray.databases, abaw_ray.tasks), ("moods", "mood"), EXAMPLES, strict=True):
+    for (package, name), code in zip(PLACES, EXAMPLES, strict=True):
         folder = tmp_path / "code" / name
         folder.mkdir(parents=True)
         (folder / f"{name}.py").write_text(code)
@@ -72,6 +83,12 @@ def test_a_database_of_other_labels_is_trained_and_scored(cluster, moods: Path, 
     for figure in ("mood_confusion.png", "energy.png"):
         assert (tmp_path / "scores" / figure).is_file()
     assert (store.index.splits["mood"] == Split.VALIDATION).sum() == result["num_frames"]
+    losses = {"kd": {"jensen_shannon": {"weight": 2.0}}, "teacher": "surest"}
+    taught = with_changes(recipe, sampling={"steps_per_epoch": 5}, train={"epochs": 1}, loss=losses)
+    taught = taught.model_copy(update={"objectives": {"small_features": {"weight": 0.1}}})
+    teachers = (str(last), str(tmp_path / "kept" / "2"))
+    (student,) = run(Job(taught, str(store.path), str(tmp_path / "student"), teachers), tmp_path / "students")
+    assert set(student.losses) == {"total", "mood/moods", "energy/moods", "small_features/moods"}
 
 
 def test_wrong_labels_are_named(moods: Path) -> None:
