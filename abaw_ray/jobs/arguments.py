@@ -90,8 +90,9 @@ def _name(parameter: Any) -> str:
 
 def _paths(values: dict[str, Any], options: dict[str, str]) -> Iterator[PathArgument]:
     for name, value in values.items():
-        if isinstance(value, Path):
-            yield PathArgument(options[name], value, is_written=options[name] in WRITTEN)
+        for path in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(path, Path):
+                yield PathArgument(options[name], path, is_written=options[name] in WRITTEN)
     for database in values.get("database") or () if isinstance(values.get("database"), list | tuple) else ():
         root = database.partition("=")[2]
         if not root:

@@ -53,6 +53,8 @@ def test_every_path_of_a_command_is_found(tmp_path):
         "model.weights": ("w.safetensors", False),
         "prepare.databases.ferplus.root": ("fer", False),
     }
+    both = [p.path for p in parse(app, [*DISTILL, "--teacher", "/mnt/abaw/other"]).paths if p.option == "--teacher"]
+    assert both == [Path("/mnt/abaw/teacher"), Path("/mnt/abaw/other")]
     prepare = given("prepare", "/s", "--database", "expw=/data/ExpW", "--recipe", "demo")
     assert prepare == {"STORE": ("/s", False), "--database": ("/data/ExpW", False)}
     tune = ["tune", "--store", "/s", "--out", "/o", "--space"]
