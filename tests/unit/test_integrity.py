@@ -84,7 +84,7 @@ def same_values(text: bytes, other: bytes) -> bool:
         (lambda values: values | {"colour": "red"}, "colour: Extra inputs"),
         (lambda values: values | {"epoch": "first"}, "epoch: Input should be a valid integer"),
         (lambda values: values | {"tasks": 3}, "tasks"),
-        (lambda values: values | {"version": 1}, "version: Input should be 3"),
+        (lambda values: values | {"version": 1}, "version: Input should be 4"),
         (lambda values: values | {"epoch": values["epoch"] + 1}, "content hash"),
         (lambda values: {}, "role: Field required"),
         (lambda values: [values], "a JSON list"),

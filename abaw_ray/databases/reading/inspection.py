@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from abaw_ray.databases.base import is_published, task_labels
+from abaw_ray.databases.base import is_published, label_column, label_keys, split_column, task_labels
 from abaw_ray.databases.reading.database import read_database
 from abaw_ray.databases.reading.names import printable
 from abaw_ray.spaces import LabelSpace, Split
@@ -101,9 +101,10 @@ def inspect_database(name: str, root: Path | str, options: Mapping[str, Any]) ->
         DatabaseFormatError: a file is not in the database's format.
     """
     database, _, table = read_database(name, root, options)
-    rows = table.rows
-    spaces = {space.name: space for space in table.spaces}
-    labels = {task: dict(_by_split(rows, task)) for task in spaces}
+    rows, by_name = table.rows, {space.name: space for space in table.spaces}
+    columns = [(label_column(*key), by_name[key[0]], part) for part in (rows, table.clips) for key in label_keys(part)]
+    spaces = {column: space for column, space, _ in columns if not space.open}
+    labels = {column: dict(_by_split(part, column)) for column, _, part in columns}
     published = {task: {split: v[is_published(v)] for split, v in by.items()} for task, by in labels.items()}
     return Inspection(
         name=database.name,
@@ -121,8 +122,12 @@ def inspect_database(name: str, root: Path | str, options: Mapping[str, Any]) ->
 
 
 def _by_split(rows: pa.Table, task: str) -> Iterable[tuple[str, np.ndarray]]:
-    """Label vectors (rows, size) of each split that has any, NaN where they are not published."""
-    vectors, splits = task_labels(rows, task)
+    """Label vectors (rows, size) of each split that has any, NaN where they are not published; of names, (rows, 1)."""
+    if pa.types.is_string(rows[task].type):
+        is_named, splits = rows[task].is_valid().to_numpy(), rows[split_column(task)].to_numpy()
+        vectors = np.where(is_named, np.float32(1), np.float32(np.nan))[:, None]
+    else:
+        vectors, splits = task_labels(rows, task)
     for split in SPLITS:
         if (splits == split).any():
             yield split.name.lower(), vectors[splits == split]
