@@ -85,7 +85,8 @@ class LabelSpace(BaseModel):
 
     def places(self, names: Iterable[str]) -> list[int]:
         """Place of each of `names` in this space's; -1 where it has no such name."""
-        return [self.names.index(name) if name in self.names else -1 for name in names]
+        own = {name: place for place, name in enumerate(self.names)}
+        return [own.get(name, -1) for name in names]
 
 
 def all_spaces(of_each: Iterable[Iterable[LabelSpace]]) -> tuple[LabelSpace, ...]:

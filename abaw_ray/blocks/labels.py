@@ -21,8 +21,7 @@ from abaw_ray.storage import AnyPath
 NOT_KNOWN = -1
 """Stands for NaN in files of integers: a class that is not published, an attribute that is not known."""
 
-WORD = 64
-"""Bits of an integer."""
+ONE = np.uint64(1)
 
 SMALLEST: dict[Kind, Form] = {"multiclass": "classes", "multilabel": "attributes"}
 """Form by kind of space where no label needs more: a distribution, or a degree, is kept as the vector that it is."""
@@ -83,10 +82,7 @@ class LabelSet:
 
     def splits_of(self, rows: np.ndarray) -> np.ndarray:
         """Splits (n,) int8 of `rows` (n,); NONE where there is no label."""
-        has, places = self._places(rows if self.clip is None else self.clip[rows])
-        splits = np.zeros(len(rows), np.int8)
-        splits[has] = self.labels.splits[places]
-        return splits
+        return self.of(rows)[1]
 
     def rows_with(self, split: Split) -> np.ndarray:
         """Rows (n,) int64, ascending, with a label that belongs to `split`."""
@@ -113,43 +109,58 @@ class LabelSet:
     def _ranks(self) -> tuple[np.ndarray, np.ndarray]:
         """A bit for each row, whether it has a label, in words of 64; and the number of labels before each word.
 
-        A search among the sorted rows, which lie all over a large file, takes ten times as long.
+        A binary search among the rows that have one reads all over a large file, and takes several times as long.
         """
-        bits = np.zeros((len(self.database) // WORD + 1) * WORD, bool)  # the last one is that of -1, and not set
+        bits = np.zeros((len(self.database) // 64 + 1) * 64, bool)  # the last one is that of -1, and not set
         bits[self.labels.rows] = True
         words = np.packbits(bits, bitorder="little").view(np.uint64)
         counts = np.bitwise_count(words)
         return words, np.cumsum(counts, dtype=np.int64) - counts
 
     def _places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Which of `rows` (n,) have a label, bool, and the places (k,) of those labels."""
+        """Which of `rows` (n,) have a label, bool, and the places (n,) of those labels; of the others, any places."""
         words, before = self._ranks
-        word = rows // WORD
-        found, bit = words[word], np.uint64(1) << (rows % WORD).astype(np.uint64)
-        has = (found & bit) != 0
-        return has, (before[word] + np.bitwise_count(found & (bit - np.uint64(1))))[has]
+        word = rows >> 6
+        found, bit = words.take(word), ONE << (rows & 63).astype(np.uint64)
+        place = before.take(word) + np.bitwise_count(found & (bit - ONE))
+        return (found & bit) != 0, np.minimum(place, len(self.labels.rows) - 1)
 
     def _look_up(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        vectors = np.zeros((len(rows), self.space.size), np.float32)
-        splits = np.zeros(len(rows), np.int8)
+        if not len(self):
+            return np.zeros((len(rows), self.space.size), np.float32), np.zeros(len(rows), np.int8)
         has, places = self._places(rows)
-        values = self.labels.values[places]
-        splits[has] = self.labels.splits[places]
-        vectors[has] = to_vectors(values, self.lacks[self.database[rows[has]]] if values.ndim == 1 else self.lacks)
+        values, splits = self.labels.values.take(places, axis=0), self.labels.splits.take(places)
+        vectors = to_vectors(values, self._unknown.take(self.database.take(rows), axis=0) if values.ndim == 1 else None)
+        if not has.all():
+            vectors[~has], splits[~has] = 0, int(Split.NONE)
         return vectors, splits
 
+    @cached_property
+    def _unknown(self) -> np.ndarray:
+        return unknown_classes(self.lacks)
 
-def to_vectors(values: np.ndarray, lacks: np.ndarray) -> np.ndarray:
+
+def unknown_classes(lacks: np.ndarray) -> np.ndarray:
+    """Label vectors (..., size) float32 without a class: NaN for those that a database lacks (..., size), else 0."""
+    return np.where(lacks, np.float32(np.nan), np.float32(0))
+
+
+def to_vectors(values: np.ndarray, unknown: np.ndarray | None) -> np.ndarray:
     """Label vectors (n, size) float32.
 
     Args:
         values: as of `Labels`.
-        lacks: (n, size) or (size,) bool, the classes that the labels' databases do not have; only classes need it.
+        unknown: (n, size) float32 of `unknown_classes`, which becomes the result; None: no classes.
     """
     if values.ndim == 1:
-        vectors = (values[:, None] == np.arange(lacks.shape[-1])).astype(np.float32)
-        vectors[lacks | (values == NOT_KNOWN)[:, None]] = np.nan
-        return vectors
+        assert unknown is not None, "vectors of classes need those that there are"
+        is_published = values != NOT_KNOWN
+        if is_published.all():
+            unknown[np.arange(len(values)), values] = 1
+        else:
+            unknown[np.flatnonzero(is_published), values[is_published]] = 1
+            unknown[~is_published] = np.nan
+        return unknown
     if values.dtype == np.float32:
         return values
     return np.where(values == NOT_KNOWN, np.float32(np.nan), values.astype(np.float32))
@@ -196,16 +207,17 @@ def as_form(values: np.ndarray, lacks: np.ndarray, form: Form) -> np.ndarray | N
         lacks: (size,) bool, the classes that their database does not have.
         form: that is wanted.
     """
-    if values.ndim == 1:
-        return values if form == "classes" else to_vectors(values, lacks)
-    if form == "vectors":
+    if form == ("classes" if values.ndim == 1 else "vectors"):
         return values
+    unknown = np.tile(unknown_classes(lacks), (len(values), 1))
+    if values.ndim == 1:
+        return to_vectors(values, unknown)
     if form == "classes":
         found = largest_class(values)
     else:
         is_flag = (values == 0) | (values == 1)
         found = np.where(is_flag, values, NOT_KNOWN).astype(np.int8)
-    again = to_vectors(found, lacks)
+    again = to_vectors(found, unknown)
     return found if np.array_equal(again.view(np.uint32), np.ascontiguousarray(values).view(np.uint32)) else None
 
 

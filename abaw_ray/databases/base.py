@@ -25,6 +25,10 @@ LabelKey = tuple[str, str]
 """Space, and annotator: whose labels they are; empty for those that a database has one set of."""
 
 
+SUBJECT = "subject_name"
+"""Column of a label table; there may be a space called `subject`."""
+
+
 def label_column(space: str, annotator: str = "") -> str:
     """Name of the column with the labels of an annotator in a space."""
     return f"{space}@{annotator}" if annotator else space
@@ -64,14 +68,14 @@ def row_schema(spaces: Sequence[LabelSpace], others: Iterable[LabelKey] = ()) ->
     `image` is relative to the database's root: an image, or the video that `frame` is a frame of; names are those of
     `names.stored_name`. `geometry` is what
     the database's crop needs: empty, a box (left, top, right, bottom) or 68 landmarks (x0, y0, x1, y1, ...), in pixels
-    of the image. `subject` is who the face is of; null: the database does not say.
+    of the image. `subject_name` is who the face is of; null: the database does not say.
     """
     fields = [
         pa.field("video", pa.string()),
         pa.field("frame", pa.int32()),
         pa.field("image", pa.string()),
         pa.field("geometry", pa.list_(pa.float32())),
-        pa.field("subject", pa.string()),
+        pa.field(SUBJECT, pa.string()),
     ]
     return pa.schema([*fields, *label_fields(of_level(spaces, "frame"), others)])
 

@@ -18,7 +18,7 @@ from abaw_ray.blocks.reader import set_path
 from abaw_ray.blocks.schema import SETS
 from abaw_ray.blocks.videos import in_order
 from abaw_ray.blocks.writer import BlockResult
-from abaw_ray.databases.base import LabelKey, Problems, label_column, label_keys, split_column, videos_schema
+from abaw_ray.databases.base import SUBJECT, LabelKey, Problems, label_column, label_keys, split_column, videos_schema
 from abaw_ray.databases.reading.names import printable
 from abaw_ray.preprocess.plan import DatabasePlan, Source
 from abaw_ray.preprocess.sets import TrainingSet
@@ -60,7 +60,8 @@ def index_part(made: MadeDatabase, rows: pa.Table) -> IndexPart:
     num_rows = np.array([block.num_rows for block in made.blocks], np.int64)
     places = np.repeat(made.first_block + np.arange(len(num_rows)), num_rows)
     within = np.arange(num_rows.sum()) - np.repeat(np.cumsum(num_rows) - num_rows, num_rows)
-    return IndexPart(rows, places, within)
+    of_index = rows.select(["video", "frame", SUBJECT]).rename_columns(["video", "frame", "subject"])
+    return IndexPart(of_index, places, within)
 
 
 def videos_of(plan: DatabasePlan) -> pa.Table:

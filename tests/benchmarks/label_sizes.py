@@ -19,6 +19,7 @@ from abaw_ray.blocks.index import IndexPart, read_index, write_index
 from abaw_ray.blocks.labels import label_sets
 from abaw_ray.blocks.reader import read_label_files
 from abaw_ray.blocks.schema import INDEX, LABELS
+from abaw_ray.databases.base import SUBJECT
 from abaw_ray.databases.reading.parsing import rows_table
 from abaw_ray.databases.reading.spaces import ACTION_UNITS, EXPRESSION, VALENCE_AROUSAL
 from abaw_ray.preprocess.label_files import in_a_row, write_label_files
@@ -57,7 +58,8 @@ def measure(folder: Path) -> dict[str, Any]:
     tables = [table(rng, *part) for part in PARTS.values()]
     of_databases = [tuple(labelled) for _, _, labelled in PARTS.values()]
     spaces = all_spaces(of_databases)
-    write_index(folder / INDEX, [IndexPart(t, np.arange(len(t)) // 512, np.arange(len(t)) % 512) for t in tables])
+    of_index = [table.rename_columns({SUBJECT: "subject"}) for table in tables]
+    write_index(folder / INDEX, [IndexPart(t, *np.divmod(np.arange(len(t)), 512)) for t in of_index])
     files = write_label_files(folder, spaces, in_a_row(tables, of_databases), [], [])
     index = read_index(folder / INDEX)
     labels = read_label_files(folder, files, spaces, lambda path, _: path)  # type: ignore[arg-type, return-value]

@@ -33,6 +33,8 @@ CATEGORIES = LabelSpace(name="figures", kind="multilabel", names=("joy", "fear")
         ({"kind": "ranking"}, "multiclass"),
         ({"name": "Two words"}, "pattern"),
         ({"low": 1.0, "high": 1.0}, "expected a range"),
+        ({"level": "second"}, "'frame' or 'clip'"),
+        ({"open": True}, "an open space to be multiclass, found regression"),
         ({"size": 3}, "not permitted"),
     ],
 )

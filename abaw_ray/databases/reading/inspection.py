@@ -37,9 +37,10 @@ class Inspection:
         num_rows: faces.
         num_images: distinct image files.
         num_videos: distinct videos (or photos).
-        labels: task -> split -> rows.
+        labels: task -> split -> rows, or videos where labels are of clips; `task@annotator` of one with a name.
         unpublished: task -> split -> those of them whose labels are not published; what follows is without them.
-        counts: task -> split -> class or attribute -> rows; a distribution counts for its largest class.
+        counts: task -> split -> class or attribute -> rows; a distribution counts for its largest class. Without names
+            of people, and others of open spaces.
         statistics: task -> split -> dimension -> min, max and mean.
         problems: reason -> count and first examples.
     """
@@ -157,15 +158,19 @@ def _of_each(
 
 def _name_counts(space: LabelSpace, vectors: np.ndarray) -> dict[str, int]:
     if space.kind == "multiclass":
-        counts = np.bincount(vectors.argmax(axis=1), minlength=space.size)
+        counts = np.bincount(np.nan_to_num(vectors).argmax(axis=1), minlength=space.size)
     else:
-        counts = vectors.sum(axis=0, dtype=np.float64)
+        counts = np.nansum(vectors, axis=0, dtype=np.float64)
     return {name: int(count) for name, count in zip(space.names, counts, strict=True)}
 
 
 def _statistics(space: LabelSpace, vectors: np.ndarray) -> dict[str, dict[str, float]]:
-    columns = zip(space.names, vectors.T.astype(np.float64), strict=True)
-    return {d: {"min": float(c.min()), "max": float(c.max()), "mean": float(c.mean())} for d, c in columns}
+    known = {name: column[~np.isnan(column)] for name, column in zip(space.names, vectors.T.astype(float), strict=True)}
+    return {
+        name: {"min": float(numbers.min()), "max": float(numbers.max()), "mean": float(numbers.mean())}
+        for name, numbers in known.items()
+        if len(numbers)
+    }
 
 
 def _title(task: str) -> str:
