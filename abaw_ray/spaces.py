@@ -19,6 +19,9 @@ attribute absent (0) or present (1)."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+Level = Literal["frame", "clip"]
+"""frame: of a frame, or of a face of a photo; clip: of a whole video, or of a whole photo."""
+
 
 class Split(IntEnum):
     """Which part of a database a row's label in one space belongs to; NONE: the row has no such label.
@@ -44,14 +47,23 @@ class LabelSpace(BaseModel):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     """Of the task."""
     kind: Kind
-    names: Annotated[tuple[str, ...], Field(min_length=1)]
+    names: tuple[str, ...] = ()
     """Of the classes, the attributes or the dimensions, in the order of a label's numbers."""
     low: float = -1.0
     high: float = 1.0
     """Range of a regression."""
+    level: Level = "frame"
+    """What a label is of."""
+    open: bool = False
+    """Whether the classes are the names that occur in the labels, as of people: an adapter gives none, a store has
+    those of its databases, sorted. Equal names in two databases are one class."""
 
     @model_validator(mode="after")
     def _consistent(self) -> LabelSpace:
+        if not self.names and not self.open:
+            raise ValueError("expected at least 1 name, or an open space")
+        if self.open and self.kind != "multiclass":
+            raise ValueError(f"expected an open space to be multiclass, found {self.kind}")
         if len(set(self.names)) != len(self.names):
             raise ValueError(f"expected different names, found {', '.join(self.names)}")
         if not self.low < self.high:
@@ -67,18 +79,24 @@ class LabelSpace(BaseModel):
         """The label vector of one class."""
         return [float(k == place) for k in range(self.size)]
 
+    def with_names(self, names: Iterable[str]) -> LabelSpace:
+        """This open space with the names that occur, sorted."""
+        return self.model_copy(update={"names": tuple(sorted(set(names)))})
+
     def places(self, names: Iterable[str]) -> list[int]:
         """Place of each of `names` in this space's; -1 where it has no such name."""
-        return [self.names.index(name) if name in self.names else -1 for name in names]
+        own = {name: place for place, name in enumerate(self.names)}
+        return [own.get(name, -1) for name in names]
 
 
 def all_spaces(of_each: Iterable[Iterable[LabelSpace]]) -> tuple[LabelSpace, ...]:
     """The spaces of several databases together, in an order that does not depend on the databases': by kind, then name.
 
-    Spaces of one name are joined: the smaller ones' names come first, in their order, then those that larger ones add.
+    Spaces of one name are joined: the smaller ones' names come first, in their order, then those that larger ones add;
+    names of open spaces are sorted.
 
     Raises:
-        ConfigurationError: two databases have spaces of one name and different kinds or ranges.
+        ConfigurationError: two databases have spaces of one name and different kinds, ranges or levels.
     """
     by_name: dict[str, set[LabelSpace]] = {}
     for space in (space for spaces in of_each for space in spaces):
@@ -88,12 +106,17 @@ def all_spaces(of_each: Iterable[Iterable[LabelSpace]]) -> tuple[LabelSpace, ...
 
 
 def _joined(spaces: set[LabelSpace]) -> LabelSpace:
-    first, *others = sorted(spaces, key=lambda space: (space.size, space.names, space.kind, space.low, space.high))
+    first, *others = sorted(spaces, key=lambda space: (space.size, space.names, _meaning(space)))
     for other in others:
-        if (other.kind, other.low, other.high) != (first.kind, first.low, first.high):
+        if _meaning(other) != _meaning(first):
             raise ConfigurationError(
-                f"label space {first.name}: found {other.kind} from {other.low:g} to {other.high:g} in one database,"
-                f" {first.kind} from {first.low:g} to {first.high:g} in another"
+                f"label space {first.name}: found {_meaning(other)} in one database, {_meaning(first)} in another"
             )
     names = dict.fromkeys(name for space in (first, *others) for name in space.names)
-    return first.model_copy(update={"names": tuple(names)})
+    return first.with_names(names) if first.open else first.model_copy(update={"names": tuple(names)})
+
+
+def _meaning(space: LabelSpace) -> str:
+    """Everything that spaces of one name must share, for people."""
+    names, level = ", open" if space.open else "", ", of clips" if space.level == "clip" else ""
+    return f"{space.kind} from {space.low:g} to {space.high:g}{names}{level}"

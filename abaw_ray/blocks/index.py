@@ -1,4 +1,4 @@
-"""The index of a store: labels and place of every image, memory-mapped as NumPy arrays."""
+"""The index of a store: what every image is of, and its place, memory-mapped as NumPy arrays."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ import pyarrow.compute as pc
 
 from abaw_ray.blocks.files import damage_named, map_columns, mapped_array, write_table
 from abaw_ray.blocks.schema import index_schema, set_schema
-from abaw_ray.databases.base import split_column
-from abaw_ray.spaces import LabelSpace
 from abaw_ray.storage import AnyPath
 
 
@@ -26,19 +24,16 @@ class Index:
         frame: (n,) int32 frame of a video, or place of a face in a photo.
         block: (n,) int32 place in the manifest's list of blocks.
         row: (n,) int32 row of the block.
-        labels: task -> (n, size) float32 label vectors; zeros where there is none, NaN where a number is not known, all
-            NaN where a label is not published.
-        splits: task -> (n,) int8 `Split` of the label.
         videos: (n,) dictionary array of video names; names are unique within a database.
+        subjects: (n,) dictionary array of names of people; null where the database does not say.
     """
 
     database: np.ndarray
     frame: np.ndarray
     block: np.ndarray
     row: np.ndarray
-    labels: dict[str, np.ndarray]
-    splits: dict[str, np.ndarray]
     videos: pa.DictionaryArray
+    subjects: pa.DictionaryArray
 
     def __len__(self) -> int:
         return len(self.row)
@@ -47,13 +42,17 @@ class Index:
         """Video names of `rows` (n,)."""
         return self.videos.take(pa.array(rows)).to_pylist()
 
+    def subject(self, rows: np.ndarray) -> list[str | None]:
+        """Who is on the images of `rows` (n,)."""
+        return self.subjects.take(pa.array(rows)).to_pylist()
+
 
 @dataclass(frozen=True)
 class IndexPart:
     """A database's rows of the index.
 
     Args:
-        rows: table with the columns video, frame, labels and splits, in order.
+        rows: table with the columns video, frame and subject, in order.
         block: (rows,) place in the manifest's list of blocks.
         row: (rows,) row of the block.
     """
@@ -63,15 +62,9 @@ class IndexPart:
     row: np.ndarray
 
 
-def write_index(path: AnyPath, parts: Sequence[IndexPart], spaces: Sequence[LabelSpace]) -> str:
-    """Writes the index of databases 0, 1, ... from their parts; returns the file's hash.
-
-    Args:
-        path: of the file.
-        parts: of the databases, with labels in `spaces`.
-        spaces: of the store.
-    """
-    schema = index_schema(spaces)
+def write_index(path: AnyPath, parts: Sequence[IndexPart]) -> str:
+    """Writes the index of databases 0, 1, ... from their parts; returns the file's hash."""
+    schema = index_schema()
     tables = []
     for database, part in enumerate(parts):
         placed = {
@@ -82,38 +75,28 @@ def write_index(path: AnyPath, parts: Sequence[IndexPart], spaces: Sequence[Labe
         columns = [placed[name] if name in placed else part.rows[name] for name in schema.names]
         tables.append(pa.table(columns, names=schema.names))
     table = pa.concat_tables(tables)
-    videos = pc.dictionary_encode(table["video"]).unify_dictionaries()
-    place = schema.get_field_index("video")
-    return write_table(path, table.set_column(place, "video", videos).cast(schema))
+    for name in ("video", "subject"):
+        encoded = pc.dictionary_encode(table[name]).unify_dictionaries()
+        table = table.set_column(schema.get_field_index(name), name, encoded)
+    return write_table(path, table.cast(schema))
 
 
-def read_index(path: Path, spaces: Sequence[LabelSpace]) -> Index:
-    """Maps an index with labels in `spaces`.
+def read_index(path: Path) -> Index:
+    """Maps an index.
 
     Raises:
-        StoreError: not there or not such an index.
+        StoreError: not there or not an index.
     """
-    batch = map_columns(path, index_schema(spaces))
+    batch = map_columns(path, index_schema())
     with damage_named(path):
         return Index(
             database=mapped_array(batch, "database"),
             frame=mapped_array(batch, "frame"),
             block=mapped_array(batch, "block"),
             row=mapped_array(batch, "row"),
-            labels=mapped_labels(batch, spaces),
-            splits=mapped_splits(batch, spaces),
             videos=batch.column("video"),
+            subjects=batch.column("subject"),
         )
-
-
-def mapped_labels(batch: pa.RecordBatch, spaces: Sequence[LabelSpace]) -> dict[str, np.ndarray]:
-    """Space -> (n, size) float32 label vectors as they lie in the file."""
-    return {space.name: batch.column(space.name).flatten().to_numpy().reshape(-1, space.size) for space in spaces}
-
-
-def mapped_splits(batch: pa.RecordBatch, spaces: Sequence[LabelSpace]) -> dict[str, np.ndarray]:
-    """Space -> (n,) int8 `Split` as it lies in the file."""
-    return {space.name: mapped_array(batch, split_column(space.name)) for space in spaces}
 
 
 def write_rows(path: AnyPath, rows: np.ndarray) -> str:

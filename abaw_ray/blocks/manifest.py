@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from abaw_ray.blocks.files import json_sha256, read_json, require_hash, write_text
-from abaw_ray.blocks.schema import MANIFEST, UNFINISHED, VERSION, Encoding
+from abaw_ray.blocks.schema import MANIFEST, UNFINISHED, VERSION, Encoding, Form
 from abaw_ray.errors import MissingInputError, StoreError, wrong_values
 from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.spaces import LabelSpace
@@ -55,12 +55,12 @@ class DatabaseEntry(Entry):
     num_leaking_videos: int
     """Videos with train labels of one task and validation labels of another, before any were excluded."""
     labels: dict[str, dict[str, int]]
-    """Task -> split -> images."""
+    """Task -> split -> images, or videos where labels are of clips; of an annotator with a name, `task@annotator`."""
     spaces: tuple[LabelSpace, ...]
-    """Its own label spaces."""
+    """Its own label spaces; an open one has the names that occur in it."""
     classes: dict[str, dict[str, dict[str, int]]]
-    """Multiclass task -> split -> class -> images; a label that is a distribution counts for its largest class, one
-    that is not published for none."""
+    """As `labels`, by class, of the multiclass tasks that are not open; a label that is a distribution counts for its
+    largest class, one that is not published for none."""
     problems: dict[str, Problem]
 
 
@@ -71,6 +71,19 @@ class SetEntry(Entry):
     tasks: tuple[str, ...]
     num_rows: dict[str, int]
     """Database -> images."""
+    sha256: str
+
+
+class LabelFile(Entry):
+    """A file of labels: those of an annotator in a space."""
+
+    space: str
+    annotator: str
+    """Empty for the labels that a database has one set of."""
+    unseen: bool
+    """Whether its rows are of the unseen frames."""
+    form: Form
+    num_rows: int
     sha256: str
 
 
@@ -86,7 +99,7 @@ class BlockEntry(Entry):
 class Manifest(Entry):
     """Contents of a store."""
 
-    version: Literal[3] = 3
+    version: Literal[4] = 4
     seed: int
     prepare: dict[str, Any]
     """The resolved `prepare` section but its databases."""
@@ -97,6 +110,8 @@ class Manifest(Entry):
     num_images: int
     databases: list[DatabaseEntry]
     sets: list[SetEntry]
+    labels: list[LabelFile]
+    """Of the spaces and annotators that have any label."""
     index_sha256: str
     videos_sha256: str
     unseen_sha256: str
@@ -170,7 +185,8 @@ class Manifest(Entry):
     def render(self) -> Table:
         """Counts for people: a row a database; training sets and what was left out below."""
         splits = ("train", "validation", "test")
-        tasks = [space.name for space in self.spaces]
+        order = {space.name: place for place, space in enumerate(self.spaces)}
+        tasks = sorted({t for d in self.databases for t in d.labels}, key=lambda t: (order[t.partition("@")[0]], t))
         shown = [(t, s) for t in tasks for s in splits if any(s in d.labels.get(t, {}) for d in self.databases)]
         title = f"{self.num_images:,} images, {self.image_size} x {self.image_size}, {self.encoding}"
         table = Table(title=title, title_justify="left", caption_justify="left")

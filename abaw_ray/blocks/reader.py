@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,9 +15,11 @@ from abaw_ray.blocks.cache import is_local, local_file
 from abaw_ray.blocks.images import ImageReader, JpegImages, RawImages
 from abaw_ray.blocks.index import Index, read_index, read_rows
 from abaw_ray.blocks.integrity import Expected, require_whole, whole_file
-from abaw_ray.blocks.manifest import BlockEntry, Manifest, SetEntry, prepare_command
-from abaw_ray.blocks.schema import BLOCKS, INDEX, SETS, UNSEEN, VIDEOS
+from abaw_ray.blocks.labels import Labels, LabelSet, label_name, label_sets, read_labels
+from abaw_ray.blocks.manifest import BlockEntry, LabelFile, Manifest, SetEntry, prepare_command
+from abaw_ray.blocks.schema import BLOCKS, INDEX, LABELS, SETS, UNSEEN, VIDEOS
 from abaw_ray.blocks.videos import Unseen, Videos, read_unseen, read_videos
+from abaw_ray.databases.base import LabelKey
 from abaw_ray.errors import StoreError
 from abaw_ray.spaces import LabelSpace, Split
 from abaw_ray.storage import AnyPath, RemotePath, as_path, files_below
@@ -83,9 +85,10 @@ class Store:
     Attributes:
         path: its folder.
         manifest: what it holds.
-        index: labels and place of every image.
+        index: what every image is of, and its place.
         sequential: (databases,) bool, whether a database's rows are frames of videos.
-        videos: the videos of the sequential databases, and their rows.
+        videos: the videos of the sequential databases, and photos that are labelled whole; and their rows.
+        label_sets: space and annotator -> labels of rows; of every space with an annotator without a name.
         unseen: labelled frames of videos that have no image.
         sets: training sets by name; those of one task first, in the order of its spaces.
 
@@ -101,13 +104,13 @@ class Store:
         num_rows = [block.num_rows for block in manifest.blocks]
         self._files = BlockFiles(self.path / BLOCKS, manifest.blocks)
         self._images = READERS[manifest.encoding](self._files.locate, num_rows, self.image_size)
-        self.index: Index = read_index(self._whole(self.path / INDEX, manifest.index_sha256), manifest.spaces)
+        self.index: Index = read_index(self._whole(self.path / INDEX, manifest.index_sha256))
         if len(self.index) != manifest.num_images:
             raise StoreError(f"{self.path / INDEX}: {len(self.index)} rows, expected {manifest.num_images}")
         self.sequential = np.array([database.sequential for database in manifest.databases], bool)
         videos = self._whole(self.path / VIDEOS, manifest.videos_sha256)
         self.videos: Videos = read_videos(videos, self.index, self.sequential)
-        self.unseen: Unseen = read_unseen(self._whole(self.path / UNSEEN, manifest.unseen_sha256), manifest.spaces)
+        self.label_sets, self.unseen = self._labels()
         self.sets = {
             entry.name: SourceSet(
                 entry.name, entry.tasks, read_rows(self._whole(set_path(self.path, entry.name), entry.sha256))
@@ -130,13 +133,17 @@ class Store:
         """Names of the databases, in the order of the index's codes."""
         return [database.name for database in self.manifest.databases]
 
+    def labels(self, task: str) -> LabelSet:
+        """The labels of a task whose annotator has no name: those that are learned from and scored."""
+        return self.label_sets[task, ""]
+
     def rows_with(self, task: str, split: Split) -> np.ndarray:
         """Rows (n,) int64, ascending, with a label of `task` that belongs to `split`."""
-        return np.flatnonzero(self.index.splits[task] == split)
+        return self.labels(task).rows_with(split)
 
     def validation_rows(self) -> np.ndarray:
         """Rows (n,) int64, ascending, with a validation label of any task."""
-        return np.flatnonzero(np.any([s == Split.VALIDATION for s in self.index.splits.values()], axis=0))
+        return np.flatnonzero(np.any([self.labels(task).mask(Split.VALIDATION) for task in self.spaces], axis=0))
 
     def frames_of(self, rows: np.ndarray) -> list[tuple[str, str, int]]:
         """Database, video and frame of `rows` (n,)."""
@@ -191,6 +198,21 @@ class Store:
         places = range(len(self.manifest.blocks)) if rows is None else np.unique(self.index.block[rows]).tolist()
         require_whole([block_file(self.path, self.manifest.blocks[place]) for place in places], self._remedy)
 
+    def _labels(self) -> tuple[dict[LabelKey, LabelSet], Unseen]:
+        """The labels of the index's rows, and the unseen frames with theirs."""
+        spaces, of_databases = self.manifest.spaces, [entry.spaces for entry in self.manifest.databases]
+        of_rows, of_unseen = (
+            read_label_files(self.path, [e for e in self.manifest.labels if e.unseen == unseen], spaces, self._whole)
+            for unseen in (False, True)
+        )
+        of_clips = {key: found for key, found in of_rows.items() if self.spaces[key[0]].level == "clip"}
+        has_clips = any(space.level == "clip" for space in spaces)
+        database, clip = self.videos.database, self.videos.of_rows(len(self.index)) if has_clips else None
+        video, frame = read_unseen(self._whole(self.path / UNSEEN, self.manifest.unseen_sha256))
+        sets = label_sets(of_rows, spaces, of_databases, self.index.database, database, clip)
+        unseen = label_sets(of_unseen | of_clips, spaces, of_databases, database[video], database, video)
+        return sets, Unseen(video, frame, unseen)
+
     @property
     def _remedy(self) -> str:
         return f"`{prepare_command(self.path)} --verify`, with its databases, mends it"
@@ -203,6 +225,8 @@ class Store:
 
     def _check_complete(self) -> None:
         check_files(self.path, [INDEX, VIDEOS, UNSEEN], "prepare the store again")
+        labels = [label_name(entry.space, entry.annotator, entry.unseen) for entry in self.manifest.labels]
+        check_files(self.path / LABELS, labels, "prepare the store again")
         check_files(self.path / SETS, [f"{s.name}.arrow" for s in self.manifest.sets], "prepare the store again")
         check_files(self.path / BLOCKS, [block.path for block in self.manifest.blocks], "prepare the store again")
 
@@ -213,7 +237,7 @@ def check_files(folder: AnyPath, names: Sequence[str], remedy: str) -> None:
     Raises:
         StoreError: some are not.
     """
-    if isinstance(folder, RemotePath):
+    if isinstance(folder, RemotePath) and names:
         is_deep = any("/" in name for name in names)
         there = files_below(folder) if is_deep else {path.name for path in folder.iterdir()}
         missing = [name for name in names if name not in there]
@@ -229,14 +253,44 @@ def store_files(store: AnyPath, manifest: Manifest) -> list[Expected]:
         Expected(store / INDEX, manifest.index_sha256),
         Expected(store / VIDEOS, manifest.videos_sha256),
         Expected(store / UNSEEN, manifest.unseen_sha256),
+        *(label_file(store, entry) for entry in manifest.labels),
         *(Expected(set_path(store, entry.name), entry.sha256) for entry in manifest.sets),
         *(block_file(store, entry) for entry in manifest.blocks),
     ]
 
 
+def read_label_files(
+    store: AnyPath, files: Sequence[LabelFile], spaces: Iterable[LabelSpace], locate: Callable[[AnyPath, str], Path]
+) -> dict[LabelKey, Labels]:
+    """What label files hold.
+
+    Args:
+        store: they are in.
+        files: to read.
+        spaces: of the store.
+        locate: gives a file of this machine, from its path and hash.
+
+    Raises:
+        StoreError: one is not as it was written.
+    """
+    by_name, found = {space.name: space for space in spaces}, {}
+    for entry in files:
+        path, sha256 = label_file(store, entry)
+        labels = read_labels(locate(path, sha256), by_name[entry.space], entry.form)
+        if len(labels.rows) != entry.num_rows:
+            raise StoreError(f"{path}: {len(labels.rows)} rows, expected {entry.num_rows}")
+        found[entry.space, entry.annotator] = labels
+    return found
+
+
 def block_file(store: AnyPath, entry: BlockEntry) -> Expected:
     """File of a block."""
     return Expected(store / BLOCKS / entry.path, entry.sha256)
+
+
+def label_file(store: AnyPath, entry: LabelFile) -> Expected:
+    """File of labels."""
+    return Expected(store / LABELS / label_name(entry.space, entry.annotator, entry.unseen), entry.sha256)
 
 
 def set_path(store: AnyPath, name: str) -> AnyPath:

@@ -1,24 +1,22 @@
 """Names, columns and types of a store's files.
 
 manifest.json                               what the store holds; written last
-index.arrow                                 one row an image: its place, and its labels
+index.arrow                                 one row an image: what it is of, and its place
 videos.arrow                                one row a video: its number of frames
 unseen.arrow                                one row a labelled frame of a video that has no image
+labels/<space>[@<annotator>].arrow          labels of rows of the index, or of the videos; of those that have one
+labels/unseen/<space>[@<annotator>].arrow   labels of rows of the unseen frames
 sets/<set>.arrow                            rows of the index that make up a training set
 blocks/face/<database>/<name>-NNNNN.arrow   images; nothing in them, or in their paths, depends on labels
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 import pyarrow as pa
 
-from abaw_ray.databases.base import label_fields
-from abaw_ray.spaces import LabelSpace
-
-VERSION = 3
+VERSION = 4
 """Version of the layout; a store of another version is refused."""
 
 MANIFEST = "manifest.json"
@@ -27,6 +25,9 @@ UNFINISHED = "unfinished.json"
 INDEX = "index.arrow"
 VIDEOS = "videos.arrow"
 UNSEEN = "unseen.arrow"
+LABELS = "labels"
+UNSEEN_LABELS = "unseen"
+"""Folder in that of labels."""
 SETS = "sets"
 BLOCKS = "blocks"
 
@@ -37,6 +38,11 @@ METADATA_KEY = b"abaw_ray"
 """Schema metadata of a block file: JSON of `writer.BlockMetadata`."""
 
 Encoding = Literal["raw", "jpeg"]
+
+Form = Literal["classes", "attributes", "vectors"]
+"""How labels are kept. classes: the place of a class among the space's names, int32. attributes: an int8 each, 0 or 1,
+a quarter of what float32 takes. vectors: float32 numbers, as dimensions and distributions are. Among integers, -1 is a
+class that is not published, or an attribute that is not known."""
 
 
 def image_field(size: int, encoding: Encoding) -> pa.Field:
@@ -49,19 +55,20 @@ def block_schema(size: int, encoding: Encoding) -> pa.Schema:
     return pa.schema([pa.field("video", pa.string()), pa.field("frame", pa.int32()), image_field(size, encoding)])
 
 
-def index_schema(spaces: Sequence[LabelSpace]) -> pa.Schema:
-    """Columns of the index, with labels in the store's `spaces`.
+def index_schema() -> pa.Schema:
+    """Columns of the index.
 
-    `database` and `block` are places in the manifest's lists; `row` is a block's row.
+    `database` and `block` are places in the manifest's lists; `row` is a block's row. `subject` is null where the
+    database does not say who it is.
     """
     return pa.schema(
         [
             pa.field("database", pa.int8()),
             pa.field("video", pa.dictionary(pa.int32(), pa.string())),
             pa.field("frame", pa.int32()),
+            pa.field("subject", pa.dictionary(pa.int32(), pa.string())),
             pa.field("block", pa.int32()),
             pa.field("row", pa.int32()),
-            *label_fields(spaces),
         ]
     )
 
@@ -73,9 +80,19 @@ def videos_schema() -> pa.Schema:
     )
 
 
-def unseen_schema(spaces: Sequence[LabelSpace]) -> pa.Schema:
-    """Columns of the frames without an image, with labels in the store's `spaces`. `video` is a row of the videos."""
-    return pa.schema([pa.field("video", pa.int32()), pa.field("frame", pa.int32()), *label_fields(spaces)])
+def unseen_schema() -> pa.Schema:
+    """Columns of the labelled frames without an image. `video` is a row of the videos."""
+    return pa.schema([pa.field("video", pa.int32()), pa.field("frame", pa.int32())])
+
+
+def label_schema(size: int, form: Form) -> pa.Schema:
+    """Columns of labels of `size` numbers; `row` ascends."""
+    values = {
+        "classes": pa.int32(),
+        "attributes": pa.list_(pa.int8(), size),
+        "vectors": pa.list_(pa.float32(), size),
+    }
+    return pa.schema([pa.field("row", pa.int64()), pa.field("value", values[form]), pa.field("split", pa.int8())])
 
 
 def set_schema() -> pa.Schema:

@@ -146,9 +146,9 @@ def _has_tracks(store: Store, task: str, split: Split, database: str) -> bool:
     if task not in store.spaces:
         return False
     code = store.databases.index(database)
-    own, own_unseen = store.index.database == code, store.videos.database[store.unseen.video] == code
-    with_face, without_image = store.index.splits[task][own], store.unseen.splits[task][own_unseen]
-    return bool((with_face == split).any() or (without_image == split).any())
+    with_face = store.index.database[store.rows_with(task, split)]
+    without_image = store.videos.database[store.unseen.video[store.unseen.labels(task).rows_with(split)]]
+    return bool((with_face == code).any() or (without_image == code).any())
 
 
 def _without_video(store: Store, database: str) -> list[str]:

@@ -14,53 +14,91 @@ from pydantic import BaseModel, ConfigDict
 
 from abaw_ray.databases.reading.names import printable, stored_name
 from abaw_ray.errors import shortened
-from abaw_ray.spaces import LabelSpace, Split
+from abaw_ray.spaces import LabelSpace, Level, Split
 
 MAX_EXAMPLES = 20
 LONGEST_EXAMPLE = 500
 ROWS_PER_CHUNK = 65_536  # Python objects held at a time while millions of rows are read
 
 
-def split_column(task: str) -> str:
-    """Name of the column with the `Split` of a task's label."""
-    return f"{task}_split"
+LabelKey = tuple[str, str]
+"""Space, and annotator: whose labels they are; empty for those that a database has one set of."""
 
 
-def label_fields(spaces: Sequence[LabelSpace]) -> list[pa.Field]:
-    """Label vector and split in every space: zeros and NONE where there is no label, NaN where it is not published."""
+SUBJECT = "subject_name"
+"""Column of a label table; there may be a space called `subject`."""
+
+
+def label_column(space: str, annotator: str = "") -> str:
+    """Name of the column with the labels of an annotator in a space."""
+    return f"{space}@{annotator}" if annotator else space
+
+
+def split_column(column: str) -> str:
+    """Name of the column with the `Split` of each label of `column`."""
+    return f"{column}_split"
+
+
+def label_keys(table: pa.Table) -> list[LabelKey]:
+    """Spaces and annotators that a table has columns of labels for, in their order."""
+    columns = set(table.column_names)
+    named = [name.partition("@") for name in table.column_names if split_column(name) in columns]
+    return [(space, annotator) for space, _, annotator in named]
+
+
+def label_fields(spaces: Sequence[LabelSpace], others: Iterable[LabelKey] = ()) -> list[pa.Field]:
+    """Label and split in every space, and in those of `others` by annotator.
+
+    A label is a vector: zeros where there is none (its split is NONE), NaN where it is not published. In an open space
+    it is a name, or null.
+    """
+    by_name = {space.name: space for space in spaces}
     fields = []
-    for space in spaces:
-        fields += [pa.field(space.name, pa.list_(pa.float32(), space.size))]
-        fields += [pa.field(split_column(space.name), pa.int8())]
+    for name, annotator in [*((name, "") for name in by_name), *sorted(others)]:
+        space, column = by_name[name], label_column(name, annotator)
+        fields += [pa.field(column, pa.string() if space.open else pa.list_(pa.float32(), space.size))]
+        fields += [pa.field(split_column(column), pa.int8())]
     return fields
 
 
-def row_schema(spaces: Sequence[LabelSpace]) -> pa.Schema:
-    """Schema of a label table: one row a face, with its labels in `spaces`.
+def row_schema(spaces: Sequence[LabelSpace], others: Iterable[LabelKey] = ()) -> pa.Schema:
+    """Schema of a label table: one row a face, with its labels in those of `spaces` that are of frames.
 
     `video` groups rows that must stay together (a video track, or a photo); `frame` orders them in it.
     `image` is relative to the database's root: an image, or the video that `frame` is a frame of; names are those of
     `names.stored_name`. `geometry` is what
     the database's crop needs: empty, a box (left, top, right, bottom) or 68 landmarks (x0, y0, x1, y1, ...), in pixels
-    of the image.
+    of the image. `subject_name` is who the face is of; null: the database does not say.
     """
     fields = [
         pa.field("video", pa.string()),
         pa.field("frame", pa.int32()),
         pa.field("image", pa.string()),
         pa.field("geometry", pa.list_(pa.float32())),
+        pa.field(SUBJECT, pa.string()),
     ]
-    return pa.schema([*fields, *label_fields(spaces)])
+    return pa.schema([*fields, *label_fields(of_level(spaces, "frame"), others)])
 
 
-def unseen_schema(spaces: Sequence[LabelSpace]) -> pa.Schema:
+def unseen_schema(spaces: Sequence[LabelSpace], others: Iterable[LabelKey] = ()) -> pa.Schema:
     """Schema of the labelled frames that have no image: evaluation counts them all the same."""
-    return pa.schema([pa.field("video", pa.string()), pa.field("frame", pa.int32()), *label_fields(spaces)])
+    fields = [pa.field("video", pa.string()), pa.field("frame", pa.int32())]
+    return pa.schema([*fields, *label_fields(of_level(spaces, "frame"), others)])
+
+
+def clips_schema(spaces: Sequence[LabelSpace], others: Iterable[LabelKey] = ()) -> pa.Schema:
+    """Schema of the labels of whole videos, or of photos, in those of `spaces` that are of clips."""
+    return pa.schema([pa.field("video", pa.string()), *label_fields(of_level(spaces, "clip"), others)])
 
 
 def videos_schema() -> pa.Schema:
     """Schema of a database's videos; `num_frames` is more than the number of any frame of the video."""
     return pa.schema([pa.field("video", pa.string()), pa.field("num_frames", pa.int32())])
+
+
+def of_level(spaces: Iterable[LabelSpace], level: Level) -> list[LabelSpace]:
+    """Those whose labels are of frames, or of clips."""
+    return [space for space in spaces if space.level == level]
 
 
 @dataclass
@@ -107,6 +145,7 @@ class LabelTable:
         unseen: of `unseen_schema`, sorted by video and frame; None: there is none, as of photos.
         videos: of `videos_schema`, sorted by video: all that have a row or an unseen frame; None: photos.
         crop: name of the crop that the rows' geometry is for; None: the database's.
+        clips: of `clips_schema`, sorted by video: those with a label; None: there is none.
     """
 
     spaces: tuple[LabelSpace, ...]
@@ -115,12 +154,15 @@ class LabelTable:
     unseen: pa.Table = None
     videos: pa.Table = None
     crop: str | None = None
+    clips: pa.Table = None
 
     def __post_init__(self) -> None:
         if self.unseen is None:
             self.unseen = unseen_schema(self.spaces).empty_table()
         if self.videos is None:
             self.videos = videos_schema().empty_table()
+        if self.clips is None:
+            self.clips = clips_schema(self.spaces).empty_table()
 
 
 @dataclass(frozen=True)
@@ -171,99 +213,152 @@ class Database:
     sequential: bool = False
 
 
-Labels = Mapping[str, tuple[Iterable[float], Split]]
-"""Space -> label vector and split of one frame. In spaces not named it has no label."""
+Label = tuple[Iterable[float] | str | None, Split]
+"""A label vector and its split; in an open space a name, or None where it is not published."""
+
+Labels = Mapping[str, Label] | Mapping[LabelKey, Label] | Mapping[str | LabelKey, Label]
+"""Space, or space and annotator -> label of one frame or clip. In spaces not named it has no label."""
 
 
 class RowBuilder:
-    """Collects faces, and labelled frames without one, and gives their tables, sorted by (video, frame).
+    """Collects faces, labelled frames without one and labels of clips; gives their tables, sorted by video and frame.
 
     Args:
         spaces: of their labels.
     """
 
     def __init__(self, spaces: Sequence[LabelSpace]) -> None:
+        self._rows = _Columns(spaces, row_schema)
+        self._unseen = _Columns(spaces, unseen_schema)
         self._spaces = tuple(spaces)
-        self._rows, self._unseen = _Columns(row_schema(spaces)), _Columns(unseen_schema(spaces))
+        self._clips: dict[str, dict[LabelKey, Label]] = {}
 
-    def add(self, video: str, frame: int, image: str, labels: Labels, geometry: Iterable[float] = ()) -> None:
-        """Adds one face."""
-        self._rows.add([stored_name(video), frame, stored_name(image), list(geometry), *self._values(labels)])
+    def add(
+        self,
+        video: str,
+        frame: int,
+        image: str,
+        labels: Labels,
+        geometry: Iterable[float] = (),
+        subject: str | None = None,
+    ) -> None:
+        """Adds one face, of a person called `subject`."""
+        who = None if subject is None else stored_name(subject)
+        self._rows.add([stored_name(video), frame, stored_name(image), list(geometry), who], _by_key(labels))
 
     def add_unseen(self, video: str, frame: int, labels: Labels) -> None:
         """Adds one labelled frame without an image."""
-        self._unseen.add([stored_name(video), frame, *self._values(labels)])
+        self._unseen.add([stored_name(video), frame], _by_key(labels))
+
+    def label_clip(self, video: str, labels: Labels) -> None:
+        """Adds labels of a whole video, or of a photo."""
+        known, more = self._clips.setdefault(stored_name(video), {}), _by_key(labels)
+        assert not known.keys() & more.keys(), "a clip has one label in a space by an annotator"
+        known.update(more)
 
     def table(self) -> pa.Table:
         """The faces, of `row_schema`."""
-        return self._rows.table()
+        return self._rows.table([("video", "ascending"), ("frame", "ascending")])
 
     def unseen(self) -> pa.Table:
         """The frames without an image, of `unseen_schema`."""
-        return self._unseen.table()
+        return self._unseen.table([("video", "ascending"), ("frame", "ascending")])
 
-    def _values(self, labels: Labels) -> list[Any]:
-        """The values of `label_fields` of one frame."""
-        assert labels.keys() <= {space.name for space in self._spaces}, "labels are of the spaces that were named"
-        values: list[Any] = []
-        for space in self._spaces:
-            vector, split = labels.get(space.name, ([0.0] * space.size, Split.NONE))
-            values += [list(vector), int(split)]
-        return values
+    def clips(self) -> pa.Table:
+        """The labels of clips, of `clips_schema`."""
+        columns = _Columns(self._spaces, clips_schema)
+        for video, labels in self._clips.items():
+            columns.add([video], labels)
+        return columns.table([("video", "ascending")])
+
+
+def _by_key(labels: Labels) -> dict[LabelKey, Label]:
+    return {(key, "") if isinstance(key, str) else key: label for key, label in labels.items()}
 
 
 class _Columns:
-    """Collects the rows of a table column by column."""
-
-    def __init__(self, schema: pa.Schema) -> None:
-        self._schema = schema
-        self._chunks: list[pa.Table] = []
-        self._values: list[list[Any]] = [[] for _ in schema]
-
-    def add(self, row: Iterable[Any]) -> None:
-        for values, value in zip(self._values, row, strict=True):
-            values.append(value)
-        if len(self._values[0]) == ROWS_PER_CHUNK:
-            self._flush()
-
-    def table(self) -> pa.Table:
-        self._flush()
-        return pa.concat_tables(self._chunks).sort_by([("video", "ascending"), ("frame", "ascending")])
-
-    def _flush(self) -> None:
-        arrays = [pa.array(values, f.type) for values, f in zip(self._values, self._schema, strict=True)]
-        self._chunks.append(pa.table(arrays, schema=self._schema))
-        self._values = [[] for _ in self._schema]
-
-
-def in_spaces(table: pa.Table, own: Sequence[LabelSpace], spaces: Sequence[LabelSpace]) -> pa.Table:
-    """Videos and frames of a database's rows or unseen frames, with their labels in the spaces of a whole store.
+    """Collects the rows of a table: values column by column, labels by space and annotator.
 
     Args:
-        table: with labels in `own`.
-        own: the database's spaces.
-        spaces: the store's. In one that the database does not have there is no label; where the store's has names that
-            the database's does not have, a label's number is NaN.
+        spaces: of the labels.
+        schema: makes the table's from them and from the annotators that have a name.
     """
-    by_name = {space.name: space for space in own}
-    columns = {name: table[name] for name in ("video", "frame")}
-    for space in spaces:
-        vectors = np.zeros((table.num_rows, space.size), np.float32)
-        splits = np.full(table.num_rows, int(Split.NONE), np.int8)
-        if space.name in by_name:
-            of_own, splits = task_labels(table, space.name)
-            vectors[splits != Split.NONE] = np.nan
-            vectors[:, space.places(by_name[space.name].names)] = of_own
-        columns[space.name] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), space.size)
-        columns[split_column(space.name)] = pa.array(splits)
-    return pa.table(columns)
+
+    def __init__(
+        self, spaces: Sequence[LabelSpace], schema: Callable[[Sequence[LabelSpace], Iterable[LabelKey]], pa.Schema]
+    ) -> None:
+        self._spaces, self._schema_of = spaces, schema
+        self._known = {space for space, _ in label_keys(schema(spaces, ()).empty_table())}
+        self._annotators: set[LabelKey] = set()
+        self._chunks: list[pa.Table] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        schema = self._schema_of([], ())  # without labels
+        self._values: list[list[Any]] = [[] for _ in schema]
+        self._labels: dict[LabelKey, list[tuple[int, Iterable[float] | str | None, Split]]] = {}
+
+    def add(self, row: Iterable[Any], labels: Mapping[LabelKey, Label]) -> None:
+        place = len(self._values[0])
+        for values, value in zip(self._values, row, strict=True):
+            values.append(value)
+        for key, (value, split) in labels.items():
+            assert key[0] in self._known, "labels are of the spaces that were named, and of their level"
+            self._labels.setdefault(key, []).append((place, value, split))
+        if place + 1 == ROWS_PER_CHUNK:
+            self._flush()
+
+    def table(self, order: list[tuple[str, str]]) -> pa.Table:
+        self._flush()
+        schema = self._schema_of(self._spaces, self._annotators)
+        chunks = []
+        for chunk in self._chunks:
+            named = set(chunk.column_names)
+            columns = [chunk[f.name] if f.name in named else _no_labels(f.type, chunk.num_rows) for f in schema]
+            chunks.append(pa.table(columns, schema=schema))
+        return pa.concat_tables(chunks).sort_by(order)
+
+    def _flush(self) -> None:
+        self._annotators |= {key for key in self._labels if key[1]}
+        schema, num_rows = self._schema_of(self._spaces, self._annotators), len(self._values[0])
+        arrays = [pa.array(values, f.type) for values, f in zip(self._values, schema, strict=False)]
+        for key in label_keys(schema.empty_table()):
+            kind = schema.field(label_column(*key)).type
+            arrays += _label_arrays(kind, num_rows, self._labels.get(key, []))
+        self._chunks.append(pa.table(arrays, schema=schema))
+        self._begin()
 
 
-def task_labels(rows: pa.Table, task: str) -> tuple[np.ndarray, np.ndarray]:
-    """Label vectors (rows, size) float32 and splits (rows,) int8 in one space."""
-    column = rows[task].combine_chunks()
-    vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, column.type.list_size)
-    return vectors, rows[split_column(task)].to_numpy()
+def _label_arrays(kind: pa.DataType, num_rows: int, labels: Sequence[tuple[int, Any, Split]]) -> tuple[Any, Any]:
+    """A column of labels and that of their splits, from row, label and split of those that there are."""
+    if not labels:
+        return _no_labels(kind, num_rows), _no_labels(pa.int8(), num_rows)
+    places = [place for place, _, _ in labels]
+    splits = np.zeros(num_rows, np.int8)
+    splits[places] = [int(split) for _, _, split in labels]
+    if pa.types.is_string(kind):
+        names = np.full(num_rows, None, object)
+        names[places] = [None if name is None else stored_name(name) for _, name, _ in labels]
+        return pa.array(names, kind), pa.array(splits)
+    vectors = np.zeros((num_rows, kind.list_size), np.float32)
+    vectors[places] = np.array([list(vector) for _, vector, _ in labels], np.float32)
+    return pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), kind.list_size), pa.array(splits)
+
+
+def _no_labels(kind: pa.DataType, num_rows: int) -> pa.Array:
+    """A column of labels, or of splits, where there is none."""
+    if pa.types.is_string(kind):
+        return pa.nulls(num_rows, kind)
+    if pa.types.is_int8(kind):
+        return pa.array(np.zeros(num_rows, np.int8))
+    return pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(num_rows * kind.list_size, np.float32)), kind.list_size)
+
+
+def task_labels(rows: pa.Table, column: str) -> tuple[np.ndarray, np.ndarray]:
+    """Label vectors (rows, size) float32 and splits (rows,) int8 of a column of vectors."""
+    labels = rows[column].combine_chunks()
+    vectors = labels.flatten().to_numpy(zero_copy_only=False).reshape(-1, labels.type.list_size)
+    return vectors, rows[split_column(column)].to_numpy()
 
 
 def is_published(vectors: np.ndarray) -> np.ndarray:

@@ -225,7 +225,7 @@ class Evaluator:
             video=index.videos.take(pa.array(rows)).cast(pa.string()),
             frame=index.frame[rows],
             seen=np.ones(len(rows), bool),
-            labels={task: index.labels[task][rows]},
+            labels={task: self._store.labels(task).of(rows)[0]},
             predictions={task: predictions},
         )
 

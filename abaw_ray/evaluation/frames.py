@@ -59,12 +59,10 @@ class Frames:
     def labels(self, store: Store, task: str, split: Split) -> np.ndarray:
         """Labels (n, size) float32 of the frames; NaN where there is none of that split."""
         labels = np.full((len(self), store.spaces[task].size), np.nan, np.float32)
-        own = self.seen.copy()
-        own[own] = store.index.splits[task][self.row[own]] == split
-        labels[own] = store.index.labels[task][self.row[own]]
-        other = self.unseen >= 0
-        other[other] = store.unseen.splits[task][self.unseen[other]] == split
-        labels[other] = store.unseen.labels[task][self.unseen[other]]
+        of_pictures, of_unseen = store.labels(task), store.unseen.labels(task)
+        for found, places, which in ((of_pictures, self.row, self.seen), (of_unseen, self.unseen, self.unseen >= 0)):
+            vectors, splits = found.of(places[which])
+            labels[np.flatnonzero(which)[splits == split]] = vectors[splits == split]
         return labels
 
 
@@ -83,7 +81,7 @@ def evaluation_frames(
         StoreError: there is none.
     """
     codes = [i for i, name in enumerate(store.databases) if databases is None or name in set(databases)]
-    labelled = np.any([store.index.splits[task] == split for task in tasks], axis=0)
+    labelled = np.any([store.labels(task).mask(split) for task in tasks], axis=0)
     videos, faceless = _videos(store, tasks, split, codes, labelled)
     photos = np.flatnonzero(labelled & np.isin(store.index.database, [c for c in codes if not store.sequential[c]]))
     if not len(videos) and not len(photos) and not len(faceless):
@@ -111,7 +109,8 @@ def gap_free(store: Store, task: str, split: Split, length: int, stride: int, da
     They are those of the paper's reference code: what is around a gap, and short videos, are left out.
     """
     codes = [store.databases.index(name) for name in databases if name in store.databases]
-    chosen = np.isin(store.index.database, codes) & (store.index.splits[task] == split)
+    chosen = np.isin(store.index.database, codes) & store.labels(task).mask(split)
+    chosen &= store.sequential[store.index.database]
     rows = np.flatnonzero(chosen)
     before = np.concatenate([[0], np.cumsum(chosen)])
     first = before[store.videos.start]
@@ -125,9 +124,9 @@ def _videos(
     """Places of the videos with a label and a picture, and of those with a label and no picture."""
     before = np.concatenate([[0], np.cumsum(labelled)])
     wanted = before[store.videos.stop] > before[store.videos.start]
-    unseen = np.any([store.unseen.splits[task] == split for task in tasks], axis=0)
+    unseen = np.any([store.unseen.labels(task).mask(split) for task in tasks], axis=0)
     wanted[np.unique(store.unseen.video[unseen])] = True
-    wanted &= np.isin(store.videos.database, codes)
+    wanted &= np.isin(store.videos.database, [code for code in codes if store.sequential[code]])
     has_picture = store.videos.stop > store.videos.start
     return np.flatnonzero(wanted & has_picture), np.flatnonzero(wanted & ~has_picture)
 

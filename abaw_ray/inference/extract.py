@@ -103,7 +103,8 @@ def _blocks(store: Store, databases: Sequence[str]) -> np.ndarray:
 
 def _job(store: Store, manifest: FeatureManifest, block: int) -> BlockJob:
     entry, rows = store.manifest.blocks[block], rows_of_block(store, block)
-    trains = any((store.index.splits[task][rows] == Split.TRAIN).any() for task in store.spaces)
+    every_row = np.arange(rows.start, rows.stop)
+    trains = any((store.labels(task).splits_of(every_row) == Split.TRAIN).any() for task in store.spaces)
     every = trains and manifest.all_variants
     variants = list(range(len(manifest.variants))) if every else [manifest.variants.centre]
     key = block_key(manifest, entry.path, variants)

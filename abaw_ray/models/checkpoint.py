@@ -60,7 +60,7 @@ class Description(BaseModel):
     """What a checkpoint is."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    version: Literal[3] = 3
+    version: Literal[4] = 4
     role: str
     """`teacher` (equation 7) or `student` (equations 8-10)."""
     epoch: int
@@ -299,6 +299,6 @@ def read_description(folder: AnyPath) -> Description:
     try:
         description = Description.model_validate(read_json(file, DAMAGED))
     except ValidationError as error:
-        raise StoreError(f"{file}: not a checkpoint of version 3: {wrong_values(error)[0]}; {DAMAGED}") from None
+        raise StoreError(f"{file}: not a checkpoint of version 4: {wrong_values(error)[0]}; {DAMAGED}") from None
     require_hash(file, description.hash(), description.content_hash, DAMAGED)
     return description

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from abaw_ray.blocks.index import Index, IndexPart, write_rows
+from abaw_ray.blocks.labels import NOT_KNOWN, Labels, LabelSet, largest_class
 from abaw_ray.blocks.manifest import DatabaseEntry, Problem, SetEntry
 from abaw_ray.blocks.reader import set_path
 from abaw_ray.blocks.schema import SETS
+from abaw_ray.blocks.videos import in_order
 from abaw_ray.blocks.writer import BlockResult
-from abaw_ray.databases.base import Problems, in_spaces, is_published
+from abaw_ray.databases.base import SUBJECT, LabelKey, Problems, label_column, label_keys, split_column, videos_schema
 from abaw_ray.databases.reading.names import printable
 from abaw_ray.preprocess.plan import DatabasePlan, Source
 from abaw_ray.preprocess.sets import TrainingSet
@@ -46,25 +49,47 @@ class MadeDatabase:
         return problems
 
 
-def index_part(made: MadeDatabase, spaces: Sequence[LabelSpace]) -> IndexPart:
-    """The rows of the index of a database, with labels in the store's `spaces`: its planned rows that have an image."""
-    rows, kept = in_spaces(made.plan.rows, made.plan.source.table.spaces, spaces), ~_dropped(made)
+def stored_rows(made: MadeDatabase) -> pa.Table:
+    """The planned rows of a database that have an image."""
+    kept = ~_dropped(made)
+    return made.plan.rows if kept.all() else made.plan.rows.filter(pa.array(kept))
+
+
+def index_part(made: MadeDatabase, rows: pa.Table) -> IndexPart:
+    """A database's part of the index; `rows` are those stored."""
     num_rows = np.array([block.num_rows for block in made.blocks], np.int64)
     places = np.repeat(made.first_block + np.arange(len(num_rows)), num_rows)
     within = np.arange(num_rows.sum()) - np.repeat(np.cumsum(num_rows) - num_rows, num_rows)
-    return IndexPart(rows if kept.all() else rows.filter(pa.array(kept)), places, within)
+    of_index = rows.select(["video", "frame", SUBJECT]).rename_columns(["video", "frame", "subject"])
+    return IndexPart(of_index, places, within)
 
 
-def unseen_frames(made: MadeDatabase, spaces: Sequence[LabelSpace]) -> pa.Table:
-    """Frames of a database's videos without an image, with labels in the store's `spaces`.
+def videos_of(plan: DatabasePlan) -> pa.Table:
+    """The videos of a database, of `videos_schema`: where photos are labelled whole, all photos."""
+    if plan.source.database.sequential or not plan.clips.num_rows:
+        return plan.source.table.videos
+    photos = plan.rows.group_by("video").aggregate([("frame", "max")]).sort_by("video")
+    num_faces = pc.add(photos["frame_max"], pa.scalar(1, pa.int32()))
+    return pa.table([photos["video"], num_faces], schema=videos_schema())
+
+
+def unseen_frames(made: MadeDatabase, videos: pa.Table) -> pa.Table:
+    """Frames of a database's videos without an image, with their labels, as `write_unseen` takes them.
 
     They are those known before, and those whose image could not be used.
     """
-    plan, own = made.plan, made.plan.source.table.spaces
-    known = in_spaces(plan.unseen, own, spaces)
-    if not plan.source.database.sequential:
-        return known
-    return pa.concat_tables([known, in_spaces(plan.rows.filter(pa.array(_dropped(made))), own, spaces)])
+    frames = made.plan.unseen
+    if made.plan.source.database.sequential:
+        dropped = made.plan.rows.filter(pa.array(_dropped(made)))
+        labels = [column for key in label_keys(dropped) for column in _columns(*key)]
+        # a column that one of the two lacks is null
+        frames = pa.concat_tables([frames, dropped.select(["video", "frame", *labels])], promote_options="default")
+    return in_order(frames, videos)
+
+
+def _columns(space: str, annotator: str) -> tuple[str, str]:
+    column = label_column(space, annotator)
+    return column, split_column(column)
 
 
 def _dropped(made: MadeDatabase) -> np.ndarray:
@@ -90,16 +115,21 @@ def write_sets(store: AnyPath, sets: Sequence[TrainingSet]) -> list[SetEntry]:
     return entries
 
 
-def database_entry(made: MadeDatabase, code: int, index: Index, joined: Sequence[LabelSpace]) -> DatabaseEntry:
-    """The manifest's account of database `code` of the index; `joined` are the store's spaces."""
+def database_entry(made: MadeDatabase, code: int, index: Index, labels: Mapping[LabelKey, LabelSet]) -> DatabaseEntry:
+    """The manifest's account of database `code` of the index; `labels` are the store's."""
     own = index.database == code
-    source = made.plan.source
-    spaces = source.table.spaces
-    labels = {space.name: _split_counts(index.splits[space.name][own]) for space in spaces}
+    source, spaces = made.plan.source, made.plan.spaces
+    found = {
+        label_column(*key): (labels[key].space, labels[key].of_database(code))
+        for space in spaces
+        for key in labels
+        if key[0] == space.name
+    }
+    counts = {name: _split_counts(of.splits) for name, (_, of) in found.items()}
     classes = {
-        space.name: _class_counts(space, index.labels[space.name][own], index.splits[space.name][own])
-        for space in joined
-        if space.kind == "multiclass" and space.name in labels
+        name: _class_counts(space, of)
+        for name, (space, of) in found.items()
+        if space.kind == "multiclass" and not space.open
     }
     return DatabaseEntry(
         name=source.database.name,
@@ -110,9 +140,9 @@ def database_entry(made: MadeDatabase, code: int, index: Index, joined: Sequence
         num_images=int(own.sum()),
         num_videos=len(np.unique(index.videos.indices.to_numpy()[own])),
         num_leaking_videos=made.plan.num_leaking_videos,
-        labels={task: counts for task, counts in labels.items() if counts},
+        labels={name: of_splits for name, of_splits in counts.items() if of_splits},
         spaces=spaces,
-        classes={task: counts for task, counts in classes.items() if counts},
+        classes={name: of_splits for name, of_splits in classes.items() if of_splits},
         problems={reason: Problem(**problem) for reason, problem in made.problems().to_dict().items()},
     )
 
@@ -128,14 +158,14 @@ def _split_counts(splits: np.ndarray) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-def _class_counts(space: LabelSpace, vectors: np.ndarray, splits: np.ndarray) -> dict[str, dict[str, int]]:
-    """Split -> class -> rows, from label vectors (rows, size) and splits (rows,); unpublished labels are left out."""
-    known = is_published(vectors)
-    classes, splits = np.nan_to_num(vectors[known]).argmax(1), splits[known]
+def _class_counts(space: LabelSpace, labels: Labels) -> dict[str, dict[str, int]]:
+    """Split -> class -> labels; those that are not published are left out."""
+    classes = largest_class(labels.values)
     counts = {}
     for split in (Split.TRAIN, Split.VALIDATION, Split.TEST):
-        if (splits == split).any():
-            by_class = np.bincount(classes[splits == split], minlength=space.size).tolist()
+        of_split = classes[(labels.splits == split) & (classes != NOT_KNOWN)]
+        if len(of_split):
+            by_class = np.bincount(of_split, minlength=space.size).tolist()
             counts[split.name.lower()] = dict(zip(space.names, by_class, strict=True))
     return counts
 

@@ -24,12 +24,13 @@ from abaw_ray.databases.base import (
     LabelTable,
     Options,
     Problems,
+    label_column,
+    label_keys,
     split_column,
-    task_labels,
 )
 from abaw_ray.databases.reading.names import file_name
 from abaw_ray.databases.reading.parsing import add_each
-from abaw_ray.spaces import Split
+from abaw_ray.spaces import LabelSpace, Split
 
 CODE_VERSION = 3
 """Raised when the code makes other images from the same input; finished blocks are then made anew."""
@@ -75,6 +76,8 @@ class DatabasePlan:
         source: the database.
         rows: its label table. A row that has no label any more stays: blocks do not depend on labels.
         unseen: its labelled frames without an image.
+        clips: labels of its videos, or of photos.
+        spaces: its label spaces; open ones with the names that occur in those tables.
         blocks: consecutive parts of `rows`.
         num_leaking_videos: videos with train labels of one task and validation labels of another.
         problems: what reading and planning left out.
@@ -83,6 +86,8 @@ class DatabasePlan:
     source: Source
     rows: pa.Table
     unseen: pa.Table
+    clips: pa.Table
+    spaces: tuple[LabelSpace, ...]
     blocks: list[PlannedBlock]
     num_leaking_videos: int
     problems: Problems
@@ -96,17 +101,29 @@ def plan_database(source: Source, config: PrepareConfig) -> DatabasePlan:
     """
     problems = Problems()
     problems.merge(source.table.problems)
-    rows, unseen = source.table.rows.combine_chunks(), source.table.unseen.combine_chunks()
+    table = source.table
+    rows, unseen, clips = (part.combine_chunks() for part in (table.rows, table.unseen, table.clips))
     _check_videos(source)
-    tasks = [space.name for space in source.table.spaces]
-    trainers = _trainers(rows, tasks)
-    num_leaking_videos = _num_leaking_videos([rows, unseen], trainers)
+    starts = _video_starts(rows)
+    trainers = _trainers([rows, clips], [space.name for space in table.spaces])
+    num_leaking_videos = _num_leaking_videos([rows, unseen, clips], trainers)
     if config.exclude_leaking_videos:
         rows, _ = _without_leaks(rows, trainers, problems)
         unseen, labelled = _without_leaks(unseen, trainers, problems, ", frames without an image")
         unseen = unseen.filter(pa.array(labelled)).combine_chunks()
-    blocks = _blocks(source.database, rows, _video_starts(rows), config.block_rows)
-    return DatabasePlan(source, rows, unseen, _hashed(source, rows, blocks, config), num_leaking_videos, problems)
+        clips, labelled = _without_leaks(clips, trainers, problems, ", labels of clips")
+        clips = clips.filter(pa.array(labelled)).combine_chunks()
+    spaces = tuple(_closed(space, [rows, unseen, clips]) for space in table.spaces)
+    blocks = _hashed(source, rows, _blocks(source.database, rows, starts, config.block_rows), config)
+    return DatabasePlan(source, rows, unseen, clips, spaces, blocks, num_leaking_videos, problems)
+
+
+def _closed(space: LabelSpace, tables: Sequence[pa.Table]) -> LabelSpace:
+    """`space`; if it is open, with the names of the labels in `tables`, whoever gave them."""
+    if not space.open:
+        return space
+    columns = [table[label_column(*key)] for table in tables for key in label_keys(table) if key[0] == space.name]
+    return space.with_names(name for column in columns for name in pc.unique(pc.drop_null(column)).to_pylist())
 
 
 def _check_videos(source: Source) -> None:
@@ -116,9 +133,11 @@ def _check_videos(source: Source) -> None:
         assert table.unseen.num_rows == videos.num_rows == 0, "photos are not videos"
         return
     assert pc.count_distinct(videos["video"]).as_py() == videos.num_rows, "a video is named once"
+    for labels in (table.rows, table.unseen, table.clips):
+        places = pc.index_in(labels["video"], value_set=videos["video"].combine_chunks())
+        assert places.null_count == 0, "every label is of a video of the table of videos"
     for frames in (table.rows, table.unseen):
         places = pc.index_in(frames["video"], value_set=videos["video"].combine_chunks())
-        assert places.null_count == 0, "every frame is of a video of the table of videos"
         lengths = videos["num_frames"].take(places).to_numpy()
         assert (frames["frame"].to_numpy() < lengths).all(), "a video is longer than its last frame's number"
 
@@ -134,32 +153,34 @@ def _video_starts(rows: pa.Table) -> np.ndarray:
     return np.flatnonzero(is_first)
 
 
-def _any_by_video(rows: pa.Table, starts: np.ndarray, task: str, split: Split) -> np.ndarray:
-    """Whether each video (videos,) has a label of `task` that belongs to `split`."""
-    if len(starts) == 0:
-        return np.empty(0, bool)
-    return np.logical_or.reduceat(rows[split_column(task)].to_numpy() == split, starts)
+def _trainers(tables: Sequence[pa.Table], tasks: Sequence[str]) -> dict[str, pa.Array]:
+    """Task -> names of the videos that train another task, by a label in one of `tables`."""
+    train: dict[str, list[pa.ChunkedArray]] = {task: [_names([])] for task in tasks}
+    for table in tables:
+        for task, annotator in label_keys(table):
+            trains = pc.equal(table[split_column(label_column(task, annotator))], int(Split.TRAIN))
+            train[task].append(pc.unique(table["video"].filter(trains)))
+    return {task: _names([names for o in tasks if o != task for names in train[o]]) for task in tasks}
 
 
-def _trainers(rows: pa.Table, tasks: Sequence[str]) -> dict[str, pa.Array]:
-    """Task -> names of the videos that train another task."""
-    starts = _video_starts(rows)
-    names = rows["video"].combine_chunks().take(pa.array(starts))
-    train = {task: _any_by_video(rows, starts, task, Split.TRAIN) for task in tasks}
-    none = np.zeros(len(starts), bool)
-    others = {task: np.logical_or.reduce([none, *(train[o] for o in tasks if o != task)]) for task in tasks}
-    return {task: names.filter(pa.array(trains)) for task, trains in others.items()}
+def _names(parts: Sequence[pa.Array]) -> pa.Array:
+    """Different names in several arrays of them."""
+    return pc.unique(pa.chunked_array(parts, pa.string()))
 
 
-def _leaking(table: pa.Table, task: str, trainers: Mapping[str, pa.Array]) -> np.ndarray:
-    """Which rows (rows,) of a table validate a task in a video that trains another one."""
-    trains = pc.is_in(table["video"], value_set=trainers[task]).to_numpy()
-    return trains & (table[split_column(task)].to_numpy() == Split.VALIDATION)
+def _leaking(table: pa.Table, column: str, trainers: pa.Array) -> np.ndarray:
+    """Which rows (rows,) of a table validate, in a column of labels, a task whose `trainers` train another one."""
+    trains = pc.is_in(table["video"], value_set=trainers).to_numpy()
+    return trains & (table[split_column(column)].to_numpy() == Split.VALIDATION)
 
 
 def _num_leaking_videos(tables: Sequence[pa.Table], trainers: Mapping[str, pa.Array]) -> int:
-    names = [t["video"].filter(pa.array(_leaking(t, task, trainers))) for t in tables for task in trainers]
-    return len(pa.chunked_array([chunk for name in names for chunk in name.chunks], pa.string()).unique())
+    names = [
+        pc.unique(table["video"].filter(pa.array(_leaking(table, label_column(*key), trainers[key[0]]))))
+        for table in tables
+        for key in label_keys(table)
+    ]
+    return len(_names(names))
 
 
 def _without_leaks(
@@ -168,26 +189,35 @@ def _without_leaks(
     """`rows` without the leaking validation labels, and which of them (rows,) have a label left.
 
     Args:
-        rows: of faces, or of frames without one.
+        rows: of faces, of frames without one, or of clips.
         trainers: see `_trainers`.
         problems: takes up what goes.
         which: rows these are, for people.
     """
     labelled = np.zeros(rows.num_rows, bool)
-    for task in trainers:
-        vectors, splits = task_labels(rows, task)
-        leaking = _leaking(rows, task, trainers)
+    for task, annotator in label_keys(rows):
+        column = label_column(task, annotator)
+        leaking = _leaking(rows, column, trainers[task])
         videos = pc.unique(rows["video"].filter(pa.array(leaking))).to_pylist()
-        add_each(problems, LEAK, videos, lambda video, task=task: f"{video}: {task}{which}")  # type: ignore[misc]
+        add_each(problems, LEAK, videos, lambda video, column=column: f"{video}: {column}{which}")  # type: ignore[misc]
         problems.add(LEAK, count=int(leaking.sum()) - len(videos))
-        splits = np.where(leaking, np.int8(Split.NONE), splits)
-        flat = np.where(leaking[:, None], np.float32(0), vectors).reshape(-1)
+        name = split_column(column)
+        splits = np.where(leaking, np.int8(Split.NONE), rows[name].to_numpy())
         labelled |= splits != Split.NONE
-        vectors_column = pa.FixedSizeListArray.from_arrays(pa.array(flat), vectors.shape[1])
-        rows = rows.set_column(rows.schema.get_field_index(task), task, vectors_column)
-        name = split_column(task)
         rows = rows.set_column(rows.schema.get_field_index(name), name, pa.array(splits))
+        rows = rows.set_column(rows.schema.get_field_index(column), column, _cleared(rows[column], leaking))
     return rows.combine_chunks(), labelled
+
+
+def _cleared(labels: pa.ChunkedArray, where: np.ndarray) -> pa.Array:
+    """A column of labels, without those `where` (rows,) is true."""
+    column = labels.combine_chunks()
+    if pa.types.is_string(column.type):
+        return pc.if_else(pa.array(where), pa.scalar(None, pa.string()), column)
+    size = column.type.list_size
+    vectors = column.flatten().to_numpy(zero_copy_only=False).reshape(-1, size)
+    flat = np.where(where[:, None], np.float32(0), vectors).reshape(-1)
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat), size)
 
 
 def _blocks(database: Database, rows: pa.Table, starts: np.ndarray, block_rows: int) -> list[PlannedBlock]:

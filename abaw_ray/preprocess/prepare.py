@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from abaw_ray.blocks.cache import local_file
-from abaw_ray.blocks.index import read_index, write_index
+from abaw_ray.blocks.index import Index, read_index, write_index
 from abaw_ray.blocks.integrity import find_damage
+from abaw_ray.blocks.labels import LabelSet, label_sets
 from abaw_ray.blocks.manifest import BlockEntry, Manifest, begin_store, store_held
-from abaw_ray.blocks.reader import block_file
+from abaw_ray.blocks.reader import block_file, read_label_files
 from abaw_ray.blocks.schema import BLOCKS, INDEX, UNSEEN, VIDEOS
-from abaw_ray.blocks.videos import write_unseen, write_videos
+from abaw_ray.blocks.videos import read_videos, write_unseen, write_videos
 from abaw_ray.blocks.writer import BlockResult, read_block, with_sha256
 from abaw_ray.config import PrepareConfig, Recipe
-from abaw_ray.databases.base import Problems
+from abaw_ray.databases.base import LabelKey, Problems
 from abaw_ray.databases.reading.database import read_database
 from abaw_ray.disk import TEMPORARY
 from abaw_ray.errors import ConfigurationError, MissingInputError
@@ -25,11 +29,14 @@ from abaw_ray.preprocess.contents import (
     database_entry,
     index_part,
     source_paths,
+    stored_rows,
     unseen_frames,
+    videos_of,
     write_sets,
 )
 from abaw_ray.preprocess.dataflow import BlockTask, write_blocks
 from abaw_ray.preprocess.faces import FaceSettings
+from abaw_ray.preprocess.label_files import in_a_row, of_videos, write_label_files
 from abaw_ray.preprocess.plan import PIXEL_COLUMNS, DatabasePlan, Source, plan_database
 from abaw_ray.preprocess.sets import training_sets
 from abaw_ray.ray_session import ray_session
@@ -120,33 +127,74 @@ def _write(
     if sum(block.num_rows for block in blocks) == 0:
         raise MissingInputError(f"no image could be read; {_summary(made)}")
     _remove_others(store, {block.path for block in blocks})
-    videos = [plan.source.table.videos for plan in plans]
-    spaces = all_spaces(plan.source.table.spaces for plan in plans)
-    index_sha256 = write_index(store / INDEX, [index_part(part, spaces) for part in made], spaces)
-    videos_sha256 = write_videos(store / VIDEOS, videos)
-    unseen_sha256 = write_unseen(store / UNSEEN, [unseen_frames(part, spaces) for part in made], videos, spaces)
-    index = read_index(local_file(store / INDEX, index_sha256), spaces)
+    tables = _write_tables(store, made)
     members = [(plan.source.database.name, plan.source.database.sets(plan.source.options)) for plan in plans]
+    index, labels = tables.index, {task: found for (task, by), found in tables.label_sets.items() if not by}
     manifest = Manifest(
         seed=seed,
         prepare=config.model_dump(mode="json", exclude={"databases"}),
         image_size=config.image_size,
         encoding=config.encoding,
-        spaces=spaces,
         num_images=len(index),
-        databases=[database_entry(part, code, index, spaces) for code, part in enumerate(made)],
-        sets=write_sets(store, training_sets(index, members, spaces)),
-        index_sha256=index_sha256,
-        videos_sha256=videos_sha256,
-        unseen_sha256=unseen_sha256,
+        databases=[database_entry(part, code, index, tables.label_sets) for code, part in enumerate(made)],
+        sets=write_sets(store, training_sets(index, labels, members, tables.entries["spaces"])),
         blocks=[block.entry() for block in blocks],
         sources={plan.source.database.name: source_paths(plan.source) for plan in plans},
         num_blocks_written=num_written,
         num_blocks_skipped=len(blocks) - num_written,
+        **tables.entries,
     )
     manifest = manifest.model_copy(update={"content_hash": manifest.hash()})
     manifest.save(store)
     return manifest
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The files that say what the images of a store are.
+
+    Args:
+        index: as written.
+        label_sets: of the index, as written.
+        entries: what the manifest says of the files.
+    """
+
+    index: Index
+    label_sets: dict[LabelKey, LabelSet]
+    entries: dict[str, Any]
+
+
+def _write_tables(store: AnyPath, made: Sequence[MadeDatabase]) -> Tables:
+    """Writes index, videos, unseen frames, and the labels of all of them."""
+    plans = [part.plan for part in made]
+    of_databases = [plan.spaces for plan in plans]
+    spaces = all_spaces(of_databases)
+    rows, videos = [stored_rows(part) for part in made], [videos_of(plan) for plan in plans]
+    unseen = [unseen_frames(part, own) for part, own in zip(made, videos, strict=True)]
+    index_sha256 = write_index(store / INDEX, [index_part(part, own) for part, own in zip(made, rows, strict=True)])
+    videos_sha256 = write_videos(store / VIDEOS, videos)
+    files = write_label_files(
+        store,
+        spaces,
+        index=in_a_row(rows, of_databases),
+        unseen=in_a_row(unseen, of_databases),
+        clips=of_videos([plan.clips for plan in plans], videos, of_databases),
+    )
+    index = read_index(local_file(store / INDEX, index_sha256))
+    sequential = np.array([plan.source.database.sequential for plan in plans])
+    stored_videos = read_videos(local_file(store / VIDEOS, videos_sha256), index, sequential)
+    labels = read_label_files(store, [file for file in files if not file.unseen], spaces, local_file)
+    clip = stored_videos.of_rows(len(index)) if any(space.level == "clip" for space in spaces) else None
+    entries = {
+        "spaces": spaces,
+        "labels": files,
+        "index_sha256": index_sha256,
+        "videos_sha256": videos_sha256,
+        "unseen_sha256": write_unseen(store / UNSEEN, unseen, videos),
+    }
+    return Tables(
+        index, label_sets(labels, spaces, of_databases, index.database, stored_videos.database, clip), entries
+    )
 
 
 def _make_blocks(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from abaw_ray.blocks.index import Index
+from abaw_ray.blocks.labels import LabelSet, largest_class
 from abaw_ray.databases.base import SetMember
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.spaces import LabelSpace, Split
@@ -43,7 +44,10 @@ def thin(classes: np.ndarray, names: Sequence[str], every_by_class: Mapping[str,
 
 
 def training_sets(
-    index: Index, databases: Sequence[tuple[str, Sequence[SetMember]]], spaces: Sequence[LabelSpace]
+    index: Index,
+    labels: Mapping[str, LabelSet],
+    databases: Sequence[tuple[str, Sequence[SetMember]]],
+    spaces: Sequence[LabelSpace],
 ) -> list[TrainingSet]:
     """The training sets that the databases' members make up, sorted by name.
 
@@ -52,6 +56,7 @@ def training_sets(
 
     Args:
         index: of the store.
+        labels: task -> labels of the index's rows.
         databases: name and members of the databases 0, 1, ... of the index.
         spaces: of the store.
 
@@ -70,14 +75,17 @@ def training_sets(
                     f"training set {member.set}: {database} makes it for {', '.join(ordered)},"
                     f" another database for {', '.join(known)}"
                 )
-            rows.setdefault(member.set, {})[database] = _member_rows(index, code, member, by_name[member.tasks[0]])
+            rows.setdefault(member.set, {})[database] = _member_rows(index, labels, code, member)
     return [TrainingSet(name, tasks[name], rows[name]) for name in sorted(rows)]
 
 
-def _member_rows(index: Index, code: int, member: SetMember, space: LabelSpace) -> np.ndarray:
-    """Rows (n,) of a database's part in a set; `space` is that of the member's first task."""
-    assert space.kind == "multiclass" or not member.every_by_class, "rows without a class cannot be thinned by class"
-    train = [index.splits[task] == Split.TRAIN for task in member.tasks]
+def _member_rows(index: Index, labels: Mapping[str, LabelSet], code: int, member: SetMember) -> np.ndarray:
+    """Rows (n,) of a database's part in a set."""
+    first = labels[member.tasks[0]]
+    assert first.space.kind == "multiclass" or not member.every_by_class, "rows without a class cannot be thinned by it"
+    train = [labels[task].mask(Split.TRAIN) for task in member.tasks]
     rows = np.flatnonzero(np.logical_and.reduce([index.database == code, *train]))
-    classes = np.nan_to_num(index.labels[space.name][rows]).argmax(1)
-    return rows[thin(classes, space.names, member.every_by_class, member.every)]
+    if not member.every_by_class:
+        return rows[:: member.every]
+    classes = largest_class(first.of(rows)[0])
+    return rows[thin(classes, first.space.names, member.every_by_class, member.every)]

@@ -86,17 +86,17 @@ class TrainingData:
             raise StoreError(f"{store.path}: no rows in any training set")
         self.set_tasks = {name: s.tasks for name, s in self._sets.items()}
         trained = {task for tasks in self.set_tasks.values() for task in tasks}
-        index = store.index
 
         def labels(task: str) -> np.ndarray:
-            return np.concatenate([index.labels[task][s.rows] for s in self._sets.values() if task in s.tasks])
+            return np.concatenate([label_vectors(store, task, s.rows) for s in self._sets.values() if task in s.tasks])
 
         self.tasks = build_tasks(
             [s for s in store.manifest.spaces if s.name in trained], recipe.loss, recipe.model, labels
         )
         weights = {
             name: set_weights(
-                [self.tasks[t].balance_weights(index.labels[t][s.rows]) for t in s.tasks], recipe.sampling.joint_weights
+                [self.tasks[t].balance_weights(label_vectors(store, t, s.rows)) for t in s.tasks],
+                recipe.sampling.joint_weights,
             )
             for name, s in self._sets.items()
         }
@@ -163,7 +163,8 @@ class TrainingData:
     def _partitioned(self, weights: Mapping[str, np.ndarray], recipe: Recipe) -> Partition:
         index, sets = self._store.index, {}
         for name, s in self._sets.items():
-            groups = set_groups([self.tasks[t].balance_groups(index.labels[t][s.rows]) for t in s.tasks])
+            labels = [label_vectors(self._store, t, s.rows) for t in s.tasks]
+            groups = set_groups([self.tasks[t].balance_groups(v) for t, v in zip(s.tasks, labels, strict=True)])
             sets[name] = SetRows.of(index.block[s.rows], groups, weights[name])
         num_rows = np.array([block.num_rows for block in self._store.manifest.blocks])
         return Partition(sets, num_rows, recipe.sampling.batch_size, recipe.seed, self.order.num_steps)
@@ -181,10 +182,15 @@ class TrainingData:
 
 def train_labels(store: Store, rows: np.ndarray, tasks: Iterable[str]) -> SetLabels:
     """Train labels of `rows` (n,) for every task: their set's own, and those shared by another set or database."""
-    index = store.index
-    labels = {t: torch.from_numpy(index.labels[t][rows]) for t in tasks}
-    labelled = {t: torch.from_numpy(index.splits[t][rows] == Split.TRAIN) for t in tasks}
+    found = {task: store.labels(task).of(rows) for task in tasks}
+    labels = {task: torch.from_numpy(vectors) for task, (vectors, _) in found.items()}
+    labelled = {task: torch.from_numpy(splits == Split.TRAIN) for task, (_, splits) in found.items()}
     return SetLabels(labels, labelled)
+
+
+def label_vectors(store: Store, task: str, rows: np.ndarray) -> np.ndarray:
+    """Label vectors (n, size) float32 of `rows` (n,)."""
+    return store.labels(task).of(rows)[0]
 
 
 def _chosen(store: Store, names: list[str] | None) -> list[SourceSet]:

@@ -19,7 +19,7 @@ from abaw_ray.objectives.terms import SetLabels
 from abaw_ray.sampling.order import ShuffledOrder
 from abaw_ray.spaces import Split
 from abaw_ray.tasks import build_tasks
-from abaw_ray.training.data import train_labels
+from abaw_ray.training.data import label_vectors, train_labels
 from abaw_ray.world import World
 
 
@@ -88,7 +88,7 @@ class WindowData:
         self.set_tasks: dict[str, tuple[str, ...]] = {}
         codes = [store.databases.index(d) for d in config.databases if d in store.databases]
         for name in (name for name in names if name in store.spaces):
-            trains = (store.index.splits[name] == Split.TRAIN) & np.isin(store.index.database, codes)
+            trains = np.isin(store.index.database[store.rows_with(name, Split.TRAIN)], codes)
             if not trains.any():
                 continue
             windows = gap_free(store, name, Split.TRAIN, config.window, config.window // 2, config.databases)
@@ -105,7 +105,7 @@ class WindowData:
         spaces = [store.spaces[task] for (task,) in self.set_tasks.values()]
 
         def labels(task: str) -> np.ndarray:
-            return store.index.labels[task][self._windows[f"{task}_windows"].reshape(-1)]
+            return label_vectors(store, task, self._windows[f"{task}_windows"].reshape(-1))
 
         self.tasks = build_tasks(spaces, recipe.loss, recipe.model, labels)
         sizes = {name: len(windows) for name, windows in self._windows.items()}

@@ -107,7 +107,7 @@ class Blocks(Contender):
     def batches(self, faces: Faces, folder: Path, mode: Mode, form: Form) -> Batches:
         store = Store(folder)
         rows = store.rows_with("expression", Split.TRAIN)
-        classes = store.index.labels["expression"][rows].argmax(axis=1)
+        classes = store.labels("expression").of(rows)[0].argmax(axis=1)
         weights = 1.0 / np.bincount(classes)[classes]
         order = SampleOrder({"faces": weights}, BATCH, 0, NUM_STEPS)
 

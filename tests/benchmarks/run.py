@@ -17,6 +17,7 @@ from typing import Any
 FOLDER = Path(__file__).parent
 BENCHMARKS = (
     "loading",
+    "label_sizes",
     "prepare",
     "epoch",
     "workers",

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from abaw_ray.blocks.index import IndexPart, read_index, write_index
+from abaw_ray.blocks.index import IndexPart, write_index
 from abaw_ray.blocks.manifest import BlockEntry, DatabaseEntry, Manifest
-from abaw_ray.blocks.schema import BLOCKS, INDEX, UNSEEN, VIDEOS, block_schema
+from abaw_ray.blocks.schema import BLOCKS, INDEX, UNSEEN, VIDEOS, block_schema, unseen_schema
 from abaw_ray.blocks.videos import write_unseen, write_videos
-from abaw_ray.databases.base import split_column, unseen_schema, videos_schema
+from abaw_ray.databases.base import split_column, videos_schema
 from abaw_ray.databases.reading.spaces import EXPRESSION, VALENCE_AROUSAL
 from abaw_ray.preprocess.contents import write_sets
+from abaw_ray.preprocess.label_files import in_a_row, write_label_files
 from abaw_ray.preprocess.sets import TrainingSet
 from abaw_ray.spaces import Split
 
@@ -48,13 +49,13 @@ def sparse_store(folder: Path, num_rows: int, size: int = 112) -> Path:
     for space in SPACES:
         columns[space.name] = pa.FixedSizeListArray.from_arrays(pa.array(vectors[space.name].reshape(-1)), space.size)
         columns[split_column(space.name)] = pa.array(split)
-    rows = pa.table(columns)
+    rows = pa.table(columns | {"subject": pa.nulls(count, pa.string())})
     blocks = [_block(folder, f"face/sparse/{name}.arrow", rows, number, size) for number, name in enumerate(names)]
     place = np.repeat(np.arange(num_blocks), BLOCK_ROWS)
     part = IndexPart(rows, place, np.tile(np.arange(BLOCK_ROWS), num_blocks))
     videos = pa.table([pa.array(names), pa.array(np.full(num_blocks, BLOCK_ROWS, np.int32))], schema=videos_schema())
-    index_sha256 = write_index(folder / INDEX, [part], SPACES)
-    train = np.flatnonzero(read_index(folder / INDEX, SPACES).splits["expression"] == Split.TRAIN)
+    index_sha256 = write_index(folder / INDEX, [part])
+    train = np.flatnonzero(split == Split.TRAIN)
     sets = [
         TrainingSet("mixed_expr", ("expression",), {"sparse": train[::2]}),
         TrainingSet("mixed_va", ("valence_arousal",), {"sparse": train[1::2]}),
@@ -69,9 +70,10 @@ def sparse_store(folder: Path, num_rows: int, size: int = 112) -> Path:
         num_images=count,
         databases=[_database(count, num_blocks)],
         sets=write_sets(folder, sets),
+        labels=write_label_files(folder, SPACES, in_a_row([rows], [SPACES]), [], []),
         index_sha256=index_sha256,
         videos_sha256=write_videos(folder / VIDEOS, [videos]),
-        unseen_sha256=write_unseen(folder / UNSEEN, [unseen_schema(SPACES).empty_table()], [videos], SPACES),
+        unseen_sha256=write_unseen(folder / UNSEEN, [unseen_schema().empty_table()], [videos]),
         blocks=blocks,
     )
     manifest.model_copy(update={"content_hash": manifest.hash()}).save(folder)

@@ -107,7 +107,7 @@ def test_a_step_that_diverges_ends_the_run_and_keeps_its_batch(store, recipe, tm
     assert batch["mixed_va/images"].shape[:1] == (16,)
     rows = [image["row"] for image in described["images"]["mixed_va"]]
     kept = batch["mixed_va/labels/labels/valence_arousal"].numpy()
-    np.testing.assert_array_equal(kept, Store(store).index.labels["valence_arousal"][rows])
+    np.testing.assert_array_equal(kept, Store(store).labels("valence_arousal").of(rows)[0])
     assert all(image["video"] for image in described["images"]["mixed_va"])
     assert not (tmp_path / "kept").exists(), "no epoch is saved"
 

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import ray
+from dense_labels import dense
 from films import film, scenes
 from paper import EXPRESSION, EXPRESSIONS, SPACES
 
@@ -179,7 +180,7 @@ def test_what_is_stored(prepared: Prepared) -> None:
     faces = np.flatnonzero(index.database == 1)
     colours = store.images(faces).reshape(len(faces), -1, 3).mean(1)
     assert colours.tolist() == [COLOURS[f] for f in index.frame[faces]]
-    assert index.labels["expression"][faces].argmax(1).tolist() == [f + 1 for f in index.frame[faces]]
+    assert store.labels("expression").of(faces)[0].argmax(1).tolist() == [f + 1 for f in index.frame[faces]]
     assert len(faces) == 8 * 3 - 4
 
 
@@ -193,10 +194,12 @@ def test_frames_without_an_image_are_stored(prepared: Prepared) -> None:
     assert rows[0][0] == rows[0][1]
     # an image that is no picture counts as none; faces of photos are not frames
     assert list(zip(unseen.video.tolist(), unseen.frame.tolist(), strict=True)) == [(0, 2), (1, BAD_FRAME), (3, 6)]
-    assert unseen.labels["expression"].argmax(1).tolist() == [2, BAD_FRAME % 7, 6]
-    assert unseen.splits["expression"].tolist() == [VALIDATION, TRAIN, VALIDATION]
-    assert unseen.splits["valence_arousal"].tolist() == [NONE, TRAIN, NONE]
-    assert unseen.labels["valence_arousal"].tolist() == [[0, 0], [0.5, -0.5], [0, 0]]
+    vectors, splits = dense(unseen.labels("expression"))
+    assert vectors.argmax(1).tolist() == [2, BAD_FRAME % 7, 6]
+    assert splits.tolist() == [VALIDATION, TRAIN, VALIDATION]
+    vectors, splits = dense(unseen.labels("valence_arousal"))
+    assert splits.tolist() == [NONE, TRAIN, NONE]
+    assert vectors.tolist() == [[0, 0], [0.5, -0.5], [0, 0]]
 
 
 def test_a_test_set_without_published_labels(cluster: None, tmp_path: Path) -> None:
@@ -219,14 +222,15 @@ def test_a_test_set_without_published_labels(cluster: None, tmp_path: Path) -> N
     store = Store(tmp_path / "store")
     store.verify()
     assert store.rows_with("expression", TEST).tolist() == [0, 1, 2]
-    assert np.isnan(store.index.labels["expression"]).all()
+    assert np.isnan(dense(store.labels("expression"))[0]).all()
     # all images of a video are lost, the video is not
     videos, unseen = store.videos, store.unseen
     assert (videos.names, videos.num_frames.tolist()) == (["a", "unreadable"], [3, 5])
     assert (videos.stop - videos.start).tolist() == [3, 0]
     assert (unseen.video.tolist(), unseen.frame.tolist()) == ([1, 1, 1], [0, 1, 2])
-    assert unseen.splits["expression"].tolist() == [TEST] * 3
-    assert np.isnan(unseen.labels["expression"]).all()
+    vectors, splits = dense(unseen.labels("expression"))
+    assert splits.tolist() == [TEST] * 3
+    assert np.isnan(vectors).all()
     again = prepare_sources(CONFIG, 0, tmp_path / "store", [source])
     assert (again.num_blocks_written, again.content_hash) == (0, manifest.content_hash)
 
@@ -255,13 +259,16 @@ def test_training_sets_join_train_labels_only(prepared: Prepared) -> None:
     store = Store(prepared.store)
     index = store.index
     assert list(store.sets) == ["mixed_expr", "mixed_va"]
-    train = np.flatnonzero((index.database == 0) & (index.splits["expression"] == TRAIN))
+    vectors, splits = dense(store.labels("expression"))
+    train = np.flatnonzero((index.database == 0) & (splits == TRAIN))
     kept = train.tolist()
     for expression in (0, 4):
-        kept = [r for i, r in enumerate(kept) if index.labels["expression"][r].argmax() != expression or i % 2 == 0]
+        kept = [r for i, r in enumerate(kept) if vectors[r].argmax() != expression or i % 2 == 0]
     own = [r for r in store.sets["mixed_expr"].rows.tolist() if index.database[r] == 0]
     assert own == kept[::3]
-    shared = dict(zip(index.video(np.array(own)), index.splits["valence_arousal"][own].tolist(), strict=True))
+    shared = dict(
+        zip(index.video(np.array(own)), store.labels("valence_arousal").splits_of(np.array(own)).tolist(), strict=True)
+    )
     assert shared == {"t1": TRAIN, "t2": VALIDATION}
     assert len(store.rows_with("expression", VALIDATION)) == 5 + 3
 
@@ -303,10 +310,11 @@ def test_other_labels_splits_and_tasks_write_no_block(prepared: Prepared, tmp_pa
     assert (manifest.num_blocks_written, manifest.num_blocks_skipped) == (0, 10)
     assert {name: value for name, value in contents(store).items() if name.startswith(BLOCKS)} == before
     assert manifest.content_hash != prepared.manifest.content_hash
-    index = Store(store).index
-    assert (index.splits["action_units"] == TRAIN).sum() == (index.splits["expression"] == TRAIN).sum()
-    assert set(index.splits["expression"]) == ({TRAIN, NONE} if exclude else {TRAIN, VALIDATION})
-    assert len(index) == prepared.manifest.num_images
+    opened = Store(store)
+    units, expressions = (dense(opened.labels(task))[1] for task in ("action_units", "expression"))
+    assert (units == TRAIN).sum() == (expressions == TRAIN).sum()
+    assert set(expressions) == ({TRAIN, NONE} if exclude else {TRAIN, VALIDATION})
+    assert len(opened.index) == prepared.manifest.num_images
 
 
 def test_databases_of_seven_and_of_eight_classes_share_a_store(prepared: Prepared, tmp_path: Path) -> None:
@@ -317,7 +325,7 @@ def test_databases_of_seven_and_of_eight_classes_share_a_store(prepared: Prepare
     classes[:, 7] = 1
     column = pa.FixedSizeListArray.from_arrays(pa.array(classes.reshape(-1)), 8)
     rows = rows.set_column(rows.schema.get_field_index("expression"), "expression", column)
-    table = replace(source.table, rows=rows.select(rows.column_names[:6]), spaces=(eight,), unseen=None)
+    table = replace(source.table, rows=rows.select(rows.column_names[:7]), spaces=(eight,), unseen=None)
     prepare_sources(CONFIG, 0, tmp_path / "store", [clips(prepared.root), replace(source, table=table)])
     store = Store(tmp_path / "store")
     assert store.spaces["expression"] == eight
@@ -326,11 +334,12 @@ def test_databases_of_seven_and_of_eight_classes_share_a_store(prepared: Prepare
         {"expression": 8},
     ]
     of_clips = store.index.database == 0
-    labels, labelled = store.index.labels["expression"], store.index.splits["expression"] > 0
+    labels, splits = dense(store.labels("expression"))
+    labelled = splits > 0
     assert np.isnan(labels[of_clips & labelled, 7]).all()
     assert np.isfinite(labels[of_clips, :7]).all()
     assert (labels[~of_clips] == np.eye(8)[7]).all()
-    assert np.isnan(store.unseen.labels["expression"][:, 7]).all()
+    assert np.isnan(dense(store.unseen.labels("expression"))[0][:, 7]).all()
     assert store.manifest.databases[1].classes["expression"]["train"]["Other"] == 20 - 3
     assert len(store.sets["mixed_expr"].rows)
 
@@ -340,7 +349,7 @@ def test_a_store_of_an_earlier_version_is_made_anew(prepared: Prepared, tmp_path
     values = json.loads((store / "manifest.json").read_text()) | {"version": 2}
     (store / "manifest.json").write_text(json.dumps(values))
     (store / BLOCKS / "face").rename(store / BLOCKS / "clips")
-    with pytest.raises(StoreError, match=r"version 2, expected 3; `abaw-ray prepare .*makes it anew"):
+    with pytest.raises(StoreError, match=r"version 2, expected 4; `abaw-ray prepare .*makes it anew"):
         Store(store)
     manifest = prepare_sources(CONFIG, 0, store, prepared.sources())
     assert "holds a store of version 2: its blocks are made anew" in caplog.text

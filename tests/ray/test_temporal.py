@@ -12,6 +12,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 import torch
+from dense_labels import splits
 from paper import TASKS
 from test_loop import run, spawned, weights, with_changes
 
@@ -162,8 +163,8 @@ def test_every_labelled_frame_is_scored_once(store, cnn, gru, tmp_path):
         codes = [i for i, name in enumerate(opened.databases) if databases is None or name in databases]
         for task in TASKS:
             own = np.isin(opened.index.database, codes)
-            expected = int((opened.index.splits[task][own] == Split.VALIDATION).sum())
-            unseen = opened.unseen.splits[task] == Split.VALIDATION
+            expected = int((splits(opened.labels(task))[own] == Split.VALIDATION).sum())
+            unseen = splits(opened.unseen.labels(task)) == Split.VALIDATION
             expected += int(np.isin(opened.videos.database[opened.unseen.video[unseen]], codes).sum())
             assert result["scores"]["every_frame"]["all"][task]["num_frames"] == expected
         table = pq.read_table(tmp_path / run_of.parent.name / "predictions.parquet")

@@ -14,9 +14,11 @@ from abaw_ray.blocks.index import IndexPart, write_index, write_rows
 from abaw_ray.blocks.manifest import BlockEntry, DatabaseEntry, Manifest, Problem, SetEntry
 from abaw_ray.blocks.reader import set_path
 from abaw_ray.blocks.schema import BLOCKS, INDEX, UNSEEN, VIDEOS, Encoding
-from abaw_ray.blocks.videos import write_unseen, write_videos
+from abaw_ray.blocks.videos import in_order, write_unseen, write_videos
 from abaw_ray.blocks.writer import BlockMetadata, write_block
 from abaw_ray.databases.base import split_column, videos_schema
+from abaw_ray.preprocess.label_files import in_a_row, write_label_files
+from abaw_ray.spaces import Split
 
 SIZE = 16
 BLOCK_ROWS = (7, 1, 12, 5)  # of the blocks; the first two are database a's
@@ -41,9 +43,11 @@ def smooth_images(count: int, rng: np.random.Generator) -> np.ndarray:
 def label_columns(rng: np.random.Generator, count: int) -> dict[str, pa.Array]:
     columns = {}
     for task, size in TASKS.items():
-        vectors = rng.uniform(-1, 1, size * count).astype(np.float32)
-        columns[task] = pa.FixedSizeListArray.from_arrays(pa.array(vectors), size)
-        columns[split_column(task)] = pa.array(rng.integers(0, 4, count), pa.int8())
+        vectors = rng.uniform(-1, 1, size * count).astype(np.float32).reshape(count, size)
+        splits = rng.integers(0, 4, count)
+        vectors[splits == Split.NONE] = 0
+        columns[task] = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), size)
+        columns[split_column(task)] = pa.array(splits, pa.int8())
     return columns
 
 
@@ -81,7 +85,7 @@ def make_store(path: Path, encoding: str = "raw") -> Made:
     for numbers in ((0, 1), (2, 3)):
         block = np.concatenate([np.full(BLOCK_ROWS[n], n) for n in numbers])
         row = np.concatenate([np.arange(BLOCK_ROWS[n]) for n in numbers])
-        parts.append(IndexPart(pa.concat_tables([tables[n] for n in numbers]), block, row))
+        parts.append(index_part([tables[n] for n in numbers], block, row))
     videos = [videos_of({"video 0": 10, "video 1": 1}), videos_of({"no image": 4, "video 2": 12, "video 3": 6})]
     unseen = [
         unseen_frames(rng, [("video 0", 9), ("video 0", 8)]),
@@ -95,6 +99,12 @@ def make_store(path: Path, encoding: str = "raw") -> Made:
     databases = [database_entry("a"), database_entry("b")]
     finish_store(path, databases, parts, videos, unseen, sets, blocks, encoding)
     return Made(path, pictures, pa.concat_tables(tables), unseen)
+
+
+def index_part(tables: list[pa.Table], block: np.ndarray, row: np.ndarray) -> IndexPart:
+    """Rows of faces of nobody named."""
+    rows = pa.concat_tables(tables)
+    return IndexPart(rows.append_column("subject", pa.nulls(rows.num_rows, pa.string())), block, row)
 
 
 def finish_store(
@@ -112,6 +122,11 @@ def finish_store(
         SetEntry(name=name, tasks=tasks, num_rows={}, sha256=write_rows(set_path(path, name), rows))
         for name, (tasks, rows) in sets.items()
     ]
+    spaces = [SPACES] * len(parts)
+    frames = [in_order(own, of_videos) for own, of_videos in zip(unseen, videos, strict=True)]
+    labels = write_label_files(
+        path, SPACES, in_a_row([part.rows for part in parts], spaces), in_a_row(frames, spaces), []
+    )
     manifest = Manifest(
         seed=0,
         prepare={},
@@ -121,9 +136,10 @@ def finish_store(
         num_images=sum(len(part.block) for part in parts),
         databases=databases,
         sets=entries,
-        index_sha256=write_index(path / INDEX, parts, SPACES),
+        labels=labels,
+        index_sha256=write_index(path / INDEX, parts),
         videos_sha256=write_videos(path / VIDEOS, videos),
-        unseen_sha256=write_unseen(path / UNSEEN, unseen, videos, SPACES),
+        unseen_sha256=write_unseen(path / UNSEEN, frames, videos),
         blocks=blocks,
         sources={"a": {"root": str(path)}},
     )

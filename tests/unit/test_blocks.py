@@ -15,15 +15,17 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import pytest
+from dense_labels import splits, vectors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from paper import SPACES, TASKS
+from paper import TASKS
 from stores import (
     BLOCK_ROWS,
     SIZE,
     Made,
     database_entry,
     encode,
+    index_part,
     label_columns,
     make_store,
     smooth_images,
@@ -33,15 +35,20 @@ from stores import (
 
 from abaw_ray.blocks import images as block_images
 from abaw_ray.blocks.files import atomic_path, write_table
-from abaw_ray.blocks.index import Index, IndexPart, read_index, write_index
+from abaw_ray.blocks.index import Index, read_index, write_index
 from abaw_ray.blocks.manifest import BlockEntry, Manifest, begin_store, store_held
 from abaw_ray.blocks.reader import Store
 from abaw_ray.blocks.schema import BLOCKS, INDEX, MANIFEST, UNSEEN, VIDEOS
-from abaw_ray.blocks.videos import read_unseen, read_videos, write_unseen, write_videos
+from abaw_ray.blocks.videos import in_order, read_unseen, read_videos, write_unseen, write_videos
 from abaw_ray.blocks.writer import BlockMetadata, read_block, write_block
 from abaw_ray.databases.base import split_column
 from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError
 from abaw_ray.spaces import Split
+
+TABLES = [
+    *("index.arrow", "videos.arrow", "unseen.arrow"),
+    *("labels/expression.arrow", "labels/unseen/valence_arousal.arrow"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -140,14 +147,14 @@ def test_two_threads_read_at_once(made: Made, monkeypatch: pytest.MonkeyPatch) -
 def test_index_is_mapped_not_copied(made: Made) -> None:
     store = Store(made.path)
     index = store.index
-    views = [index.database, index.frame, index.block, index.row, *index.labels.values(), *index.splits.values()]
-    views += [s.rows for s in store.sets.values()]
-    unseen = store.unseen
-    views += [unseen.video, unseen.frame, *unseen.labels.values(), *unseen.splits.values()]
+    views = [index.database, index.frame, index.block, index.row, *(s.rows for s in store.sets.values())]
+    views += [store.unseen.video, store.unseen.frame]
+    for labels in (*store.label_sets.values(), *store.unseen.label_sets.values()):
+        views += labels.labels
     assert not any(view.flags.owndata or view.flags.writeable for view in views)
     assert len(index) == sum(BLOCK_ROWS)
-    assert index.labels["expression"].shape == (25, 7)
-    assert index.labels["valence_arousal"].dtype == np.float32
+    assert vectors(store.labels("expression")).shape == (25, 7)
+    assert vectors(store.labels("valence_arousal")).dtype == np.float32
     assert index.database.tolist() == [0] * 8 + [1] * 17
     assert index.video(np.array([24, 0, 7])) == ["video 3", "video 0", "video 1"]
     assert index.frame[7:10].tolist() == [0, 0, 1]
@@ -183,20 +190,18 @@ def test_frames_without_an_image_come_back_in_order(made: Made) -> None:
     ]
     written = pa.concat_tables(made.unseen).take([1, 0, 3, 4, 2])
     for task in TASKS:
-        assert unseen.labels[task].tolist() == written[task].to_pylist()
-        assert unseen.splits[task].tolist() == written[split_column(task)].to_pylist()
+        assert vectors(unseen.labels(task)).tolist() == written[task].to_pylist()
+        assert splits(unseen.labels(task)).tolist() == written[split_column(task)].to_pylist()
 
 
 def index_of(path: Path, databases: list[list[str]]) -> Index:
     """An index of the video of every row, database by database."""
-    rng = np.random.default_rng(0)
     parts = []
     for videos in databases:
         columns = {"video": pa.array(videos, pa.string()), "frame": pa.array(range(len(videos)), pa.int32())}
-        rows = pa.table(columns | label_columns(rng, len(videos)))
-        parts.append(IndexPart(rows, np.zeros(len(videos), np.int32), np.arange(len(videos))))
-    write_index(path / INDEX, parts, SPACES)
-    return read_index(path / INDEX, SPACES)
+        parts.append(index_part([pa.table(columns)], np.zeros(len(videos), np.int32), np.arange(len(videos))))
+    write_index(path / INDEX, parts)
+    return read_index(path / INDEX)
 
 
 def test_videos_of_one_name_in_several_databases(tmp_path: Path) -> None:
@@ -222,26 +227,24 @@ def test_videos_that_are_not_those_of_the_index(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"index\.arrow: found columns"):
         read_videos(tmp_path / INDEX, index_of(tmp_path, [["a"]]), np.array([True]))
     with pytest.raises(StoreError, match=r"videos\.arrow: found columns"):
-        read_unseen(tmp_path / VIDEOS, SPACES)
+        read_unseen(tmp_path / VIDEOS)
 
 
 def test_a_store_of_photos_has_no_videos(tmp_path: Path) -> None:
     index = index_of(tmp_path, [["p", "q"]])
     none = videos_of({})
     write_videos(tmp_path / VIDEOS, [none])
-    write_unseen(tmp_path / UNSEEN, [unseen_frames(np.random.default_rng(0), [])], [none], SPACES)
+    write_unseen(tmp_path / UNSEEN, [in_order(unseen_frames(np.random.default_rng(0), []), none)], [none])
     assert len(read_videos(tmp_path / VIDEOS, index, np.array([False]))) == 0
-    unseen = read_unseen(tmp_path / UNSEEN, SPACES)
-    assert len(unseen) == 0
-    assert {task: labels.shape for task, labels in unseen.labels.items()} == {t: (0, n) for t, n in TASKS.items()}
+    assert [len(column) for column in read_unseen(tmp_path / UNSEEN)] == [0, 0]
 
 
 def test_rows_by_split(made: Made) -> None:
     store = Store(made.path)
     train = store.rows_with("expression", Split.TRAIN)
-    splits = {task: made.rows[split_column(task)].to_numpy() for task in TASKS}
-    assert train.tolist() == np.flatnonzero(splits["expression"] == 1).tolist()
-    any_task = (splits["expression"] == 2) | (splits["valence_arousal"] == 2) | (splits["action_units"] == 2)
+    put = {task: made.rows[split_column(task)].to_numpy() for task in TASKS}
+    assert train.tolist() == np.flatnonzero(put["expression"] == 1).tolist()
+    any_task = (put["expression"] == 2) | (put["valence_arousal"] == 2) | (put["action_units"] == 2)
     assert store.validation_rows().tolist() == np.flatnonzero(any_task).tolist()
     assert train.dtype == store.validation_rows().dtype == np.int64
 
@@ -263,7 +266,7 @@ def flip_byte(path: Path, place: int) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["blocks/face/b/video-00002.arrow", "index.arrow", "videos.arrow", "unseen.arrow", "sets/mixed_va.arrow"],
+    ["blocks/face/b/video-00002.arrow", *TABLES, "sets/mixed_va.arrow"],
 )
 def test_verify_names_the_damaged_file(own: Path, name: str) -> None:
     Store(own).verify()
@@ -305,7 +308,7 @@ def test_a_block_that_shrinks_while_it_is_read(own: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["blocks/face/a/video-00001.arrow", "index.arrow", "videos.arrow", "unseen.arrow", "sets/expr_va.arrow"],
+    ["blocks/face/a/video-00001.arrow", *TABLES, "sets/expr_va.arrow"],
 )
 def test_a_store_without_a_file_is_refused(own: Path, name: str) -> None:
     (own / name).unlink()
@@ -327,8 +330,8 @@ def test_folders_that_are_no_store(own: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ('"version": 3', '"version": 2', "store of version 2, expected 3; `abaw-ray prepare .*makes it anew"),
-        ('"version": 3', '"version": 4', "version 3: version.*new folder"),
+        ('"version": 4', '"version": 3', "store of version 3, expected 4; `abaw-ray prepare .*makes it anew"),
+        ('"version": 4', '"version": 5', "version 4: version.*new folder"),
         ('"Neutral"', '"Calm"', "damaged, found the content hash"),
         ("{", "", "not a manifest"),
     ],

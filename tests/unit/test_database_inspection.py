@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 from native_layouts import affwild2_track, expw, ferplus, units, write
 from paper import EXPRESSIONS
 
+from abaw_ray.databases import database
+from abaw_ray.databases.base import LabelTable, Options, Problems, RowBuilder
+from abaw_ray.databases.reading import inspection as reading
 from abaw_ray.databases.reading.inspection import inspect_database
 from abaw_ray.errors import ConfigurationError
+from abaw_ray.spaces import LabelSpace, Split
 
 
 def test_counts_faces_images_and_classes(tmp_path: Path) -> None:
@@ -66,6 +71,28 @@ def test_a_distribution_counts_for_its_largest_class(tmp_path: Path) -> None:
     ferplus(tmp_path, "FER2013Test", {"a.png": "3,0,0,0,0,6,1,0,0,0"}, {"a.png": b"a"})
     inspection = inspect_database("ferplus", tmp_path, {"labels": "distribution"})
     assert inspection.counts["expression"]["test"]["Disgust"] == 1
+
+
+def test_labels_of_annotators_clips_and_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tones = LabelSpace(name="tones", kind="multilabel", names=("warm", "dark"), level="clip")
+    person = LabelSpace(name="person", kind="multiclass", open=True)
+    values = LabelSpace(name="values", kind="regression", names=("a", "b"))
+    rows = RowBuilder((tones, person, values))
+    rows.add("p", 0, "p.png", {"person": ("Ann", Split.TRAIN), ("values", "X"): ([0.5, math.nan], Split.TRAIN)})
+    rows.add("q", 0, "q.png", {"person": (None, Split.TEST)})
+    rows.label_clip("p", {"tones": ([1, math.nan], Split.TRAIN)})
+    table = LabelTable((tones, person, values), rows.table(), Problems(), clips=rows.clips())
+    monkeypatch.setattr(reading, "read_database", lambda *_: (database("folder"), Options(), table))
+    inspection = inspect_database("folder", tmp_path, {})
+    assert inspection.labels == {
+        "tones": {"train": 1},
+        "person": {"train": 1, "test": 1},
+        "values@X": {"train": 1},
+    }
+    assert inspection.unpublished == {"person": {"test": 1}}
+    assert inspection.counts == {"tones": {"train": {"warm": 1, "dark": 0}}}
+    assert inspection.statistics == {"values@X": {"train": {"a": {"min": 0.5, "max": 0.5, "mean": 0.5}}}}
+    assert "values@x" in inspection.render().lower()
 
 
 def test_renders_plain_text_with_every_count_and_place(tmp_path: Path) -> None:

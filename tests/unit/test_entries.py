@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from checkpoints import make_checkpoint
+from dense_labels import splits
 from paper import TASKS
 from stores import make_store
 
+from abaw_ray.blocks.labels import Labels, LabelSet
 from abaw_ray.blocks.manifest import Problem
 from abaw_ray.blocks.reader import Store
 from abaw_ray.competition.predict_set import predict_set
@@ -126,7 +129,8 @@ def test_decisions_of_something_else_are_refused(store, run, results, tmp_path):
 
 def split_without_face(store: Store) -> Split:
     """A split that the video without any image has an expression label of."""
-    splits = store.unseen.splits["expression"][store.unseen.video == store.videos.names.index("no image")]
+    unseen = np.flatnonzero(store.unseen.video == store.videos.names.index("no image"))
+    splits = store.unseen.labels("expression").splits_of(unseen)
     return Split(int(splits[splits != Split.NONE][0]))
 
 
@@ -139,8 +143,8 @@ def test_labelled_frames_of_a_video_without_any_face_count(store, run, tmp_path)
     own = np.isin(opened.index.database, databases)
     own_unseen = np.isin(opened.videos.database[opened.unseen.video], databases)
     for task in TASKS:
-        expected = int((opened.index.splits[task][own] == split).sum())
-        expected += int((opened.unseen.splits[task][own_unseen] == split).sum())
+        expected = int((splits(opened.labels(task))[own] == split).sum())
+        expected += int((splits(opened.unseen.labels(task))[own_unseen] == split).sum())
         assert evaluated["scores"]["every_frame"]["all"][task]["num_frames"] == expected
     rows = [r for r in pq.read_table(tmp_path / "predictions.parquet").to_pylist() if r["video"] == "no image"]
     assert rows
@@ -157,16 +161,21 @@ def test_a_track_without_any_face_has_a_file_as_long_as_its_video(store, run, tm
             np.testing.assert_array_equal(numbers, np.zeros((4, TRACK_FORMATS[task].num_fields)))
 
 
+def chosen(labels: LabelSet, rows: np.ndarray) -> LabelSet:
+    """The labels of some rows (rows,) bool."""
+    own = rows[labels.labels.rows]
+    return replace(labels, labels=Labels(*(column[own] for column in labels.labels)))
+
+
 def test_a_task_whose_tracks_have_no_face_at_all_is_written(store, run, tmp_path, monkeypatch):
     opened = Store(store)
     pictured = opened.index.database == opened.databases.index("b")
     for task in TASKS:  # only the frames without an image are of a split
-        splits = opened.index.splits[task].copy()
-        splits[pictured] = Split.NONE
-        opened.index.splits[task] = splits
-        unseen = np.zeros_like(opened.unseen.splits[task])
-        unseen[opened.unseen.video == opened.videos.names.index("no image")] = Split.TEST
-        opened.unseen.splits[task] = unseen
+        opened.label_sets[task, ""] = chosen(opened.labels(task), ~pictured)
+        faceless = opened.unseen.video == opened.videos.names.index("no image")
+        unseen = chosen(opened.unseen.labels(task), faceless)
+        every_test = unseen.labels._replace(splits=np.full(len(unseen), int(Split.TEST), np.int8))
+        opened.unseen.label_sets[task, ""] = replace(unseen, labels=every_test)
     monkeypatch.setattr("abaw_ray.competition.predict_set.Store", lambda _: opened)
     result = predict_set(run, store, tmp_path, Split.TEST, "b")
     assert result["tasks"] == {task: {"num_files": 1, "num_frames": 4} for task in TASKS}

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from dense_labels import labels_of
 from paper import SPACES, TASKS
 
 from abaw_ray.blocks.index import Index
 from abaw_ray.blocks.videos import Unseen, Videos
+from abaw_ray.databases.base import label_fields
 from abaw_ray.errors import StoreError
 from abaw_ray.evaluation.frames import evaluation_frames, gap_free
 from abaw_ray.spaces import Split
@@ -29,12 +31,16 @@ UNSEEN = [("faceless", 1, Split.VALIDATION), ("val", 0, Split.VALIDATION), ("val
 LENGTHS = {"faceless": 3, "train": 4, "val": 10}
 
 
-def labels(rows: list[tuple[str, int, Split]]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    vectors = {task: np.zeros((len(rows), size), np.float32) for task, size in TASKS.items()}
-    splits = {task: np.zeros(len(rows), np.int8) for task in TASKS}
-    vectors["valence_arousal"][:, 0] = [frame / 100 for _, frame, _ in rows]
-    splits["valence_arousal"][:] = [split for _, _, split in rows]
-    return vectors, splits
+def labels(rows: list[tuple[str, int, Split]]) -> pa.Table:
+    vectors = {task: [[0.0] * size for _ in rows] for task, size in TASKS.items()}
+    splits = {task: [0 for _ in rows] for task in TASKS}
+    vectors["valence_arousal"] = [[frame / 100, 0] for _, frame, _ in rows]
+    splits["valence_arousal"] = [int(split) for _, _, split in rows]
+    columns = [column for task in TASKS for column in (vectors[task], splits[task])]
+    return pa.table(
+        [pa.array(c, f.type) for c, f in zip(columns, label_fields(SPACES), strict=True)],
+        schema=pa.schema(label_fields(SPACES)),
+    )
 
 
 @pytest.fixture
@@ -42,23 +48,21 @@ def store() -> Any:
     """A store of photos (database 0) and videos (database 1): nothing but what says where frames are."""
     rows = [*PHOTOS, *PICTURED]
     names = list(LENGTHS)
-    vectors, splits = labels(rows)
     index = Index(
         database=np.array([0] * len(PHOTOS) + [1] * len(PICTURED), np.int8),
         frame=np.array([frame for _, frame, _ in rows], np.int32),
         block=np.zeros(len(rows), np.int32),
         row=np.arange(len(rows), dtype=np.int32),
-        labels=vectors,
-        splits=splits,
         videos=pa.array([video for video, _, _ in rows]).dictionary_encode(),
+        subjects=pa.nulls(len(rows), pa.string()).dictionary_encode(),
     )
-    unseen_labels, unseen_splits = labels(UNSEEN)
     return SimpleNamespace(
         path="store",
         spaces={space.name: space for space in SPACES},
         databases=["photos", "clips"],
         sequential=np.array([False, True]),
         index=index,
+        labels=labels_of([labels(PHOTOS), labels(PICTURED)]).__getitem__,
         videos=Videos(
             np.ones(3, np.int8),
             names,
@@ -69,8 +73,7 @@ def store() -> Any:
         unseen=Unseen(
             np.array([names.index(video) for video, _, _ in UNSEEN], np.int32),
             np.array([frame for _, frame, _ in UNSEEN], np.int32),
-            unseen_labels,
-            unseen_splits,
+            {(task, ""): found for task, found in labels_of([labels([]), labels(UNSEEN)]).items()},
         ),
     )
 

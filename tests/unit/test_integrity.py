@@ -84,7 +84,7 @@ def same_values(text: bytes, other: bytes) -> bool:
         (lambda values: values | {"colour": "red"}, "colour: Extra inputs"),
         (lambda values: values | {"epoch": "first"}, "epoch: Input should be a valid integer"),
         (lambda values: values | {"tasks": 3}, "tasks"),
-        (lambda values: values | {"version": 1}, "version: Input should be 3"),
+        (lambda values: values | {"version": 1}, "version: Input should be 4"),
         (lambda values: values | {"epoch": values["epoch"] + 1}, "content hash"),
         (lambda values: {}, "role: Field required"),
         (lambda values: [values], "a JSON list"),
@@ -128,7 +128,8 @@ def test_every_damaged_file_of_a_store_is_listed(tmp_path: Path) -> None:
     made = make_store(tmp_path / "store")
     report = check_place(made.path)
     assert (report.ok, report.kind) == (True, "store")
-    spoilt = [made.path / "index.arrow", *sorted((made.path / "blocks").rglob("*.arrow"))[:2]]
+    labels = [made.path / "labels" / name for name in ("expression.arrow", "unseen/expression.arrow")]
+    spoilt = [made.path / "index.arrow", *labels, *sorted((made.path / "blocks").rglob("*.arrow"))[:2]]
     for file in spoilt:
         file.write_bytes(file.read_bytes()[:-1])
     report = check_place(made.path)

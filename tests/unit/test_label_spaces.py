@@ -11,8 +11,9 @@ from paper import SPACES
 from pydantic import ValidationError
 
 from abaw_ray.config import LossConfig, ModelConfig
-from abaw_ray.databases.base import RowBuilder, in_spaces, task_labels
+from abaw_ray.databases.base import RowBuilder
 from abaw_ray.errors import ConfigurationError
+from abaw_ray.preprocess.label_files import in_a_row
 from abaw_ray.spaces import LabelSpace, Split, all_spaces
 from abaw_ray.tasks import build_tasks
 from abaw_ray.tasks.base import Task
@@ -32,6 +33,8 @@ CATEGORIES = LabelSpace(name="figures", kind="multilabel", names=("joy", "fear")
         ({"kind": "ranking"}, "multiclass"),
         ({"name": "Two words"}, "pattern"),
         ({"low": 1.0, "high": 1.0}, "expected a range"),
+        ({"level": "second"}, "'frame' or 'clip'"),
+        ({"open": True}, "an open space to be multiclass, found regression"),
         ({"size": 3}, "not permitted"),
     ],
 )
@@ -61,15 +64,15 @@ def test_labels_of_a_smaller_space_leave_out_what_it_does_not_have() -> None:
     for frame, (vector, split) in enumerate([([0, 1], Split.TRAIN), ([np.nan, np.nan], Split.TEST)]):
         rows.add("a", frame, "a.png", {"expression": (vector, split)})
     rows.add("a", 2, "a.png", {})
-    table = in_spaces(rows.table(), [own], [EIGHT, SPACES[1]])
-    vectors, splits = task_labels(table, "expression")
+    (part,) = in_a_row([rows.table()], [(own,)])
+    labels = part.labels(EIGHT, "")
+    assert labels is not None
+    assert labels.rows.tolist() == [0, 1]
+    assert labels.splits.tolist() == [Split.TRAIN, Split.TEST]
+    vectors = labels.values
     np.testing.assert_array_equal(vectors[0], [1, *[np.nan] * 4, 0, np.nan, np.nan])
     assert np.isnan(vectors[1]).all()
-    assert not vectors[2].any()
-    assert splits.tolist() == [Split.TRAIN, Split.TEST, Split.NONE]
-    vectors, splits = task_labels(table, "valence_arousal")
-    assert not vectors.any()
-    assert not splits.any()
+    assert part.labels(SPACES[1], "") is None
 
 
 def softmax_loss(logits: np.ndarray, classes: np.ndarray) -> tuple[float, np.ndarray]:

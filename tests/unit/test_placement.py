@@ -11,9 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from paper import TASKS, spaces_of
-from stores import SIZE, database_entry, finish_store, label_columns, videos_of
+from stores import SIZE, database_entry, finish_store, index_part, label_columns, videos_of
 
-from abaw_ray.blocks.index import IndexPart
 from abaw_ray.blocks.reader import Store
 from abaw_ray.blocks.schema import BLOCKS
 from abaw_ray.blocks.writer import BlockMetadata, write_block
@@ -185,7 +184,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         blocks.append(write_block(path / BLOCKS, f"a/{number}.arrow", faces, metadata, SIZE, "raw").entry())
     num_rows = NUM_BLOCKS * BLOCK_ROWS
     place, row = np.divmod(np.arange(num_rows), BLOCK_ROWS)
-    parts = [IndexPart(pa.concat_tables(tables), place, row)]
+    parts = [index_part(tables, place, row)]
     videos = [videos_of({f"v{number}": BLOCK_ROWS for number in range(NUM_BLOCKS)})]
     sets = {
         "mixed_expr": (("expression",), np.arange(0, num_rows, 2)),
@@ -281,10 +280,10 @@ def test_a_resumed_run_sees_the_same_samples(store: Store, data: TrainingData) -
 
 @pytest.mark.parametrize("name", ["mixed_expr", "expr_va"])
 def test_classes_and_cells_come_as_often_as_without_dealing(store: Store, data: TrainingData, name: str) -> None:
-    index, rows = store.index, store.sets[name].rows
-    tasks = store.sets[name].tasks
-    groups = {t: data.tasks[t].balance_groups(index.labels[t][rows]) for t in tasks}
-    weights = set_weights([data.tasks[t].balance_weights(index.labels[t][rows]) for t in tasks], "normalised")
+    rows, tasks = store.sets[name].rows, store.sets[name].tasks
+    labels = {t: store.labels(t).of(rows)[0] for t in tasks}
+    groups = {t: data.tasks[t].balance_groups(labels[t]) for t in tasks}
+    weights = set_weights([data.tasks[t].balance_weights(labels[t]) for t in tasks], "normalised")
     worlds = [World(rank, 4, nodes=(0, 1, 2, 3)) for rank in range(4)]
     drawn = [
         row

@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from dense_labels import labels_of
 from hypothesis import given
 from hypothesis import strategies as st
 from paper import EXPRESSIONS, SPACES, TASKS
+from stores import index_part
 
-from abaw_ray.blocks.index import Index, IndexPart, read_index, write_index
+from abaw_ray.blocks.index import Index, read_index, write_index
+from abaw_ray.blocks.labels import LabelSet
 from abaw_ray.databases.base import SetMember, split_column
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.preprocess.sets import thin, training_sets
@@ -53,8 +56,8 @@ def test_positions_are_counted_anew_in_every_pass() -> None:
     assert thin(np.array([0, 0, 5, 5]), EXPRESSIONS, {"Neutral": 10, "Sadness": 2}, 1).tolist() == [0, 3]
 
 
-def index_of(path: Path, databases: list[list[tuple[int, Split, Split]]]) -> Index:
-    """An index of rows (expression class, split of expression, split of valence and arousal)."""
+def index_of(path: Path, databases: list[list[tuple[int, Split, Split]]]) -> tuple[Index, dict[str, LabelSet]]:
+    """An index, and labels, of rows (expression class, split of expression, split of valence and arousal)."""
     parts = []
     for rows in databases:
         n = len(rows)
@@ -68,17 +71,18 @@ def index_of(path: Path, databases: list[list[tuple[int, Split, Split]]]) -> Ind
             vectors = expression if task == "expression" else np.full(size * n, 0.5, np.float32)
             columns[task] = pa.FixedSizeListArray.from_arrays(pa.array(vectors), size)
             columns[split_column(task)] = pa.array([int(s) for s in splits.get(task, [NONE] * n)], pa.int8())
-        parts.append(IndexPart(pa.table(columns), np.zeros(n, np.int32), np.arange(n)))
-    write_index(path / "index.arrow", parts, SPACES)
-    return read_index(path / "index.arrow", SPACES)
+        parts.append(index_part([pa.table(columns)], np.zeros(n, np.int32), np.arange(n)))
+    write_index(path / "index.arrow", parts)
+    return read_index(path / "index.arrow"), labels_of([part.rows for part in parts])
 
 
 def test_members_of_several_databases_make_one_set(tmp_path: Path) -> None:
     first = [(1, TRAIN, NONE), (1, VALIDATION, TRAIN), (2, TRAIN, TRAIN), (3, NONE, TRAIN)]
     second = [(0, TRAIN, TRAIN), (6, TRAIN, NONE)]
-    index = index_of(tmp_path, [first, second])
+    index, labels = index_of(tmp_path, [first, second])
     sets = training_sets(
         index,
+        labels,
         [
             ("a", [SetMember("mixed_expr", ("expression",)), SetMember("mixed_va", ("valence_arousal",))]),
             ("b", [SetMember("mixed_expr", ("expression",)), SetMember("both", ("valence_arousal", "expression"))]),
@@ -97,24 +101,25 @@ def test_down_sampling_counts_a_member_s_rows_alone_and_leaves_validation(tmp_pa
     rng = np.random.default_rng(3)
     splits = rng.choice([NONE, TRAIN, VALIDATION], (400, 2), p=[0.1, 0.7, 0.2])
     rows = [(int(c), Split(e), Split(v)) for c, (e, v) in zip(rng.integers(0, 7, 400), splits, strict=True)]
-    index = index_of(tmp_path, [rows[:100], rows[100:]])
+    index, labels = index_of(tmp_path, [rows[:100], rows[100:]])
     members = [SetMember("mixed_expr", ("expression",), PASSES), SetMember("mixed_va", ("valence_arousal",), every=5)]
-    expression, va = training_sets(index, [("a", ()), ("b", members)], SPACES)
+    expression, va = training_sets(index, labels, [("a", ()), ("b", members)], SPACES)
     train = [i for i in range(100, 400) if rows[i][1] == TRAIN]
     kept = thin_by_loop([rows[i][0] for i in train], PASSES, 1)
     assert expression.rows["b"].tolist() == [train[k] for k in kept]
     assert va.rows["b"].tolist() == [i for i in range(100, 400) if rows[i][2] == TRAIN][::5]
     # a shared label counts if it is a train label: never a validation one
-    shared = index.splits["valence_arousal"][expression.rows["b"]]
+    shared = labels["valence_arousal"].splits_of(expression.rows["b"])
     assert {NONE, TRAIN, VALIDATION} == set(shared.tolist())
-    assert (index.splits["expression"] == VALIDATION).sum() == sum(r[1] == VALIDATION for r in rows)
+    assert len(labels["expression"].rows_with(VALIDATION)) == sum(r[1] == VALIDATION for r in rows)
 
 
 def test_one_set_of_different_tasks_is_refused(tmp_path: Path) -> None:
-    index = index_of(tmp_path, [[(0, TRAIN, NONE)], [(0, TRAIN, TRAIN)]])
+    index, labels = index_of(tmp_path, [[(0, TRAIN, NONE)], [(0, TRAIN, TRAIN)]])
     with pytest.raises(ConfigurationError, match="mixed_expr: b makes it for valence_arousal"):
         training_sets(
             index,
+            labels,
             [
                 ("a", [SetMember("mixed_expr", ("expression",))]),
                 ("b", [SetMember("mixed_expr", ("valence_arousal",))]),

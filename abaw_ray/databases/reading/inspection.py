@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from abaw_ray.databases.base import is_published, task_labels
+from abaw_ray.databases.base import is_published, label_column, label_keys, split_column, task_labels
 from abaw_ray.databases.reading.database import read_database
 from abaw_ray.databases.reading.names import printable
 from abaw_ray.spaces import LabelSpace, Split
@@ -37,9 +37,10 @@ class Inspection:
         num_rows: faces.
         num_images: distinct image files.
         num_videos: distinct videos (or photos).
-        labels: task -> split -> rows.
+        labels: task -> split -> rows, or videos where labels are of clips; `task@annotator` of one with a name.
         unpublished: task -> split -> those of them whose labels are not published; what follows is without them.
-        counts: task -> split -> class or attribute -> rows; a distribution counts for its largest class.
+        counts: task -> split -> class or attribute -> rows; a distribution counts for its largest class. Without names
+            of people, and others of open spaces.
         statistics: task -> split -> dimension -> min, max and mean.
         problems: reason -> count and first examples.
     """
@@ -101,9 +102,10 @@ def inspect_database(name: str, root: Path | str, options: Mapping[str, Any]) ->
         DatabaseFormatError: a file is not in the database's format.
     """
     database, _, table = read_database(name, root, options)
-    rows = table.rows
-    spaces = {space.name: space for space in table.spaces}
-    labels = {task: dict(_by_split(rows, task)) for task in spaces}
+    rows, by_name = table.rows, {space.name: space for space in table.spaces}
+    columns = [(label_column(*key), by_name[key[0]], part) for part in (rows, table.clips) for key in label_keys(part)]
+    spaces = {column: space for column, space, _ in columns if not space.open}
+    labels = {column: dict(_by_split(part, column)) for column, _, part in columns}
     published = {task: {split: v[is_published(v)] for split, v in by.items()} for task, by in labels.items()}
     return Inspection(
         name=database.name,
@@ -121,8 +123,12 @@ def inspect_database(name: str, root: Path | str, options: Mapping[str, Any]) ->
 
 
 def _by_split(rows: pa.Table, task: str) -> Iterable[tuple[str, np.ndarray]]:
-    """Label vectors (rows, size) of each split that has any, NaN where they are not published."""
-    vectors, splits = task_labels(rows, task)
+    """Label vectors (rows, size) of each split that has any, NaN where they are not published; of names, (rows, 1)."""
+    if pa.types.is_string(rows[task].type):
+        is_named, splits = rows[task].is_valid().to_numpy(), rows[split_column(task)].to_numpy()
+        vectors = np.where(is_named, np.float32(1), np.float32(np.nan))[:, None]
+    else:
+        vectors, splits = task_labels(rows, task)
     for split in SPLITS:
         if (splits == split).any():
             yield split.name.lower(), vectors[splits == split]
@@ -152,15 +158,19 @@ def _of_each(
 
 def _name_counts(space: LabelSpace, vectors: np.ndarray) -> dict[str, int]:
     if space.kind == "multiclass":
-        counts = np.bincount(vectors.argmax(axis=1), minlength=space.size)
+        counts = np.bincount(np.nan_to_num(vectors).argmax(axis=1), minlength=space.size)
     else:
-        counts = vectors.sum(axis=0, dtype=np.float64)
+        counts = np.nansum(vectors, axis=0, dtype=np.float64)
     return {name: int(count) for name, count in zip(space.names, counts, strict=True)}
 
 
 def _statistics(space: LabelSpace, vectors: np.ndarray) -> dict[str, dict[str, float]]:
-    columns = zip(space.names, vectors.T.astype(np.float64), strict=True)
-    return {d: {"min": float(c.min()), "max": float(c.max()), "mean": float(c.mean())} for d, c in columns}
+    known = {name: column[~np.isnan(column)] for name, column in zip(space.names, vectors.T.astype(float), strict=True)}
+    return {
+        name: {"min": float(numbers.min()), "max": float(numbers.max()), "mean": float(numbers.mean())}
+        for name, numbers in known.items()
+        if len(numbers)
+    }
 
 
 def _title(task: str) -> str:

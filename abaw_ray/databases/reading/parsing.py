@@ -144,7 +144,7 @@ def rows_table(
     labels: Mapping[str, tuple[np.ndarray, np.ndarray]],
     geometry: pa.ListArray | None = None,
 ) -> pa.Table:
-    """A table of `row_schema` from whole columns, in the order given.
+    """A table of `row_schema` from whole columns, in the order given, of faces of nobody named.
 
     Args:
         spaces: of the labels.
@@ -162,6 +162,7 @@ def rows_table(
         pa.array(frames, pa.int32()),
         pa.array([stored_name(i) for i in images], pa.string()),
         geometry,
+        pa.nulls(num_rows, pa.string()),
     ]
     return pa.table([*columns, *_label_columns(spaces, num_rows, labels)], schema=row_schema(spaces))
 
