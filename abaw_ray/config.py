@@ -5,14 +5,16 @@ Numbers are the paper's or its reference code's unless a comment says otherwise 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from abaw_ray.errors import ConfigurationError, MissingInputError, quoted, wrong_values
+from abaw_ray.plugins import import_plugins
 
 UNREADABLE = (yaml.YAMLError, UnicodeDecodeError, ValueError, OverflowError, RecursionError)
 """What reading YAML ends with where a text is none, or a value is not what its tag says."""
@@ -182,7 +184,11 @@ class Recipe(Section):
     """Everything a run depends on beside its data."""
 
     seed: int = Field(0, ge=0)
+    plugins: list[str] = []
+    """Modules, by dotted names, that register parts from outside the package; every process imports them."""
     prepare: PrepareConfig = PrepareConfig()
+    tasks: dict[str, dict[str, Any]] = {}
+    """Options of tasks: name of the label space -> options; see `tasks.base.TaskOptions` and the task's own."""
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
     sampling: SamplingConfig = SamplingConfig()
@@ -213,10 +219,29 @@ def load_recipe(source: str | None = None, overrides: list[str] | None = None, b
 def parse_recipe(values: dict[str, Any], source: str) -> Recipe:
     """Validates `values`; errors name `source` and the key."""
     try:
-        return Recipe.model_validate(values)
+        recipe = Recipe.model_validate(values)
     except ValidationError as error:
         lines = [f"  {line}" for line in wrong_values(error)]
         raise ConfigurationError("\n".join([f"{source} cannot be used:", *lines])) from None
+    import_plugins(recipe.plugins, source)
+    return recipe
+
+
+OptionsT = TypeVar("OptionsT", bound=BaseModel)
+
+
+def parse_options(kind: type[OptionsT], values: Mapping[str, Any], key: str) -> OptionsT:
+    """Validates the options of a part that the recipe has at `key`; errors name it.
+
+    Raises:
+        ConfigurationError: an unknown option, a wrong type or a value out of range.
+    """
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        lines = [f"  {line}" for line in wrong_values(error)]
+        known = f"  known options: {', '.join(kind.model_fields) or 'none'}"
+        raise ConfigurationError("\n".join([f"{key} cannot be used:", *lines, known])) from None
 
 
 def parse_recipe_text(content: bytes, source: str) -> Recipe:
@@ -240,6 +265,9 @@ def replaced_settings(given: Recipe, used: Recipe) -> dict[str, tuple[Any, Any]]
         for key in sorted(ours.model_fields_set):
             if getattr(ours, key) != getattr(theirs, key):
                 found[f"{section}.{key}"] = getattr(ours, key), getattr(theirs, key)
+    for task, options in given.tasks.items():
+        other = used.tasks.get(task, {})
+        found |= {f"tasks.{task}.{k}": (v, other.get(k)) for k, v in options.items() if other.get(k) != v}
     return found
 
 

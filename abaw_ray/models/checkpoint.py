@@ -162,12 +162,12 @@ class Checkpoint:
             )
 
     def adopted_by(self, recipe: Recipe) -> Recipe:
-        """`recipe` with what a temporal network takes over from this CNN: `model` and `augment`."""
-        return recipe.model_copy(update={"model": self.recipe.model, "augment": self.recipe.augment})
+        """`recipe` with what a temporal network takes over from this CNN: `tasks`, `model` and `augment`."""
+        return recipe.model_copy(update={key: getattr(self.recipe, key) for key in ("tasks", "model", "augment")})
 
     def tasks(self, recipe: Recipe) -> dict[str, Task]:
-        """Its tasks, to predict as `recipe` says."""
-        return build_tasks(self.description.spaces, recipe.loss, recipe.model)
+        """Its tasks, as they were trained, to predict as `recipe` says."""
+        return build_tasks(self.description.spaces, recipe.loss, recipe.model, options=self.recipe.tasks)
 
     def weights_sha256(self) -> str:
         """Hash of the file of its weights."""

@@ -92,7 +92,7 @@ class TrainingData:
             return np.concatenate([index.labels[task][s.rows] for s in self._sets.values() if task in s.tasks])
 
         self.tasks = build_tasks(
-            [s for s in store.manifest.spaces if s.name in trained], recipe.loss, recipe.model, labels
+            [s for s in store.manifest.spaces if s.name in trained], recipe.loss, recipe.model, labels, recipe.tasks
         )
         weights = {
             name: set_weights(

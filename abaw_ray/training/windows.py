@@ -92,7 +92,8 @@ class WindowData:
         def labels(task: str) -> np.ndarray:
             return store.index.labels[task][self._windows[f"{task}_windows"].reshape(-1)]
 
-        self.tasks = build_tasks(spaces, recipe.loss, recipe.model, labels)
+        options = {space.name: recipe.tasks[space.name] for space in spaces if space.name in recipe.tasks}
+        self.tasks = build_tasks(spaces, recipe.loss, recipe.model, labels, options)
         sizes = {name: len(windows) for name, windows in self._windows.items()}
         self.order = ShuffledOrder(sizes, config.batch_size, recipe.seed)
         self.images_per_step = config.batch_size * config.window * len(sizes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from paper import SPACES, TASKS
@@ -21,11 +22,14 @@ def small_recipe(*overrides: str) -> Recipe:
     return load_recipe(None, [*fixed, "temporal.window=4", *overrides])
 
 
-def make_checkpoint(folder: Path, seed: int = 0, kind: checkpoint.Kind = "cnn") -> Path:
-    """Writes the checkpoint of all tasks; other seeds have other weights."""
-    recipe = small_recipe()
+def make_checkpoint(
+    folder: Path, seed: int = 0, kind: checkpoint.Kind = "cnn", tasks: dict[str, dict[str, Any]] | None = None
+) -> Path:
+    """Writes the checkpoint of all tasks, with options of some; other seeds have other weights."""
+    recipe = small_recipe().model_copy(update={"tasks": tasks or {}})
     torch.manual_seed(seed)
-    outputs = {name: task.num_outputs for name, task in build_tasks(SPACES, recipe.loss, recipe.model).items()}
+    made = build_tasks(SPACES, recipe.loss, recipe.model, options=recipe.tasks)
+    outputs = {name: task.num_outputs for name, task in made.items()}
     network: Network = MultiTaskCNN(recipe.model, outputs, SIZE)
     if kind == "temporal":
         network = TemporalNetwork(recipe.model, recipe.temporal, outputs, SIZE)
