@@ -7,10 +7,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from abaw_ray.models.cnn import MultiTaskCNN
-from abaw_ray.models.temporal import TemporalNetwork
 
-Network = MultiTaskCNN | TemporalNetwork
+class Network(nn.Module):
+    """A network that can be trained."""
+
+    def forward_sets(self, inputs: Mapping[str, Any]) -> dict[str, dict[str, Tensor]]:
+        """What it takes by source set -> logits by source set and task."""
+        raise NotImplementedError
 
 
 class SetsForward(nn.Module):

@@ -40,6 +40,8 @@ class TaskOptions(Section):
     """Options of every task, `tasks.<name>` of the recipe; a task may add its own."""
 
     role: Role = "target"
+    head: str | dict[str, Any] | None = None
+    """A name of `models/heads`, or `kind` and options; None: `model.head`."""
 
 
 class Task(Protocol):

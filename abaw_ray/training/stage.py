@@ -20,6 +20,7 @@ from abaw_ray.inference.features import ComputedFeatures, FeatureSource
 from abaw_ray.models import checkpoint
 from abaw_ray.models.checkpoint import Checkpoint
 from abaw_ray.models.cnn import MultiTaskCNN
+from abaw_ray.models.kinds import own_heads
 from abaw_ray.models.sets import Network
 from abaw_ray.models.temporal import TemporalNetwork
 from abaw_ray.spaces import Split
@@ -122,9 +123,10 @@ class Stage:
         """The network to train, with its first weights."""
         outputs = {t: task.num_outputs for t, task in self.data.tasks.items()}
         if self._cnn is None:
-            return MultiTaskCNN(self._recipe.model, outputs, self.store.image_size)
-        model = self._recipe.model.model_copy(update={"weights": None})
-        network = TemporalNetwork(model, self._recipe.temporal, outputs, self.store.image_size)
+            return MultiTaskCNN(self._recipe.model, outputs, self.store.image_size, own_heads(self._recipe))
+        model = self._recipe.model.with_weight_files(lambda file: None)
+        heads = own_heads(self._recipe)
+        network = TemporalNetwork(model, self._recipe.temporal, outputs, self.store.image_size, heads)
         network.cnn.load_state_dict(self._cnn.tensors(outputs))
         return network
 

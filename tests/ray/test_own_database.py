@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from examples import examples
 from test_loop import run, with_changes
 
 import abaw_ray.databases
@@ -23,7 +23,7 @@ from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.spaces import Split
 from abaw_ray.training.stage import Job
 
-EXAMPLES = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(), re.DOTALL)
+EXAMPLES = [*examples("Add a database"), *examples("Add a task")]
 NUM_PHOTOS = 80
 MOODS = ("calm", "tense", "cheerful")
 

@@ -24,7 +24,10 @@ def test_plain_numbers_are_learned_beside_a_nuisance_task(
     store = tmp_path / "store"
     prepare(recipe, store, {"moods": {"root": moods}})
     longer = with_changes(recipe, sampling={"steps_per_epoch": 30}, train={"epochs": 4, "learning_rate": 0.003})
-    options = {"energy": {"form": "plain", "loss": "mse"}, "mood": {"role": "nuisance"}}
+    options = {
+        "energy": {"form": "plain", "loss": "mse"},
+        "mood": {"role": "nuisance", "head": {"kind": "reversal", "strength": 0.1}},
+    }
     run(Job(longer.model_copy(update={"tasks": options}), str(store), str(tmp_path / "run")), tmp_path / "kept")
     result = evaluate(tmp_path / "kept" / "3", store, tmp_path / "scores")
     scores = result["scores"]["every_frame"]["moods"]

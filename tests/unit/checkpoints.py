@@ -11,9 +11,7 @@ from stores import SIZE
 
 from abaw_ray.config import Recipe, load_recipe
 from abaw_ray.models import checkpoint
-from abaw_ray.models.cnn import MultiTaskCNN
-from abaw_ray.models.sets import Network
-from abaw_ray.models.temporal import TemporalNetwork
+from abaw_ray.models.kinds import NETWORKS
 from abaw_ray.tasks import build_tasks
 
 
@@ -23,27 +21,31 @@ def small_recipe(*overrides: str) -> Recipe:
 
 
 def make_checkpoint(
-    folder: Path, seed: int = 0, kind: checkpoint.Kind = "cnn", tasks: dict[str, dict[str, Any]] | None = None
+    folder: Path,
+    seed: int = 0,
+    kind: checkpoint.Kind = "cnn",
+    tasks: dict[str, dict[str, Any]] | None = None,
+    recipe: Recipe | None = None,
+    streams: dict[str, tuple[int, ...]] | None = None,
 ) -> Path:
     """Writes the checkpoint of all tasks, with options of some; other seeds have other weights."""
-    recipe = small_recipe().model_copy(update={"tasks": tasks or {}})
+    recipe = recipe or small_recipe().model_copy(update={"tasks": tasks or {}})
     torch.manual_seed(seed)
     made = build_tasks(SPACES, recipe.loss, recipe.model, options=recipe.tasks)
     outputs = {name: task.num_outputs for name, task in made.items()}
-    network: Network = MultiTaskCNN(recipe.model, outputs, SIZE)
-    if kind == "temporal":
-        network = TemporalNetwork(recipe.model, recipe.temporal, outputs, SIZE)
     described = checkpoint.Description(
         role="teacher",
         epoch=0,
         spaces=SPACES,
         image_size=SIZE,
+        streams=streams or {},
         store_hash="",
         stopping={},
         scores={},
         kind=kind,
         decisions={"action_units": {"thresholds": [0.5] * TASKS["action_units"]}},
     )
+    network = NETWORKS.get(kind, "kind")(recipe, outputs, described.shapes)
     folder.mkdir(parents=True)
     checkpoint.save(folder, network, torch.optim.Adam(network.parameters()), recipe, described)
     return folder
