@@ -5,13 +5,13 @@ Numbers are the paper's or its reference code's unless a comment says otherwise 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from abaw_ray.errors import ConfigurationError, MissingInputError, quoted, wrong_values
 from abaw_ray.plugins import import_plugins
@@ -65,14 +65,46 @@ class ModelConfig(Section):
     mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
     std: tuple[float, float, float] = (58.395, 57.12, 57.375)
     """Pixel mean and deviation (red, green, blue; 0-255). Default: ImageNet's."""
-    head: Literal["reference", "paper"] = "reference"
-    """`reference`: batch norm, linear, ReLU, batch norm, dropout, linear; `paper`: linear, ReLU, dropout, linear."""
+    encoders: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], str | dict[str, Any]] = {}
+    """Stream -> its encoder: a name of `models/encoders`, or `kind` and options. None: faces alone, by `backbone`."""
+    fusion: str | dict[str, Any] = "concatenate"
+    """Of the encoders' features: a name of `models/fusion`, or `kind` and options."""
+    modality_dropout: float = Field(0.0, ge=0, lt=1)
+    """Probability in training that a stream of a sample is taken for missing; one that it has is always left."""
+    head: str | dict[str, Any] = "reference"
+    """Of every task that has no own: a name of `models/heads`, or `kind` and options. `reference`: batch norm, linear,
+    ReLU, batch norm, dropout, linear; `paper`: linear, ReLU, dropout, linear."""
     head_features: int = Field(128, ge=1)
     head_dropout: float = Field(0.5, ge=0, lt=1)
     batch_norm: Literal["per_set", "joint"] = "per_set"
     """Forward each source set by itself, as the reference does, or all sets in one batch."""
     va_decode: Literal["endpoints", "centres"] = "endpoints"
     """Values of the 20 bins: equally spaced from -1 to 1 inclusive (reference), or the bin centres."""
+
+    @model_validator(mode="after")
+    def _of_streams(self) -> ModelConfig:
+        if not self.encoders and (self.fusion != "concatenate" or self.modality_dropout):
+            raise ValueError("fusion and modality_dropout are of streams; expected encoders")
+        return self
+
+    @property
+    def weight_files(self) -> dict[str, str]:
+        """Dotted keys -> weight files that are named."""
+        files = {"model.weights": self.weights}
+        for name, encoder in self.encoders.items():
+            files[f"model.encoders.{name}.weights"] = encoder.get("weights") if isinstance(encoder, dict) else None
+        return {key: file for key, file in files.items() if file is not None}
+
+    def with_weight_files(self, change: Callable[[str], str | None]) -> ModelConfig:
+        """The section with other names of all its weight files."""
+        encoders = {
+            name: encoder | {"weights": change(encoder["weights"])}
+            if isinstance(encoder, dict) and encoder.get("weights") is not None
+            else encoder
+            for name, encoder in self.encoders.items()
+        }
+        weights = change(self.weights) if self.weights is not None else None
+        return self.model_copy(update={"weights": weights, "encoders": encoders})
 
 
 class LossConfig(Section):
@@ -198,6 +230,8 @@ class Recipe(Section):
     plugins: list[str] = []
     """Modules, by dotted names, that register parts from outside the package; every process imports them."""
     prepare: PrepareConfig = PrepareConfig()
+    tasks: dict[str, dict[str, Any]] = {}
+    """Options of tasks: name of the label space -> options; see `tasks.base.TaskOptions` and the task's own."""
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
     objectives: dict[str, dict[str, Any]] = {}
@@ -276,6 +310,9 @@ def replaced_settings(given: Recipe, used: Recipe) -> dict[str, tuple[Any, Any]]
         for key in sorted(ours.model_fields_set):
             if getattr(ours, key) != getattr(theirs, key):
                 found[f"{section}.{key}"] = getattr(ours, key), getattr(theirs, key)
+    for task, options in given.tasks.items():
+        other = used.tasks.get(task, {})
+        found |= {f"tasks.{task}.{k}": (v, other.get(k)) for k, v in options.items() if other.get(k) != v}
     return found
 
 

@@ -22,11 +22,9 @@ def show(resolved: Recipe, recipe: str | None, verbose: bool) -> None:
 
 
 def with_weights(recipe: Recipe) -> Recipe:
-    """The recipe with an absolute path of the weights: workers run in other folders."""
-    if recipe.model.weights is None:
-        return recipe
-    weights = str(Path(recipe.model.weights).expanduser().resolve())
-    return recipe.model_copy(update={"model": recipe.model.model_copy(update={"weights": weights})})
+    """The recipe with absolute paths of the weights: workers run in other folders."""
+    model = recipe.model.with_weight_files(lambda file: str(Path(file).expanduser().resolve()))
+    return recipe.model_copy(update={"model": model})
 
 
 def change_of(recipe: str | None, overrides: list[str] | None, verbose: bool = False) -> Callable[[Recipe], Recipe]:

@@ -131,6 +131,7 @@ class Evaluator:
         frames = self.predict_frames(network, world, progress)
         if isinstance(network, MultiTaskCNN):
             return Predicted(frames)
+        assert isinstance(network, TemporalNetwork), "a network of features"
         return Predicted(frames, {t: self._predict_windows(network, t, world, progress) for t in self._tasks})
 
     def predict_frames(self, network: Network, world: World, progress: Progress | None = None) -> Predictions:
@@ -154,6 +155,7 @@ class Evaluator:
             of_rows = predict_rows(network, self._tasks, self._store, rows, recipe, world, progress)
             require_numbers("predictions", of_rows, rows, self._store)
             return {task: values[place] for task, values in of_rows.items()}
+        assert isinstance(network, TemporalNetwork), "a network of features"
         assert self._source is not None, "an evaluator of CNNs"
         windows, owner = covering_windows(starts, len(shown), recipe.temporal.window)
         covering = predict_windows(network, self._tasks, self._source, shown[windows], recipe, world, progress)

@@ -120,7 +120,8 @@ def scores_by_database(table: pa.Table, tasks: Mapping[str, Task], decisions: De
 
     Returns:
         Database -> scores, sorted, then `all`. Scores have a part for each task (see its `score`) that frames have both
-        label and prediction of, and `criterion`, the sum over the tasks. A database without any is left out.
+        label and prediction of, and `criterion`, the sum over those that are targets. A database without any is left
+        out.
     """
     names = sorted(pc.unique(table["database"]).to_pylist())
     scores = {name: score(table.filter(pc.equal(table["database"], name)), tasks, decisions) for name in names}
@@ -151,7 +152,8 @@ def score(table: pa.Table, tasks: Mapping[str, Task], decisions: Decisions) -> d
             scores[name] = task.score(true, predicted, decisions.get(name, {}))
     if not scores:
         return {}
-    return scores | {"criterion": sum(tasks[name].criterion(values) for name, values in scores.items())}
+    criteria = [tasks[name].criterion(values) for name, values in scores.items() if tasks[name].role == "target"]
+    return scores | {"criterion": sum(criteria, 0.0)}
 
 
 def _vectors(table: pa.Table, column: str) -> np.ndarray:

@@ -51,7 +51,7 @@ def extract_features(
     trained.require(store)
     recipe = change(trained.recipe)
     if trained.adopted_by(recipe) != recipe:
-        raise ConfigurationError(f"the sections model and augment must be those of the CNN, {trained.path}")
+        raise ConfigurationError(f"the sections tasks, model and augment must be those of the CNN, {trained.path}")
     trained.cnn(torch.device("cpu"))
     variants = window_variants(store.image_size, recipe.augment)
     if num_variants not in (None, 1, len(variants)):

@@ -107,8 +107,8 @@ def _paths(values: dict[str, Any], options: dict[str, str]) -> Iterator[PathArgu
 
 
 def _paths_of(recipe: Recipe) -> Iterator[PathArgument]:
-    if recipe.model.weights is not None:
-        yield PathArgument("model.weights", Path(recipe.model.weights))
+    for key, file in recipe.model.weight_files.items():
+        yield PathArgument(key, Path(file))
     for name, settings in recipe.prepare.databases.items():
         if "root" in settings:
             yield PathArgument(f"prepare.databases.{name}.root", Path(settings["root"]))

@@ -32,19 +32,20 @@ from abaw_ray.blocks.files import (
 )
 from abaw_ray.blocks.integrity import Expected, whole_file
 from abaw_ray.blocks.reader import Store
+from abaw_ray.blocks.schema import FACE
 from abaw_ray.config import Recipe, dump_recipe, parse_recipe_text
 from abaw_ray.disk import write_errors_named
 from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError, quoted, wrong_values
 from abaw_ray.models.cnn import MultiTaskCNN, on_device
+from abaw_ray.models.kinds import NETWORKS
 from abaw_ray.models.sets import Network
-from abaw_ray.models.temporal import TemporalNetwork
 from abaw_ray.spaces import LabelSpace
 from abaw_ray.storage import AnyPath, as_path
 from abaw_ray.tasks import build_tasks
 from abaw_ray.tasks.base import Task
 
-Kind = Literal["cnn", "temporal"]
-"""Of network."""
+Kind = str
+"""Of network: a name in `kinds.NETWORKS`."""
 
 DESCRIPTION = "checkpoint.json"
 WEIGHTS = "model.safetensors"
@@ -68,6 +69,8 @@ class Description(BaseModel):
     spaces: tuple[LabelSpace, ...]
     """Of its tasks, in their order."""
     image_size: int
+    streams: dict[str, tuple[int, ...]] = {}
+    """Streams that its network takes beside faces of `image_size` -> shape of one sample."""
     store_hash: str
     """Content hash of the store it was trained on."""
     stopping: dict[str, Any]
@@ -86,6 +89,11 @@ class Description(BaseModel):
     def tasks(self) -> tuple[str, ...]:
         """Names of its tasks."""
         return tuple(space.name for space in self.spaces)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Stream -> shape of one sample."""
+        return {FACE: (3, self.image_size, self.image_size)} | self.streams
 
     def files_in(self, folder: AnyPath) -> list[Expected]:
         """The files beside it in a folder."""
@@ -113,16 +121,13 @@ class Checkpoint:
         """The network with its weights, in evaluation mode.
 
         Raises:
+            ConfigurationError: there is no such kind of network, or part of one: a plugin is missing.
             StoreError: the file of its weights is damaged.
         """
         outputs = {t: task.num_outputs for t, task in self.tasks(self.recipe).items()}
-        config = self.recipe.model.model_copy(update={"weights": None})
-        network: Network
-        size = self.description.image_size
-        if self.description.kind == "temporal":
-            network = TemporalNetwork(config, self.recipe.temporal, outputs, size)
-        else:
-            network = MultiTaskCNN(config, outputs, size)
+        build = NETWORKS.get(self.description.kind, f"{self.path / DESCRIPTION}: kind")
+        model = self.recipe.model.with_weight_files(lambda file: None)
+        network = build(self.recipe.model_copy(update={"model": model}), outputs, self.description.shapes)
         network.load_state_dict(self._weights())
         return on_device(network, device).eval()
 
@@ -130,12 +135,12 @@ class Checkpoint:
         """The network, which must be a CNN.
 
         Raises:
-            ConfigurationError: it is a temporal one.
+            ConfigurationError: it is of another kind.
         """
         network = self.network(device)
         if not isinstance(network, MultiTaskCNN):
             raise ConfigurationError(
-                f"{self.path}: a temporal network; expected a CNN, as `abaw-ray distill` trains it"
+                f"{self.path}: a {self.description.kind} network; expected a CNN, as `abaw-ray distill` trains it"
             )
         return network
 
@@ -164,12 +169,12 @@ class Checkpoint:
             )
 
     def adopted_by(self, recipe: Recipe) -> Recipe:
-        """`recipe` with what a temporal network takes over from this CNN: `model` and `augment`."""
-        return recipe.model_copy(update={"model": self.recipe.model, "augment": self.recipe.augment})
+        """`recipe` with what a temporal network takes over from this CNN: `tasks`, `model` and `augment`."""
+        return recipe.model_copy(update={key: getattr(self.recipe, key) for key in ("tasks", "model", "augment")})
 
     def tasks(self, recipe: Recipe) -> dict[str, Task]:
-        """Its tasks, to predict as `recipe` says."""
-        return build_tasks(self.description.spaces, recipe.loss, recipe.model)
+        """Its tasks, as they were trained, to predict as `recipe` says."""
+        return build_tasks(self.description.spaces, recipe.loss, recipe.model, options=self.recipe.tasks)
 
     def weights_sha256(self) -> str:
         """Hash of the file of its weights."""

@@ -2,54 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from abaw_ray.config import ModelConfig
+from abaw_ray.blocks.schema import FACE
+from abaw_ray.config import ModelConfig, Recipe
+from abaw_ray.errors import ConfigurationError
 from abaw_ray.models.backbone import create_backbone, feature_width
-from abaw_ray.models.outputs import SetsOutput
+from abaw_ray.models.encoders.base import Shape
+from abaw_ray.models.heads import build_head, head_of
+from abaw_ray.models.kinds import own_heads
+from abaw_ray.models.outputs import SetsOutput, split_by_set
+from abaw_ray.models.parts import Setting
+from abaw_ray.models.sets import Network
 
 
-class Head(nn.Module):
-    """Backbone features (batch, in) -> task features (batch, hidden) -> logits (batch, out)."""
-
-    def __init__(self, in_features: int, hidden: int, out_features: int, kind: str, dropout: float) -> None:
-        super().__init__()
-        reference = kind == "reference"
-        self.features = nn.Sequential(
-            nn.BatchNorm1d(in_features) if reference else nn.Identity(),
-            nn.Linear(in_features, hidden),
-            nn.ReLU(),
-            nn.BatchNorm1d(hidden) if reference else nn.Identity(),
-        )
-        self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(hidden, out_features))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.features(x))
-
-
-class MultiTaskCNN(nn.Module):
+class MultiTaskCNN(Network):
     """Pixels -> logits of every task; normalises by its own mean and deviation, so that networks can be exchanged.
 
     Args:
         config: backbone, weights, heads, batch norm.
         outputs: task -> length of its output.
         image_size: side of the images in pixels.
+        heads: task -> its head, where it is not that of `config`.
+
+    Raises:
+        ConfigurationError: an unknown head or option of one, encoders of streams, and as of `create_backbone`.
+        MissingInputError: the file of weights is not there.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, config: ModelConfig, outputs: Mapping[str, int], image_size: int) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        outputs: Mapping[str, int],
+        image_size: int,
+        heads: Mapping[str, Setting] | None = None,
+    ) -> None:
         super().__init__()
+        if config.encoders:
+            raise ConfigurationError(
+                f"model.encoders: found {', '.join(config.encoders)}, expected none: a CNN has faces alone"
+            )
         self.backbone = create_backbone(config.backbone, image_size, config.weights)
         width = feature_width(self.backbone)
         self.heads = nn.ModuleDict(
-            {t: Head(width, config.head_features, n, config.head, config.head_dropout) for t, n in outputs.items()}
+            {t: build_head(*head_of(t, config, heads), width, n, config) for t, n in outputs.items()}
         )
         self._head_features = config.head_features
         self._joint = config.batch_norm == "joint"
@@ -76,7 +80,7 @@ class MultiTaskCNN(nn.Module):
             return SetsOutput({n: logits for n, (logits, _) in parts.items()}, {n: f for n, (_, f) in parts.items()})
         sizes = [len(batch) for batch in images.values()]
         logits, features = self._heads(torch.cat(list(images.values())))
-        return SetsOutput(_split(logits, images, sizes), _split(features, images, sizes))
+        return SetsOutput(split_by_set(logits, images, sizes), split_by_set(features, images, sizes))
 
     @property
     def feature_widths(self) -> dict[str, int]:
@@ -106,12 +110,6 @@ def normalised(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     out = None if pixels is lines else pixels
     result = torch.addcmul(shift.flatten().repeat(width), pixels, scale.flatten().repeat(width), out=out)
     return result.unflatten(2, (width, -1)).permute(0, 3, 1, 2)
-
-
-def _split(outputs: Mapping[str, Tensor], names: Iterable[str], sizes: list[int]) -> dict[str, dict[str, Tensor]]:
-    """Outputs of all sets together, by task -> by set and task."""
-    parts = {task: values.split(sizes) for task, values in outputs.items()}
-    return {name: {task: of_sets[i] for task, of_sets in parts.items()} for i, name in enumerate(names)}
 
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
@@ -144,3 +142,11 @@ def _avoid_strided_pointwise(network: nn.Module) -> None:
 def _thinned(module: nn.Module, inputs: tuple[Tensor], rows: int, columns: int) -> tuple[Tensor]:
     """Every `rows`-th row and `columns`-th column of the first input."""
     return (inputs[0][:, :, ::rows, ::columns],)
+
+
+def build(recipe: Recipe, outputs: Mapping[str, int], shapes: Mapping[str, Shape]) -> MultiTaskCNN:
+    """See `kinds.Build`."""
+    return MultiTaskCNN(recipe.model, outputs, shapes[FACE][-1], own_heads(recipe))
+
+
+NETWORK = build

@@ -7,11 +7,20 @@ from typing import Any
 
 from torch import nn
 
-from abaw_ray.models.cnn import MultiTaskCNN
 from abaw_ray.models.outputs import SetsOutput
-from abaw_ray.models.temporal import TemporalNetwork
 
-Network = MultiTaskCNN | TemporalNetwork
+
+class Network(nn.Module):
+    """A network that can be trained."""
+
+    def forward_sets(self, inputs: Mapping[str, Any]) -> SetsOutput:
+        """Logits and features of what it takes, by source set."""
+        raise NotImplementedError
+
+    @property
+    def feature_widths(self) -> dict[str, int]:
+        """Task -> length of what its classifier takes."""
+        raise NotImplementedError
 
 
 class SetsForward(nn.Module):

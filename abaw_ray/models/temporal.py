@@ -10,9 +10,14 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from abaw_ray.config import ModelConfig, TemporalConfig
+from abaw_ray.blocks.schema import FACE
+from abaw_ray.config import ModelConfig, Recipe, TemporalConfig
 from abaw_ray.models.cnn import MultiTaskCNN
+from abaw_ray.models.encoders.base import Shape
+from abaw_ray.models.kinds import own_heads
 from abaw_ray.models.outputs import SetsOutput
+from abaw_ray.models.parts import Setting
+from abaw_ray.models.sets import Network
 
 
 class TaskGRU(nn.Module):
@@ -31,7 +36,7 @@ class TaskGRU(nn.Module):
         return self.classifier(self.features(x))
 
 
-class TemporalNetwork(nn.Module):
+class TemporalNetwork(Network):
     """GRUs over the features of a CNN, which takes no gradient and stays in evaluation mode.
 
     The CNN is part of the network, so that a checkpoint is all that predictions need; training takes its features.
@@ -41,13 +46,19 @@ class TemporalNetwork(nn.Module):
         temporal: of the GRUs.
         outputs: task -> length of its output.
         image_size: side of the CNN's images in pixels.
+        heads: task -> its head in the CNN, where it is not that of `model`.
     """
 
     def __init__(
-        self, model: ModelConfig, temporal: TemporalConfig, outputs: Mapping[str, int], image_size: int
+        self,
+        model: ModelConfig,
+        temporal: TemporalConfig,
+        outputs: Mapping[str, int],
+        image_size: int,
+        heads: Mapping[str, Setting] | None = None,
     ) -> None:
         super().__init__()
-        self.cnn = MultiTaskCNN(model, outputs, image_size).eval().requires_grad_(False)
+        self.cnn = MultiTaskCNN(model, outputs, image_size, heads).eval().requires_grad_(False)
         self._hidden = temporal.hidden
         self.heads = nn.ModuleDict(
             {task: TaskGRU(model.head_features, temporal.hidden, n) for task, n in outputs.items()}
@@ -79,3 +90,11 @@ class TemporalNetwork(nn.Module):
             of_frames = {task: self.heads[task].features(values.float()) for task, values in features.items()}  # type: ignore[operator]
             logits = {task: self.heads[task].classifier(values) for task, values in of_frames.items()}  # type: ignore[operator]
         return {t: v.flatten(0, 1) for t, v in logits.items()}, {t: v.flatten(0, 1) for t, v in of_frames.items()}
+
+
+def build(recipe: Recipe, outputs: Mapping[str, int], shapes: Mapping[str, Shape]) -> TemporalNetwork:
+    """See `kinds.Build`."""
+    return TemporalNetwork(recipe.model, recipe.temporal, outputs, shapes[FACE][-1], own_heads(recipe))
+
+
+NETWORK = build

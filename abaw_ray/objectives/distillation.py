@@ -21,7 +21,7 @@ class Distillation(nn.Module):
 
     A row labelled for the task contributes G = λL + (1 - λ)H, any other row H (equation 10); H is the sum of the KD
     losses. In a set made for the task every row is labelled, so that its term is G_i (equation 8). Without shared
-    annotations the other sets' labels are not used: equation 9.
+    annotations the other sets' labels are not used: equation 9. A nuisance task learns from labels alone.
 
     Args:
         tasks: the network's tasks.
@@ -51,6 +51,10 @@ class Distillation(nn.Module):
                 if name not in self._set_tasks[source] and not self._config.shared_annotations:
                     labelled = torch.zeros_like(labelled)
                 target = labels.labels[name]
+                if task.role == "nuisance":
+                    sums = task.statistics(step.network.logits[source][name], target, labelled)
+                    terms.append(Term(source, name, sums, task.supervised))
+                    continue
                 soft = self._soft(source, task, step.network, step.teacher, task.target_classes(target, labelled))
                 sums = torch.cat(
                     [

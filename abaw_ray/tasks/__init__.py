@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 
-from abaw_ray.config import LossConfig, ModelConfig
+from abaw_ray.config import LossConfig, ModelConfig, parse_options
+from abaw_ray.errors import ConfigurationError
 from abaw_ray.plugins import Registry
 from abaw_ray.spaces import LabelSpace
-from abaw_ray.tasks.base import Task
+from abaw_ray.tasks.base import Task, TaskOptions, TrainLabels
 
-TASKS: Registry[Callable[..., Task]] = Registry(__name__, "TASK", "task")
+
+class TaskKind(Protocol):
+    """What makes the task of a label space: a class, whose options are those of `Options`."""
+
+    Options: type[TaskOptions]
+
+    def __call__(
+        self,
+        space: LabelSpace,
+        loss: LossConfig,
+        model: ModelConfig,
+        options: Any,
+        train_labels: TrainLabels | None = None,
+    ) -> Task: ...
+
+
+TASKS: Registry[TaskKind] = Registry(__name__, "TASK", "task")
 
 
 def build_tasks(
@@ -20,6 +38,7 @@ def build_tasks(
     loss: LossConfig,
     model: ModelConfig,
     train_labels: Callable[[str], np.ndarray] | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Task]:
     """The tasks of label spaces by name, in their order.
 
@@ -29,13 +48,31 @@ def build_tasks(
         model: settings of the decoding.
         train_labels: gives a task's labels (n, size) in the sets that are made for it; a loss may weigh by them. Not
             needed to predict.
+        options: `tasks` of the recipe: name of a space -> options of its task.
+
+    Raises:
+        ConfigurationError: options of a task there is none of, an option that the task does not have, or no task that
+            is a target.
     """
-    return {
-        space.name: _task_of(space)(space, loss, model, train_labels and partial(train_labels, space.name))
-        for space in spaces
-    }
+    of_spaces, options = {space.name: space for space in spaces}, options or {}
+    unknown = sorted(options.keys() - of_spaces.keys())
+    if unknown:
+        raise ConfigurationError(f"tasks: {', '.join(unknown)} not among the tasks: {', '.join(of_spaces)}")
+    tasks = {}
+    for name, space in of_spaces.items():
+        kind = _task_of(space)
+        checked = parse_options(kind.Options, options.get(name, {}), f"tasks.{name}")
+        tasks[name] = kind(space, loss, model, checked, train_labels and partial(train_labels, name))
+    if tasks and all(task.role == "nuisance" for task in tasks.values()):
+        raise ConfigurationError(f"tasks: all are nuisance ({', '.join(tasks)}); expected a target to select models by")
+    return tasks
 
 
-def _task_of(space: LabelSpace) -> Callable[..., Task]:
+def targets(tasks: Mapping[str, Task]) -> list[str]:
+    """Names of the tasks that are no nuisance: those that teachers teach."""
+    return [name for name, task in tasks.items() if task.role == "target"]
+
+
+def _task_of(space: LabelSpace) -> TaskKind:
     """The task for a space: its own, or that of its kind."""
     return TASKS.find(space.name) or TASKS.get(space.kind, f"kind of label space {space.name}")

@@ -9,11 +9,12 @@ Losses are about tensors on a device; what is after the prediction is NumPy.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 from torch import Tensor
 
+from abaw_ray.config import Section
 from abaw_ray.spaces import LabelSpace
 from abaw_ray.tasks.soft import Distributions
 
@@ -31,11 +32,25 @@ TrainLabels = Callable[[], np.ndarray]
 """Gives a task's training labels (n, label size), which are only gathered if it asks."""
 
 
+Role = Literal["target", "nuisance"]
+"""target: predictions that are wanted; nuisance: what the features should not depend on, as who a face belongs to. The
+scores of a nuisance task are reported and select no model, and it is not distilled."""
+
+
+class TaskOptions(Section):
+    """Options of every task, `tasks.<name>` of the recipe; a task may add its own."""
+
+    role: Role = "target"
+    head: str | dict[str, Any] | None = None
+    """A name of `models/heads`, or `kind` and options; None: `model.head`."""
+
+
 class Task(Protocol):
     """One task of the network."""
 
     space: LabelSpace
     """Of its labels."""
+    role: Role
     num_outputs: int
     """Length of the head's output."""
     num_groups: int

@@ -109,6 +109,13 @@ def regression_scores(target: np.ndarray, prediction: np.ndarray, names: Sequenc
     return scores
 
 
+def mean_absolute_errors(target: np.ndarray, prediction: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+    """`mae_<name>` of each dimension that is known anywhere, of true and predicted values (n, dimensions)."""
+    errors = np.abs(target.astype(np.float64) - prediction)
+    known = np.isfinite(errors)
+    return {f"mae_{name}": float(errors[known[:, d], d].mean()) for d, name in enumerate(names) if known[:, d].any()}
+
+
 def class_chance(target: np.ndarray, num_classes: int) -> tuple[dict[str, float], dict[str, float]]:
     """`macro_f1` and `accuracy` without looking at the images, of two predictors.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from abaw_ray.config import LossConfig, ModelConfig
 from abaw_ray.spaces import LabelSpace
 from abaw_ray.tasks.balance import class_weights
-from abaw_ray.tasks.base import Decision, TrainLabels
+from abaw_ray.tasks.base import Decision, Role, TaskOptions, TrainLabels
 from abaw_ray.tasks.metrics import class_chance, class_scores
 from abaw_ray.tasks.soft import Distributions, known, masked_sum, ratio, softmax_distributions
 
@@ -27,10 +27,18 @@ class Multiclass:
     scores are without it.
     """
 
+    Options: ClassVar[type[TaskOptions]] = TaskOptions
+
     def __init__(
-        self, space: LabelSpace, loss: LossConfig, model: ModelConfig, train_labels: TrainLabels | None = None
+        self,
+        space: LabelSpace,
+        loss: LossConfig,
+        model: ModelConfig,
+        options: TaskOptions,
+        train_labels: TrainLabels | None = None,
     ) -> None:
         del loss, model, train_labels  # its losses have no settings
+        self.role: Role = options.role
         self.space = space
         self.num_outputs, self.num_groups = space.size, 1
 

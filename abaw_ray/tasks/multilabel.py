@@ -6,7 +6,7 @@ The paper has no such task; its ancestor (Deng et al., FG 2020) has action units
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from abaw_ray.config import LossConfig, ModelConfig
 from abaw_ray.spaces import LabelSpace
-from abaw_ray.tasks.base import Decision, TrainLabels
+from abaw_ray.tasks.base import Decision, Role, TaskOptions, TrainLabels
 from abaw_ray.tasks.metrics import best_threshold, binary_f1
 from abaw_ray.tasks.soft import Distributions, known, masked_sum, ratio, sigmoid_distributions
 
@@ -29,10 +29,18 @@ MAX_POSITIVE_WEIGHT = 10.0
 class Multilabel:
     """Logits of the attributes; labels are 0 or 1, or NaN where a row's attribute is not known."""
 
+    Options: ClassVar[type[TaskOptions]] = TaskOptions
+
     def __init__(
-        self, space: LabelSpace, loss: LossConfig, model: ModelConfig, train_labels: TrainLabels | None = None
+        self,
+        space: LabelSpace,
+        loss: LossConfig,
+        model: ModelConfig,
+        options: TaskOptions,
+        train_labels: TrainLabels | None = None,
     ) -> None:
         del loss, model
+        self.role: Role = options.role
         self.space = space
         self.num_outputs = self.num_groups = space.size
         self._positive_weights = torch.ones(self.num_outputs)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from abaw_ray.tasks.regression import BinnedRegression
+from abaw_ray.tasks.regression import Regression
 
 
-class ValenceArousal(BinnedRegression):
-    """A binned regression whose criterion is the sum of both CCCs."""
+class ValenceArousal(Regression):
+    """A regression whose criterion is the sum of both CCCs."""
 
     columns: ClassVar[Mapping[str, str]] = {
         "CCC V": "ccc_valence",

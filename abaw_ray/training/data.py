@@ -19,7 +19,7 @@ from abaw_ray.sampling.order import SampleOrder, Samples
 from abaw_ray.sampling.partition import Partition, SetRows, Share
 from abaw_ray.sampling.weights import set_groups, set_weights
 from abaw_ray.spaces import Split
-from abaw_ray.tasks import build_tasks
+from abaw_ray.tasks import build_tasks, targets
 from abaw_ray.world import World
 
 
@@ -91,7 +91,7 @@ class TrainingData:
             return np.concatenate([label_vectors(store, task, s.rows) for s in self._sets.values() if task in s.tasks])
 
         self.tasks = build_tasks(
-            [s for s in store.manifest.spaces if s.name in trained], recipe.loss, recipe.model, labels
+            [s for s in store.manifest.spaces if s.name in trained], recipe.loss, recipe.model, labels, recipe.tasks
         )
         weights = {
             name: set_weights(
@@ -107,7 +107,7 @@ class TrainingData:
         if recipe.sampling.placement == "partition":
             self._partition = self._partitioned(weights, recipe)
         if outputs is not None:
-            outputs.require(list(self.tasks), list(self._sets), recipe.augment, recipe.train.precision)
+            outputs.require(targets(self.tasks), list(self._sets), recipe.augment, recipe.train.precision)
         self.images_per_step = recipe.sampling.batch_size * len(self._sets)
 
     def verify(self) -> None:

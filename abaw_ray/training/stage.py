@@ -20,6 +20,7 @@ from abaw_ray.objectives.kd import build_kd_losses
 from abaw_ray.objectives.supervised import Supervised
 from abaw_ray.plugins import import_plugins
 from abaw_ray.spaces import Split
+from abaw_ray.tasks import targets
 from abaw_ray.teachers import TEACHERS
 from abaw_ray.teachers.base import Teacher
 from abaw_ray.teachers.stored import StoredTeacher
@@ -148,11 +149,12 @@ class Stage:
 
     def _check_teacher(self, teacher: Checkpoint) -> None:
         found = teacher.description
-        spaces = {task.space for task in self.data.tasks.values()}
+        taught = targets(self.data.tasks)
+        spaces = {self.data.tasks[name].space for name in taught}
         if not spaces <= set(found.spaces) or found.image_size != self.store.image_size:
             raise ConfigurationError(
                 f"teacher {teacher.path}: tasks {', '.join(found.tasks)}, images of {found.image_size} pixels;"
-                f" expected {', '.join(self.data.tasks)}, {self.store.image_size} pixels"
+                f" expected {', '.join(taught)}, {self.store.image_size} pixels"
             )
         is_stored = self._job.teacher_outputs is not None
         if found.kind != self.kind or (found.cnn_sha256 != self.cnn_sha256 and not is_stored):

@@ -18,7 +18,7 @@ from abaw_ray.inference.features import FeatureSource
 from abaw_ray.objectives.terms import SetLabels
 from abaw_ray.sampling.order import ShuffledOrder
 from abaw_ray.spaces import Split
-from abaw_ray.tasks import build_tasks
+from abaw_ray.tasks import build_tasks, targets
 from abaw_ray.training.data import label_vectors, train_labels
 from abaw_ray.world import World
 
@@ -107,11 +107,12 @@ class WindowData:
         def labels(task: str) -> np.ndarray:
             return label_vectors(store, task, self._windows[f"{task}_windows"].reshape(-1))
 
-        self.tasks = build_tasks(spaces, recipe.loss, recipe.model, labels)
+        options = {space.name: recipe.tasks[space.name] for space in spaces if space.name in recipe.tasks}
+        self.tasks = build_tasks(spaces, recipe.loss, recipe.model, labels, options)
         sizes = {name: len(windows) for name, windows in self._windows.items()}
         self.order = ShuffledOrder(sizes, config.batch_size, recipe.seed)
         if outputs is not None:
-            outputs.require(list(self.tasks), [], outputs.manifest.augment, recipe.train.precision)
+            outputs.require(targets(self.tasks), [], outputs.manifest.augment, recipe.train.precision)
         self.images_per_step = config.batch_size * config.window * len(sizes)
 
     def verify(self) -> None:

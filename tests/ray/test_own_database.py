@@ -3,12 +3,12 @@ parts of its training."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from examples import examples
 from test_loop import run, with_changes
 
 import abaw_ray.databases
@@ -26,7 +26,8 @@ from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.spaces import Split
 from abaw_ray.training.job import Job
 
-EXAMPLES = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(), re.DOTALL)
+PAGES = ("Add a database", "Add a task", "Add a loss", "Add a teacher")
+EXAMPLES = [code for page in PAGES for code in examples(page)]
 PLACES = (
     (abaw_ray.databases, "moods"),
     (abaw_ray.tasks, "mood"),

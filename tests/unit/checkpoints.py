@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from paper import SPACES, TASKS
@@ -10,9 +11,7 @@ from stores import SIZE
 
 from abaw_ray.config import Recipe, load_recipe
 from abaw_ray.models import checkpoint
-from abaw_ray.models.cnn import MultiTaskCNN
-from abaw_ray.models.sets import Network
-from abaw_ray.models.temporal import TemporalNetwork
+from abaw_ray.models.kinds import NETWORKS
 from abaw_ray.tasks import build_tasks
 
 
@@ -21,25 +20,32 @@ def small_recipe(*overrides: str) -> Recipe:
     return load_recipe(None, [*fixed, "temporal.window=4", *overrides])
 
 
-def make_checkpoint(folder: Path, seed: int = 0, kind: checkpoint.Kind = "cnn") -> Path:
-    """Writes the checkpoint of all tasks; other seeds have other weights."""
-    recipe = small_recipe()
+def make_checkpoint(
+    folder: Path,
+    seed: int = 0,
+    kind: checkpoint.Kind = "cnn",
+    tasks: dict[str, dict[str, Any]] | None = None,
+    recipe: Recipe | None = None,
+    streams: dict[str, tuple[int, ...]] | None = None,
+) -> Path:
+    """Writes the checkpoint of all tasks, with options of some; other seeds have other weights."""
+    recipe = recipe or small_recipe().model_copy(update={"tasks": tasks or {}})
     torch.manual_seed(seed)
-    outputs = {name: task.num_outputs for name, task in build_tasks(SPACES, recipe.loss, recipe.model).items()}
-    network: Network = MultiTaskCNN(recipe.model, outputs, SIZE)
-    if kind == "temporal":
-        network = TemporalNetwork(recipe.model, recipe.temporal, outputs, SIZE)
+    made = build_tasks(SPACES, recipe.loss, recipe.model, options=recipe.tasks)
+    outputs = {name: task.num_outputs for name, task in made.items()}
     described = checkpoint.Description(
         role="teacher",
         epoch=0,
         spaces=SPACES,
         image_size=SIZE,
+        streams=streams or {},
         store_hash="",
         stopping={},
         scores={},
         kind=kind,
         decisions={"action_units": {"thresholds": [0.5] * TASKS["action_units"]}},
     )
+    network = NETWORKS.get(kind, "kind")(recipe, outputs, described.shapes)
     folder.mkdir(parents=True)
     checkpoint.save(folder, network, torch.optim.Adam(network.parameters()), recipe, described)
     return folder

@@ -177,6 +177,24 @@ def test_per_frame_and_group_mean_differ_for_a_labelled_minority():
     assert abs(float(per_frame - group_mean)) > 1e-3
 
 
+def test_a_nuisance_task_learns_from_labels_alone():
+    sets, student, teacher = batch(shared=5), outputs(2), outputs(3)
+    options = {"expression": {"role": "nuisance"}}
+    tasks = build_tasks(spaces_of(NUM_OUTPUTS), LossConfig(), ModelConfig(), options=options)
+    objective = Distillation(tasks, SETS, LossConfig(), build_kd_losses({"kl": {}}, {}, {}))
+    of_targets = {name: {"valence_arousal": heads["valence_arousal"]} for name, heads in teacher.items()}
+    step = StepData(sets, SetsOutput(student, {}), SetsOutput(of_targets, {}))
+    found = combine(objective.terms(step), World(), LossConfig(), {}).terms
+    plain = student_loss(sets, student, teacher, LossConfig()).terms
+    for (source, task), value in found.items():
+        if task == "expression":
+            labelled = sets[source].labelled[task].numpy()
+            z, y = student[source][task].double().numpy(), sets[source].labels[task].double().numpy()
+            assert float(value) == pytest.approx(hard(task, z[labelled], y[labelled]), rel=1e-5)
+        else:
+            assert float(value) == float(plain[source, task])
+
+
 def test_student_equal_to_teacher_keeps_only_hard_losses():
     sets, z = batch(0), outputs(8)
     config = LossConfig(shared_annotations=False, hard_weight=0.6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abaw_ray.blocks.reader import Store
 from abaw_ray.models import checkpoint
 from abaw_ray.models.cnn import MultiTaskCNN
+from abaw_ray.models.kinds import own_heads
 from abaw_ray.models.sets import Network
 from abaw_ray.training.data import TrainingData
 from abaw_ray.training.job import Job
@@ -31,7 +32,7 @@ class ImageKind:
 
     def network(self) -> MultiTaskCNN:
         outputs = {t: task.num_outputs for t, task in self.data.tasks.items()}
-        return MultiTaskCNN(self._recipe.model, outputs, self._store.image_size)
+        return MultiTaskCNN(self._recipe.model, outputs, self._store.image_size, own_heads(self._recipe))
 
     def try_step(self, network: Network, num_workers: int) -> None:
         assert isinstance(network, MultiTaskCNN), "as `network` gives it"

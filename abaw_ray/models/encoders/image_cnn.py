@@ -1,0 +1,59 @@
+"""Images by any timm backbone."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from abaw_ray.config import ModelConfig, Section
+from abaw_ray.errors import ConfigurationError
+from abaw_ray.models.backbone import create_backbone, feature_width
+from abaw_ray.models.cnn import normalised
+from abaw_ray.models.encoders.base import Encoder, Shape
+
+Colour = tuple[float, float, float]
+
+
+class ImageOptions(Section):
+    """Options of the encoder. What is None is as in `model`; weights are `model.weights` with its backbone alone."""
+
+    backbone: str | None = None
+    """Any timm model by name."""
+    weights: str | None = None
+    """Local weight file."""
+    mean: Colour | None = None
+    std: Colour | None = None
+    """Pixel mean and deviation (red, green, blue; 0-255)."""
+
+
+class ImageCNN(Encoder):
+    """RGB images (rows, 3, S, S), 0-255, normalised by its own mean and deviation.
+
+    Raises:
+        ConfigurationError, MissingInputError: images that are not square, and as of `create_backbone`.
+    """
+
+    Options = ImageOptions
+    axes = ("colours", "height", "width")
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, options: ImageOptions, shape: Shape, config: ModelConfig) -> None:
+        super().__init__(options, shape, config)
+        colours, height, width = shape
+        if colours != 3 or height != width:
+            raise ConfigurationError(f"image_cnn takes square images of 3 colours; found a stream of shape {shape}")
+        name, weights = options.backbone or config.backbone, options.weights
+        if options.backbone is None and weights is None:
+            weights = config.weights
+        self.backbone = create_backbone(name, height, weights)
+        self.width = feature_width(self.backbone)
+        for key in ("mean", "std"):
+            values = getattr(options, key) or getattr(config, key)
+            self.register_buffer(key, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.backbone(normalised(images, self.mean, self.std))
+
+
+ENCODER = ImageCNN

@@ -1,0 +1,35 @@
+"""What a fusion is: features of several streams in, one vector out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from abaw_ray.config import Section
+
+
+class Fusion(nn.Module):
+    """Features by stream, (rows, width of the stream) each -> one vector (rows, width). It gives itself its `width`.
+
+    Args:
+        options: its own.
+        widths: stream -> length of its features.
+    """
+
+    Options: ClassVar[type[Section]] = Section
+    """Of this fusion; none unless it has some."""
+    width: int
+
+    def __init__(self, options: Any, widths: Mapping[str, int]) -> None:
+        super().__init__()
+
+    def forward(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+        """One vector of each row, to which the streams that it does not have contribute nothing.
+
+        Args:
+            features: (rows, width) of every stream; zeros where a row does not have it.
+            present: (rows,) bool of every stream.
+        """
+        raise NotImplementedError

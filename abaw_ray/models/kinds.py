@@ -1,0 +1,42 @@
+"""Kinds of networks. A module of `models` that defines `NETWORK` is one, under the module's name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from abaw_ray.config import ModelConfig, Recipe
+from abaw_ray.models.encoders.base import Shape
+from abaw_ray.models.parts import Setting
+from abaw_ray.models.sets import Network
+from abaw_ray.plugins import Registry
+
+
+class Build(Protocol):
+    """Builds a network with its first weights."""
+
+    def __call__(self, recipe: Recipe, outputs: Mapping[str, int], shapes: Mapping[str, Shape]) -> Network:
+        """The network of a recipe.
+
+        Args:
+            recipe: its sections `model`, `temporal` and `tasks`.
+            outputs: task -> length of its output.
+            shapes: stream -> shape of one of its samples.
+
+        Raises:
+            ConfigurationError, MissingInputError: as of its parts.
+        """
+        ...
+
+
+NETWORKS: Registry[Build] = Registry("abaw_ray.models", "NETWORK", "kind of network")
+
+
+def kind_of(model: ModelConfig) -> str:
+    """The kind of network that a recipe says, over frames: with encoders by stream, or the CNN."""
+    return "streams" if model.encoders else "cnn"
+
+
+def own_heads(recipe: Recipe) -> dict[str, Setting]:
+    """Task -> its head, of those that have another one than `model.head`."""
+    return {name: options["head"] for name, options in recipe.tasks.items() if options.get("head") is not None}
