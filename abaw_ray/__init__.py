@@ -3,7 +3,7 @@
 The way of the data, stage by stage; each reads only what the one before has written:
 
     stage           module                      writes
-    prepare         preprocess.prepare          a store: manifest, index, training sets, blocks of faces
+    prepare         preprocess.prepare          a store: manifest, index, labels, training sets, blocks of faces
     train, distill  training.trainer            a run: metrics, TensorBoard's files, checkpoints, run.json
     teacher-outputs inference.teach             a teacher's outputs for every view of every training image
     features        inference.extract           features of every frame of the store's videos
