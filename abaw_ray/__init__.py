@@ -3,7 +3,7 @@
 The way of the data, stage by stage; each reads only what the one before has written:
 
     stage           module                      writes
-    prepare         preprocess.prepare          a store: manifest, index, training sets, blocks of faces
+    prepare         preprocess.prepare          a store: manifest, index, labels, training sets, blocks of faces
     train, distill  training.trainer            a run: metrics, TensorBoard's files, checkpoints, run.json
     teacher-outputs inference.teach             what teachers say of the training images, or of the videos' frames
     features        inference.extract           features of every frame of the store's videos

@@ -145,7 +145,8 @@ class LabelTable:
         unseen: of `unseen_schema`, sorted by video and frame; None: there is none, as of photos.
         videos: of `videos_schema`, sorted by video: all that have a row or an unseen frame; None: photos.
         crop: name of the crop that the rows' geometry is for; None: the database's.
-        clips: of `clips_schema`, sorted by video: those with a label; None: there is none.
+        clips: of `clips_schema`, sorted by video: those of `videos`, or photos with a row, that are labelled whole;
+            None: none is.
     """
 
     spaces: tuple[LabelSpace, ...]

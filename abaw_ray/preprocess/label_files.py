@@ -63,7 +63,9 @@ def of_videos(
     """Labels of clips of the databases 0, 1, ..., by the rows of their tables of videos, put one after the other."""
     parts, before = [], 0
     for labels, own_videos, own in zip(clips, videos, spaces, strict=True):
-        places = pc.index_in(labels["video"], value_set=own_videos["video"].combine_chunks()).to_numpy()
+        found = pc.index_in(labels["video"], value_set=own_videos["video"].combine_chunks())
+        assert found.null_count == 0, "every labelled clip is a video, or a photo with a row"
+        places = found.to_numpy()
         order = np.argsort(places)
         parts.append(Labelled(labels.take(pa.array(order)), before + places[order].astype(np.int64), own))
         before += own_videos.num_rows

@@ -105,7 +105,7 @@ def test_a_step_that_diverges_ends_the_run_and_keeps_its_batch(store, recipe, tm
     assert all(f"{name} {described['numbers'][name]}" in str(error.value) for name in wrong)
     batch = load_file(tmp_path / "run" / "diverged" / "batch.safetensors")
     assert batch["mixed_va/images"].shape[:1] == (16,)
-    rows = [image["row"] for image in described["images"]["mixed_va"]]
+    rows = np.array([image["row"] for image in described["images"]["mixed_va"]])
     kept = batch["mixed_va/labels/labels/valence_arousal"].numpy()
     np.testing.assert_array_equal(kept, Store(store).labels("valence_arousal").of(rows)[0])
     assert all(image["video"] for image in described["images"]["mixed_va"])
