@@ -32,6 +32,7 @@ from abaw_ray.inference.features import FeatureSource
 from abaw_ray.inference.predict import Predictions, Progress, predict_rows, predict_windows, require_numbers
 from abaw_ray.models.cnn import MultiTaskCNN
 from abaw_ray.models.sets import Network
+from abaw_ray.models.streams import MultiStreamNetwork
 from abaw_ray.models.temporal import TemporalNetwork
 from abaw_ray.sampling.windows import covering_windows
 from abaw_ray.spaces import Split
@@ -129,9 +130,8 @@ class Evaluator:
             videos, split = ", ".join(self.frames.faceless), self._split.name.lower()
             raise StoreError(f"{self._store.path}: no face in any of the videos with {split} labels: {videos}")
         frames = self.predict_frames(network, world, progress)
-        if isinstance(network, MultiTaskCNN):
+        if not isinstance(network, TemporalNetwork):
             return Predicted(frames)
-        assert isinstance(network, TemporalNetwork), "a network of features"
         return Predicted(frames, {t: self._predict_windows(network, t, world, progress) for t in self._tasks})
 
     def predict_frames(self, network: Network, world: World, progress: Progress | None = None) -> Predictions:
@@ -150,7 +150,7 @@ class Evaluator:
         recipe = self._recipe
         shown = self.frames.row[: self.frames.num_pictured]
         starts = self.frames.starts[self.frames.starts < len(shown)]
-        if isinstance(network, MultiTaskCNN):
+        if isinstance(network, MultiTaskCNN | MultiStreamNetwork):
             rows, place = np.unique(shown, return_inverse=True)
             of_rows = predict_rows(network, self._tasks, self._store, rows, recipe, world, progress)
             require_numbers("predictions", of_rows, rows, self._store)

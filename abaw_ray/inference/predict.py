@@ -9,10 +9,12 @@ import torch
 
 from abaw_ray.augmentation import centre_views
 from abaw_ray.blocks.reader import Store
+from abaw_ray.blocks.schema import FACE
 from abaw_ray.config import Recipe
 from abaw_ray.errors import DivergedError
 from abaw_ray.inference.features import FeatureSource
 from abaw_ray.models.cnn import MultiTaskCNN
+from abaw_ray.models.streams import MultiStreamNetwork
 from abaw_ray.models.temporal import TemporalNetwork
 from abaw_ray.tasks.base import Task
 from abaw_ray.world import World, autocast_dtype
@@ -25,7 +27,7 @@ Predictions = dict[str, np.ndarray]
 
 
 def predict_rows(
-    network: MultiTaskCNN,
+    network: MultiTaskCNN | MultiStreamNetwork,
     tasks: Mapping[str, Task],
     store: Store,
     rows: np.ndarray,
@@ -33,7 +35,7 @@ def predict_rows(
     world: World,
     progress: Progress | None = None,
 ) -> Predictions:
-    """A CNN's predictions for the evaluation view of `rows` (n,) of the store.
+    """Predictions of a network of frames for the evaluation view of `rows` (n,) of the store.
 
     Args:
         network: on the worker's device; it is put into evaluation mode.
@@ -52,7 +54,9 @@ def predict_rows(
         images = torch.from_numpy(store.images(part)).to(world.device)
         views = centre_views(images, recipe.augment).contiguous(memory_format=torch.channels_last)
         with torch.autocast(world.device.type, dtype or torch.bfloat16, enabled=dtype is not None):
-            return network(views)
+            if isinstance(network, MultiTaskCNN):
+                return network(views)
+            return network({FACE: views}, {FACE: torch.ones(len(views), dtype=torch.bool, device=views.device)})
 
     return _in_batches(predict, tasks, mine, len(rows), recipe.train.evaluation_batch_size, world, progress)
 

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from abaw_ray.augmentation import NUM_UNIFORMS, fixed_uniforms, random_views
 from abaw_ray.blocks.reader import SourceSet, Store
+from abaw_ray.blocks.schema import FACE
 from abaw_ray.blocks.teacher_outputs import TeacherOutputs
 from abaw_ray.config import AugmentConfig, Recipe
 from abaw_ray.errors import ConfigurationError, StoreError
+from abaw_ray.models.streams import Streams
 from abaw_ray.objectives.terms import SetLabels
 from abaw_ray.sampling.order import SampleOrder, Samples
 from abaw_ray.sampling.partition import Partition, SetRows, Share
@@ -32,24 +34,30 @@ class SetBatch:
         uniforms: (batch, NUM_UNIFORMS) that the views are made from; None: they are made.
         labels: of the images.
         taught: task -> the teacher's logits (batch, outputs), where they were computed beforehand; else empty.
+        present: stream -> (batch,) bool, for a network that takes streams; empty: it takes images.
     """
 
     images: Tensor
     uniforms: Tensor | None
     labels: SetLabels
     taught: Mapping[str, Tensor] = field(default_factory=dict)
+    present: Mapping[str, Tensor] = field(default_factory=dict)
 
     def ahead(self, device: torch.device, config: AugmentConfig) -> SetBatch:
         """As far as it can be made before `device` is free: pinned for a GPU, which makes views itself, or as views."""
         if device.type == "cuda":
             return self._map(Tensor.pin_memory)
-        return replace(self, images=self.inputs(config), uniforms=None)
+        return replace(self, images=self._views(config), uniforms=None)
 
     def to(self, device: torch.device) -> SetBatch:
         return self._map(lambda t: t.to(device, non_blocking=True))
 
-    def inputs(self, config: AugmentConfig) -> Tensor:
-        """Augmented images (batch, 3, S, S) uint8."""
+    def inputs(self, config: AugmentConfig) -> Tensor | Streams:
+        """Augmented images (batch, 3, S, S) uint8, or them among the streams."""
+        views = self._views(config)
+        return Streams({FACE: views}, self.present) if self.present else views
+
+    def _views(self, config: AugmentConfig) -> Tensor:
         if self.uniforms is None:
             return self.images
         return random_views(self.images, self.uniforms, config).contiguous(memory_format=torch.channels_last)
@@ -57,7 +65,8 @@ class SetBatch:
     def _map(self, f: Callable[[Tensor], Tensor]) -> SetBatch:
         taught = {t: f(v) for t, v in self.taught.items()}
         uniforms = f(self.uniforms) if self.uniforms is not None else None
-        return SetBatch(f(self.images), uniforms, self.labels.map(f), taught)
+        present = {stream: f(mask) for stream, mask in self.present.items()}
+        return SetBatch(f(self.images), uniforms, self.labels.map(f), taught, present)
 
 
 class TrainingData:
@@ -81,6 +90,7 @@ class TrainingData:
 
     def __init__(self, store: Store, recipe: Recipe, outputs: TeacherOutputs | None = None) -> None:
         self._store, self._augment, self._outputs = store, recipe.augment, outputs
+        self._takes_streams = bool(recipe.model.encoders)
         self._sets = {s.name: s for s in _chosen(store, recipe.sampling.sets) if len(s.rows)}
         if not self._sets:
             raise StoreError(f"{store.path}: no rows in any training set")
@@ -132,7 +142,9 @@ class TrainingData:
             rows = self._sets[name].rows[samples.rows]
             uniforms, taught = self._view(rows, samples.uniforms)
             labels = train_labels(self._store, rows, self.tasks)
-            batch[name] = SetBatch(torch.from_numpy(self._store.images(rows)), uniforms, labels, taught)
+            images = torch.from_numpy(self._store.images(rows))
+            present = {FACE: torch.ones(len(rows), dtype=torch.bool)} if self._takes_streams else {}
+            batch[name] = SetBatch(images, uniforms, labels, taught, present)
         return batch
 
     def rows(self, epoch: int, step: int, world: World) -> dict[str, np.ndarray]:

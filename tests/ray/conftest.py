@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,9 +46,11 @@ def recipe() -> Recipe:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[None]:
-    """Ray on this machine for the session."""
-    with ray_session(num_cpus=2):
-        yield
+    """Ray on this machine for the session; its workers find plugins that lie in the tests' folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent.parent), prepend=os.pathsep)
+        with ray_session(num_cpus=2):
+            yield
 
 
 @pytest.fixture(scope="session")

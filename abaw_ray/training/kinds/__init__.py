@@ -8,6 +8,7 @@ from abaw_ray.blocks.reader import Store
 from abaw_ray.training.job import Job
 from abaw_ray.training.kinds.base import Kind
 from abaw_ray.training.kinds.image import ImageKind
+from abaw_ray.training.kinds.streams import StreamsKind
 from abaw_ray.training.kinds.temporal import TemporalKind
 
 
@@ -17,4 +18,6 @@ def kind_of(job: Job, store: Store, device: torch.device) -> Kind:
     Raises:
         MissingInputError, StoreError, ConfigurationError: its inputs are not there, or do not fit.
     """
-    return TemporalKind(job, store, device) if job.is_temporal else ImageKind(job, store)
+    if job.is_temporal:
+        return TemporalKind(job, store, device)
+    return StreamsKind(job, store) if job.recipe.model.encoders else ImageKind(job, store)
