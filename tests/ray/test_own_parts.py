@@ -1,6 +1,7 @@
 """Everything that has a name, from outside the package, in one student's training on two workers.
 
-A database, spaces of every kind, a task, an encoder, a fusion, a head, objectives, a KD loss, a teacher, a search space.
+A database, spaces of every kind, a task, an encoder, a fusion, a head, objectives, a KD loss, a teacher and a search
+space.
 """
 
 from __future__ import annotations
