@@ -23,17 +23,21 @@ def small_recipe(*overrides: str) -> Recipe:
 
 def make_checkpoint(folder: Path, seed: int = 0, kind: checkpoint.Kind = "cnn") -> Path:
     """Writes the checkpoint of all tasks; other seeds have other weights."""
-    recipe = small_recipe()
+    return untrained(folder, small_recipe(), SIZE, seed, kind)
+
+
+def untrained(folder: Path, recipe: Recipe, size: int, seed: int = 0, kind: checkpoint.Kind = "cnn") -> Path:
+    """Writes the checkpoint of all tasks, of a recipe's network for images of `size` pixels."""
     torch.manual_seed(seed)
     outputs = {name: task.num_outputs for name, task in build_tasks(SPACES, recipe.loss, recipe.model).items()}
-    network: Network = MultiTaskCNN(recipe.model, outputs, SIZE)
+    network: Network = MultiTaskCNN(recipe.model, outputs, size)
     if kind == "temporal":
-        network = TemporalNetwork(recipe.model, recipe.temporal, outputs, SIZE)
+        network = TemporalNetwork(recipe.model, recipe.temporal, outputs, size)
     described = checkpoint.Description(
         role="teacher",
         epoch=0,
         spaces=SPACES,
-        image_size=SIZE,
+        image_size=size,
         store_hash="",
         stopping={},
         scores={},
