@@ -24,7 +24,6 @@ from abaw_ray.augmentation import (
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import AugmentConfig, Recipe
 from abaw_ray.models.cnn import normalised
-from abaw_ray.training.data import SetBatch
 from abaw_ray.training.job import Job
 from abaw_ray.training.stage import Stage
 from abaw_ray.world import World
@@ -114,9 +113,7 @@ def test_batches_that_are_fetched_ahead_are_those_made_in_place(device, any_stor
     fetched = [{name: part.to(device) for name, part in batch.items()} for batch in islice(stage.batches(1, world), 5)]
     for step, batch in enumerate(fetched):
         for name, part in stage.data.batch(1, step, world).items():
-            expected = (
-                part if isinstance(part, SetBatch) and device.type == "cuda" else part.ahead(device, recipe.augment)
-            )
+            expected = part if device.type == "cuda" else part.ahead(device, recipe.augment)
             for there, here in zip(tensors(batch[name]), tensors(expected), strict=True):
                 # features are computed anew
                 torch.testing.assert_close(there.cpu(), here, rtol=1e-4, atol=1e-4, equal_nan=True)

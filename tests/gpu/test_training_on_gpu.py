@@ -80,8 +80,15 @@ def job_of(kind: str, recipe: Recipe, store: Path, cnn: Path, other_cnn: Path) -
 
 @pytest.mark.parametrize(
     "kind",
-    ["teacher", "batch norm", "student", "student of an ensemble", "student of stored outputs", "student of features"]
-    + ["windows"],
+    [
+        "teacher",
+        "batch norm",
+        "student",
+        "student of an ensemble",
+        "student of stored outputs",
+        "student of features",
+        "windows",
+    ],
 )
 def test_steps_have_the_losses_of_the_cpu(device, store, recipe, cnn, other_cnn, kind):
     if kind == "batch norm":
