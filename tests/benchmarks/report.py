@@ -13,8 +13,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 LIBRARIES = ("torch", "ray", "pyarrow", "numpy", "opencv-python-headless")
 
 
@@ -52,7 +50,7 @@ def machine(libraries: Sequence[str] = ()) -> dict[str, Any]:
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "libraries": dict(_versions((*LIBRARIES, *libraries))),
