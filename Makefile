@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 BENCH_VENV := .venv-bench
 BENCH_BIN := $(BENCH_VENV)/bin
 
-.PHONY: install demo test test-all bench lint clean
+.PHONY: install demo test test-all test-gpu bench lint clean
 
 install: $(VENV)/installed
 
@@ -22,6 +22,10 @@ test: install
 
 test-all: install
 	$(BIN)/python -m pytest
+
+# on a machine with a GPU; elsewhere all are skipped
+test-gpu: install
+	$(BIN)/python -m pytest tests/gpu
 
 # all benchmarks, or those named: make bench ONLY="loading scaling"
 bench: $(BENCH_VENV)/installed

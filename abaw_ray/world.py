@@ -72,8 +72,9 @@ class World:
         """
         if self.size == 1:
             return local
-        parts = [torch.empty_like(local) for _ in range(self.size)]
-        dist.all_gather(parts, local.detach().contiguous())
+        own = local.detach().contiguous()
+        parts = [torch.empty_like(own) for _ in range(self.size)]
+        dist.all_gather(parts, own)
         parts[self.rank] = local
         return torch.cat(parts)
 

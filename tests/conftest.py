@@ -6,10 +6,13 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
-from object_store import ObjectStore
+
+if TYPE_CHECKING:
+    from object_store import ObjectStore
 
 # before any Ray starts: its processes inherit them
 CACHE = tempfile.TemporaryDirectory(prefix="abaw-ray-cache-")
@@ -31,6 +34,8 @@ settings.load_profile("any machine")
 @pytest.fixture(scope="session")
 def object_store() -> Iterator[ObjectStore]:
     """A server that speaks S3's protocol, with one bucket."""
+    from object_store import ObjectStore  # its libraries need not be there where no test asks for it
+
     with ObjectStore() as server:
         yield server
 

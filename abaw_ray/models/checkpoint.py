@@ -232,20 +232,21 @@ def save(
     description.save(folder, {name: sha256_of(folder / name) for name in names})
 
 
-def restore(folder: Path, network: nn.Module, optimizer: Optimizer, device: torch.device) -> Description:
-    """Loads weights and optimiser state of a checkpoint to go on training.
+def restore(folder: Path, network: nn.Module, optimizer: Optimizer) -> Description:
+    """Loads weights and optimiser state of a checkpoint to go on training, on the network's device.
 
     Raises:
         StoreError: a file is damaged.
     """
     found = load(folder)
     network.load_state_dict(load_file(found.whole(WEIGHTS)))
-    optimizer.load_state_dict(torch.load(found.whole(OPTIMIZER), map_location=device, weights_only=True))
+    # it moves to the device what belongs there; numbers of steps do not: each would be waited for in every step
+    optimizer.load_state_dict(torch.load(found.whole(OPTIMIZER), map_location="cpu", weights_only=True))
     return found.description
 
 
-def learned_losses(folder: Path, device: torch.device) -> dict[str, Any]:
-    """What the losses had learned at a checkpoint; empty: there was nothing to learn.
+def learned_losses(folder: Path) -> dict[str, Any]:
+    """What the losses had learned at a checkpoint, on the CPU; empty: there was nothing to learn.
 
     Raises:
         StoreError: a file is damaged.
@@ -253,7 +254,7 @@ def learned_losses(folder: Path, device: torch.device) -> dict[str, Any]:
     found = load(folder)
     if LOSSES not in found.description.files:
         return {}
-    state: dict[str, Any] = torch.load(found.whole(LOSSES), map_location=device, weights_only=True)
+    state: dict[str, Any] = torch.load(found.whole(LOSSES), map_location="cpu", weights_only=True)
     return state
 
 

@@ -62,7 +62,8 @@ class Multilabel:
         An attribute's presence weighs as much as its absence over the training labels: absences / presences, at most
         10.
         """
-        weights = self._positive_weights.to(logits.device)
+        # kept where they are used: a copy in every step would wait for the device
+        self._positive_weights = weights = self._positive_weights.to(logits.device)
         present = known(target, labelled)
         unknown = present.isnan()
         present = present.masked_fill(unknown, 0.0)

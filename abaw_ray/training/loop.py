@@ -72,8 +72,8 @@ def train(
     stopping = EarlyStopping(recipe.train.patience)
     epoch = 0
     if resume is not None:
-        description = checkpoint.restore(resume, learner.network, learner.optimizer, world.device)
-        learner.load_losses(checkpoint.learned_losses(resume, world.device))
+        description = checkpoint.restore(resume, learner.network, learner.optimizer)
+        learner.load_losses(checkpoint.learned_losses(resume))
         stopping = EarlyStopping(**description.stopping)
         epoch = description.epoch + 1
     watch = Watch(job, stage, world)

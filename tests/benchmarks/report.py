@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 LIBRARIES = ("torch", "ray", "pyarrow", "numpy", "opencv-python-headless")
 
@@ -51,10 +50,10 @@ def machine(libraries: Sequence[str] = ()) -> dict[str, Any]:
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "libraries": {name: metadata.version(name) for name in (*LIBRARIES, *libraries)},
+        "libraries": dict(_versions((*LIBRARIES, *libraries))),
     }
 
 
@@ -63,6 +62,13 @@ def emit(benchmark: str, results: Any, targets: Sequence[Target], libraries: Seq
     judged = [{**asdict(target), "met": target.met} for target in targets]
     found = {"benchmark": benchmark, "machine": machine(libraries), "results": results, "targets": judged}
     print(json.dumps(found, indent=2, default=asdict))
+
+
+def _versions(libraries: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Of those that are installed: not every benchmark needs all."""
+    for name in libraries:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            yield name, metadata.version(name)
 
 
 def _processor() -> str:

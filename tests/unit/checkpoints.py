@@ -27,6 +27,7 @@ def make_checkpoint(
     tasks: dict[str, dict[str, Any]] | None = None,
     recipe: Recipe | None = None,
     streams: dict[str, tuple[int, ...]] | None = None,
+    size: int = SIZE,
 ) -> Path:
     """Writes the checkpoint of all tasks, with options of some; other seeds have other weights."""
     recipe = recipe or small_recipe().model_copy(update={"tasks": tasks or {}})
@@ -37,7 +38,7 @@ def make_checkpoint(
         role="teacher",
         epoch=0,
         spaces=SPACES,
-        image_size=SIZE,
+        image_size=size,
         streams=streams or {},
         store_hash="",
         stopping={},

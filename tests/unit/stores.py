@@ -116,6 +116,7 @@ def finish_store(
     sets: dict[str, tuple[tuple[str, ...], np.ndarray]],
     blocks: list[BlockEntry],
     encoding: Encoding = "raw",
+    size: int = SIZE,
 ) -> None:
     """Everything of a store but its blocks; `sets` are name -> tasks and rows."""
     entries = [
@@ -130,7 +131,7 @@ def finish_store(
     manifest = Manifest(
         seed=0,
         prepare={},
-        image_size=SIZE,
+        image_size=size,
         encoding=encoding,
         spaces=SPACES,
         num_images=sum(len(part.block) for part in parts),

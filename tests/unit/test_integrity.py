@@ -41,7 +41,7 @@ def spoilt(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def use(folder: Path) -> None:
     """All that is done with a checkpoint."""
     network = checkpoint.load(folder).network(torch.device("cpu"))
-    checkpoint.restore(folder, network, torch.optim.Adam(network.parameters()), torch.device("cpu"))
+    checkpoint.restore(folder, network, torch.optim.Adam(network.parameters()))
 
 
 def test_a_whole_checkpoint_is_used(whole: Path) -> None:
