@@ -43,7 +43,7 @@ def keys_of(overrides: Iterable[str] | None) -> list[str]:
 
 def unused_by(command: str, keys: Iterable[str]) -> list[str]:
     """Those of `keys` that a command in `USED` does not use."""
-    used = USED[command]
+    used = (*USED[command], "plugins")
     return [key for key in keys if not _is_within(key, used) and not any(_is_within(name, (key,)) for name in used)]
 
 

@@ -286,7 +286,7 @@ def test_temporal_jobs_that_do_not_fit_are_refused(store, recipe, cnn, gru, feat
         Stage(job(store, recipe, tmp_path, features=features, teachers=[cnn]), cpu).check(1)
     with pytest.raises(ConfigurationError, match="found a temporal network"):
         Stage(job(store, recipe, tmp_path, teachers=[gru]), cpu).check(1)
-    with pytest.raises(ConfigurationError, match="sections model and augment"):
+    with pytest.raises(ConfigurationError, match="sections tasks, model and augment"):
         Stage(Job(with_changes(recipe, model={"head": "reference"}), str(store), "", features=str(features)), cpu)
     with pytest.raises(StoreError, match=r"no 2000 consecutive ones.*temporal\.window"):
         Stage(job(store, with_changes(recipe, temporal={"window": 2000}), tmp_path, features=features), cpu)

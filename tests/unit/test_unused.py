@@ -24,6 +24,7 @@ def test_settings_that_a_command_does_not_use(command, unused):
         "seed=3",
         "augment.zoom = 1.1",
         "prepare.image_size=64",
+        "plugins=[my_parts]",
     ]
     assert sorted(unused_by(command, keys_of(given))) == sorted(unused)
 

@@ -60,5 +60,5 @@ def _frozen(job: Job, store: Store, device: torch.device) -> tuple[Checkpoint, F
         cnn.require(store)
         source = ComputedFeatures(store, cnn.cnn(device), job.recipe)
     if cnn.adopted_by(job.recipe) != job.recipe:
-        raise ConfigurationError(f"the sections model and augment must be those of the CNN, {cnn.path}")
+        raise ConfigurationError(f"the sections tasks, model and augment must be those of the CNN, {cnn.path}")
     return cnn, source
