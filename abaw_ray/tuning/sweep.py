@@ -99,6 +99,7 @@ class Plan:
             "scheduler": self.scheduler,
             "search": self.search,
             **job,
+            "teachers": list(self.job.teachers),  # as JSON has it
             "recipe": self.job.recipe.model_dump(mode="json"),
         }
 

@@ -52,6 +52,14 @@ def plan(out: Path, **changes: object) -> Plan:
                    "num_trials": 4, "resources": Resources(1), **changes})  # fmt: skip
 
 
+def test_a_sweep_goes_on_with_the_same_settings_only(tmp_path):
+    _begin(plan(tmp_path), resume=False)
+    _begin(plan(tmp_path), resume=True)
+    other = Job(Recipe(), "store", "", teachers=("teacher", "another"))
+    with pytest.raises(ConfigurationError, match="a sweep that differs in teachers"):
+        _begin(plan(tmp_path, job=other), resume=True)
+
+
 def test_trials_come_back_as_they_were(tmp_path):
     begin(tmp_path, "b", {"loss.temperature": 2.0})
     epochs(tmp_path, "b", [0.1, 0.3, 0.2])
