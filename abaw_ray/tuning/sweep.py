@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -22,7 +22,7 @@ from abaw_ray.storage import AnyPath
 from abaw_ray.training.job import Job
 from abaw_ray.training.resources import Resources, check_room
 from abaw_ray.training.stage import Stage
-from abaw_ray.training.trainer import CRITERION
+from abaw_ray.training.trainer import CRITERION, to_dict
 from abaw_ray.tuning.hparams import write_hparams
 from abaw_ray.tuning.page import write_page
 from abaw_ray.tuning.record import (
@@ -92,15 +92,13 @@ class Plan:
 
     def settings(self) -> dict[str, Any]:
         """Everything that the trials' results depend on."""
-        job = {k: v for k, v in asdict(self.job).items() if k not in ("recipe", "run", "teacher_outputs")}
+        job = {key: value for key, value in to_dict(self.job).items() if key != "teacher_outputs"}
         return {
             "space": {"name": self.space_name, "domains": describe(self.space)},
             "trials": self.num_trials,
             "scheduler": self.scheduler,
             "search": self.search,
             **job,
-            "teachers": list(self.job.teachers),  # as JSON has it
-            "recipe": self.job.recipe.model_dump(mode="json"),
         }
 
 
