@@ -76,8 +76,7 @@ class MultiTaskCNN(Network):
         configuration says `joint`.
         """
         if not self._joint:
-            parts = {name: self._heads(batch) for name, batch in images.items()}
-            return SetsOutput({n: logits for n, (logits, _) in parts.items()}, {n: f for n, (_, f) in parts.items()})
+            return SetsOutput.of_sets({name: self._heads(batch) for name, batch in images.items()})
         sizes = [len(batch) for batch in images.values()]
         logits, features = self._heads(torch.cat(list(images.values())))
         return SetsOutput(split_by_set(logits, images, sizes), split_by_set(features, images, sizes))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -22,6 +22,19 @@ class SetsOutput:
 
     logits: Outputs
     features: Outputs
+
+    @classmethod
+    def of_sets(cls, parts: Mapping[str, tuple[Mapping[str, Tensor], Mapping[str, Tensor]]]) -> SetsOutput:
+        """From source set -> logits and features by task."""
+        return cls({name: logits for name, (logits, _) in parts.items()}, {name: f for name, (_, f) in parts.items()})
+
+    def map(self, f: Callable[[Tensor], Tensor]) -> SetsOutput:
+        """With `f` applied to every tensor."""
+
+        def mapped(outputs: Outputs) -> Outputs:
+            return {name: {task: f(values) for task, values in heads.items()} for name, heads in outputs.items()}
+
+        return SetsOutput(mapped(self.logits), mapped(self.features))
 
 
 def split_by_set(

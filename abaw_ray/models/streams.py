@@ -87,8 +87,7 @@ class MultiStreamNetwork(Network):
     def forward_sets(self, inputs: Mapping[str, Streams]) -> SetsOutput:
         """Logits and features of streams by source set; each set by itself unless the recipe says `joint`."""
         if not self._joint:
-            parts = {name: self._outputs(*streams) for name, streams in inputs.items()}
-            return SetsOutput({n: logits for n, (logits, _) in parts.items()}, {n: f for n, (_, f) in parts.items()})
+            return SetsOutput.of_sets({name: self._outputs(*streams) for name, streams in inputs.items()})
         sizes = [len(next(iter(streams.present.values()))) for streams in inputs.values()]
         logits, features = self._outputs(*_joined(list(inputs.values()), list(self._encoders), sizes))
         return SetsOutput(split_by_set(logits, inputs, sizes), split_by_set(features, inputs, sizes))

@@ -75,8 +75,7 @@ class TemporalNetwork(Network):
 
     def forward_sets(self, features: Mapping[str, Mapping[str, Tensor]]) -> SetsOutput:
         """Logits and features of every frame by source set, from the CNN's features by source set."""
-        parts = {name: self._heads(batch) for name, batch in features.items()}
-        return SetsOutput({n: logits for n, (logits, _) in parts.items()}, {n: f for n, (_, f) in parts.items()})
+        return SetsOutput.of_sets({name: self._heads(batch) for name, batch in features.items()})
 
     @property
     def feature_widths(self) -> dict[str, int]:

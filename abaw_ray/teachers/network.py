@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from abaw_ray.models.outputs import Outputs, SetsOutput
 from abaw_ray.models.sets import Network
@@ -25,9 +26,4 @@ class NetworkTeacher:
     def outputs(self, inputs: Mapping[str, Any], stored: Outputs) -> SetsOutput:
         with torch.inference_mode():
             found = self._network.forward_sets(inputs)
-        return SetsOutput(_copies(found.logits), _copies(found.features))
-
-
-def _copies(outputs: Outputs) -> Outputs:
-    """Inference tensors cannot be saved for a backward pass; their copies can."""
-    return {name: {task: values.clone() for task, values in heads.items()} for name, heads in outputs.items()}
+        return found.map(Tensor.clone)  # inference tensors cannot be saved for a backward pass; copies can

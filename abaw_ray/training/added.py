@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from abaw_ray.config import Recipe
-from abaw_ray.models.outputs import Outputs, SetsOutput
 from abaw_ray.objectives.base import Objective, StepData
 from abaw_ray.objectives.terms import AnyTerm, combine
 from abaw_ray.world import World
@@ -59,7 +58,7 @@ class AddedObjectives:
         """Adds the gradients of a step to the parameters that have an optimiser of their own."""
         if not self._optimizers:
             return
-        detached = StepData(step.labels, _detached(step.network), step.teacher)
+        detached = StepData(step.labels, step.network.map(Tensor.detach), step.teacher)
         for name in self._optimizers:
             objective = self._objectives[name].requires_grad_(True)
             loss = combine(objective.own_terms(detached), self._world, self._recipe.loss, {})
@@ -94,10 +93,3 @@ class AddedObjectives:
 
 def _learns_by_itself(objective: Objective) -> bool:
     return type(objective).own_terms is not Objective.own_terms
-
-
-def _detached(output: SetsOutput) -> SetsOutput:
-    def detached(outputs: Outputs) -> Outputs:
-        return {name: {task: values.detach() for task, values in heads.items()} for name, heads in outputs.items()}
-
-    return SetsOutput(detached(output.logits), detached(output.features))
