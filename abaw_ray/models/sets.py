@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,17 +11,17 @@ from torch import nn
 from abaw_ray.models.outputs import SetsOutput
 
 
-class Network(nn.Module):
+class Network(nn.Module, ABC):
     """A network that can be trained."""
 
+    @abstractmethod
     def forward_sets(self, inputs: Mapping[str, Any]) -> SetsOutput:
         """Logits and features of what it takes, by source set."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def feature_widths(self) -> dict[str, int]:
         """Task -> length of what its classifier takes."""
-        raise NotImplementedError
 
 
 class SetsForward(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from abaw_ray.config import Section
 
 
-class Fusion(nn.Module):
+class Fusion(nn.Module, ABC):
     """Features by stream, (rows, width of the stream) each -> one vector (rows, width). It gives itself its `width`.
 
     Args:
@@ -25,6 +26,7 @@ class Fusion(nn.Module):
     def __init__(self, options: Any, widths: Mapping[str, int]) -> None:
         super().__init__()
 
+    @abstractmethod
     def forward(self, features: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
         """One vector of each row, to which the streams that it does not have contribute nothing.
 
@@ -32,4 +34,3 @@ class Fusion(nn.Module):
             features: (rows, width) of every stream; zeros where a row does not have it.
             present: (rows,) bool of every stream.
         """
-        raise NotImplementedError
