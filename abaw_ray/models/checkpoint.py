@@ -32,12 +32,12 @@ from abaw_ray.blocks.files import (
 )
 from abaw_ray.blocks.integrity import Expected, whole_file
 from abaw_ray.blocks.reader import Store
-from abaw_ray.blocks.schema import FACE
 from abaw_ray.config import Recipe, dump_recipe, parse_recipe_text
 from abaw_ray.disk import write_errors_named
 from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError, quoted, wrong_values
 from abaw_ray.models.cnn import MultiTaskCNN, on_device
-from abaw_ray.models.kinds import NETWORKS
+from abaw_ray.models.encoders.base import Shape
+from abaw_ray.models.kinds import NETWORKS, frame_shapes
 from abaw_ray.models.sets import Network
 from abaw_ray.spaces import LabelSpace
 from abaw_ray.storage import AnyPath, as_path
@@ -91,9 +91,9 @@ class Description(BaseModel):
         return tuple(space.name for space in self.spaces)
 
     @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
+    def shapes(self) -> dict[str, Shape]:
         """Stream -> shape of one sample."""
-        return {FACE: (3, self.image_size, self.image_size)} | self.streams
+        return frame_shapes(self.image_size) | self.streams
 
     def files_in(self, folder: AnyPath) -> list[Expected]:
         """The files beside it in a folder."""

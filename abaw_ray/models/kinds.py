@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from abaw_ray.blocks.schema import FACE
 from abaw_ray.config import ModelConfig, Recipe
 from abaw_ray.models.encoders.base import Shape
 from abaw_ray.models.parts import Setting
@@ -35,6 +36,11 @@ NETWORKS: Registry[Build] = Registry("abaw_ray.models", "NETWORK", "kind of netw
 def kind_of(model: ModelConfig) -> str:
     """The kind of network that a recipe says, over frames: with encoders by stream, or the CNN."""
     return "streams" if model.encoders else "cnn"
+
+
+def frame_shapes(image_size: int) -> dict[str, Shape]:
+    """Stream -> shape of one sample, of the streams that every store has: faces of `image_size` pixels."""
+    return {FACE: (3, image_size, image_size)}
 
 
 def own_heads(recipe: Recipe) -> dict[str, Setting]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abaw_ray.blocks.reader import Store
 from abaw_ray.models import checkpoint
 from abaw_ray.models.cnn import MultiTaskCNN
-from abaw_ray.models.kinds import own_heads
+from abaw_ray.models.kinds import NETWORKS, frame_shapes
 from abaw_ray.models.sets import Network
 from abaw_ray.training.data import TrainingData
 from abaw_ray.training.job import Job
@@ -27,12 +27,12 @@ class ImageKind:
     makes_views = True
 
     def __init__(self, job: Job, store: Store) -> None:
-        self._recipe, self._store = job.recipe, store
+        self._recipe, self._store, self._shapes = job.recipe, store, frame_shapes(store.image_size)
         self.data = TrainingData(store, job.recipe, stored_outputs(job, store, self.name))
 
-    def network(self) -> MultiTaskCNN:
+    def network(self) -> Network:
         outputs = {t: task.num_outputs for t, task in self.data.tasks.items()}
-        return MultiTaskCNN(self._recipe.model, outputs, self._store.image_size, own_heads(self._recipe))
+        return NETWORKS.get(self.name, "the kind of training")(self._recipe, outputs, self._shapes)
 
     def try_step(self, network: Network, num_workers: int) -> None:
         assert isinstance(network, MultiTaskCNN), "as `network` gives it"

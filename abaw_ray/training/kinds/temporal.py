@@ -10,9 +10,9 @@ from abaw_ray.errors import ConfigurationError
 from abaw_ray.inference.features import ComputedFeatures, FeatureSource
 from abaw_ray.models import checkpoint
 from abaw_ray.models.checkpoint import Checkpoint
-from abaw_ray.models.kinds import own_heads
+from abaw_ray.models.kinds import frame_shapes
 from abaw_ray.models.sets import Network
-from abaw_ray.models.temporal import TemporalNetwork
+from abaw_ray.models.temporal import TemporalNetwork, build
 from abaw_ray.training.job import Job
 from abaw_ray.training.kinds.base import stored_outputs
 from abaw_ray.training.windows import WindowData
@@ -39,8 +39,9 @@ class TemporalKind:
 
     def network(self) -> TemporalNetwork:
         outputs = {t: task.num_outputs for t, task in self.data.tasks.items()}
-        model, heads = self._recipe.model.with_weight_files(lambda file: None), own_heads(self._recipe)
-        network = TemporalNetwork(model, self._recipe.temporal, outputs, self._store.image_size, heads)
+        model = self._recipe.model.with_weight_files(lambda file: None)
+        recipe = self._recipe.model_copy(update={"model": model})
+        network = build(recipe, outputs, frame_shapes(self._store.image_size))
         network.cnn.load_state_dict(self._cnn.tensors(outputs))
         return network
 
