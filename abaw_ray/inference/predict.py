@@ -55,10 +55,14 @@ def predict_rows(
         views = centre_views(images, recipe.augment).contiguous(memory_format=torch.channels_last)
         with torch.autocast(world.device.type, dtype or torch.bfloat16, enabled=dtype is not None):
             if isinstance(network, MultiTaskCNN):
-                return network(views)
-            return network({FACE: views}, {FACE: torch.ones(len(views), dtype=torch.bool, device=views.device)})
+                logits = network(views)
+            else:
+                present = torch.ones(len(views), dtype=torch.bool, device=views.device)
+                logits = network({FACE: views}, {FACE: present})
+        return _decoded(tasks, logits)
 
-    return _in_batches(predict, tasks, mine, len(rows), recipe.train.evaluation_batch_size, world, progress)
+    widths = {name: task.space.size for name, task in tasks.items()}
+    return _in_batches(predict, widths, mine, len(rows), recipe.train.evaluation_batch_size, world, progress)
 
 
 def predict_windows(
@@ -69,6 +73,7 @@ def predict_windows(
     recipe: Recipe,
     world: World,
     progress: Progress | None = None,
+    decoded: bool = True,
 ) -> Predictions:
     """A temporal network's predictions for the evaluation view of windows.
 
@@ -80,9 +85,10 @@ def predict_windows(
         recipe: batch size.
         world: this worker.
         progress: shows how far it is, in windows.
+        decoded: False gives logits.
 
     Returns:
-        Task -> (windows, frames, label size) float32.
+        Task -> (windows, frames, label size) float32, or (windows, frames, outputs).
     """
     mine = windows[world.shard(len(windows))]
     length = windows.shape[1]
@@ -90,10 +96,12 @@ def predict_windows(
 
     def predict(part: np.ndarray) -> dict[str, torch.Tensor]:
         read = source.read(part, np.full(len(part), source.variants.centre))
-        return network({t: torch.from_numpy(read[t]).to(world.device) for t in tasks})
+        logits = network({t: torch.from_numpy(read[t]).to(world.device) for t in tasks})
+        return _decoded(tasks, logits) if decoded else logits
 
     batch = max(1, recipe.train.evaluation_batch_size // length)
-    return _in_batches(predict, tasks, mine, len(windows), batch, world, progress, (length,))
+    widths = {name: task.space.size if decoded else task.num_outputs for name, task in tasks.items()}
+    return _in_batches(predict, widths, mine, len(windows), batch, world, progress, (length,))
 
 
 def require_numbers(what: str, values: Mapping[str, np.ndarray], rows: np.ndarray, store: Store) -> None:
@@ -119,9 +127,13 @@ def require_numbers(what: str, values: Mapping[str, np.ndarray], rows: np.ndarra
             )
 
 
+def _decoded(tasks: Mapping[str, Task], logits: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: task.decode(logits[name]) for name, task in tasks.items()}
+
+
 def _in_batches(
     predict: Callable[[np.ndarray], dict[str, torch.Tensor]],
-    tasks: Mapping[str, Task],
+    widths: Mapping[str, int],
     mine: np.ndarray,
     total: int,
     batch_size: int,
@@ -129,19 +141,18 @@ def _in_batches(
     progress: Progress | None,
     shape: tuple[int, ...] = (),
 ) -> Predictions:
-    """Decoded outputs for this worker's items `mine`, put together with all workers' `total`.
+    """What is predicted for this worker's items `mine`, put together with all workers' `total`.
 
-    An item's prediction has the shape (*shape, label size).
+    An item's prediction has the shape (*shape, width of the task).
     """
     outputs: dict[str, list[torch.Tensor]] = {
-        name: [torch.empty((0, *shape, task.space.size), device=world.device)] for name, task in tasks.items()
+        name: [torch.empty((0, *shape, width), device=world.device)] for name, width in widths.items()
     }
     for start in range(0, len(mine), batch_size):
         part = mine[start : start + batch_size]
         with torch.inference_mode():
-            logits = predict(part)
-            for name, task in tasks.items():
-                outputs[name].append(task.decode(logits[name]).reshape(len(part), *shape, -1))
+            for name, values in predict(part).items():
+                outputs[name].append(values.reshape(len(part), *shape, -1))
         if progress is not None:
             progress(start + len(part), len(mine))
     return {t: world.gather(torch.cat(parts), total).cpu().numpy() for t, parts in outputs.items()}

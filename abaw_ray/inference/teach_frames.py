@@ -16,7 +16,7 @@ from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.inference.blockwise import rows_of_block
 from abaw_ray.inference.features import ComputedFeatures, RememberedFeatures
-from abaw_ray.inference.predict import require_numbers
+from abaw_ray.inference.predict import Progress, predict_windows, require_numbers
 from abaw_ray.models import checkpoint
 from abaw_ray.models.checkpoint import Checkpoint
 from abaw_ray.models.temporal import TemporalNetwork
@@ -25,7 +25,7 @@ from abaw_ray.sampling.windows import covering_windows
 from abaw_ray.storage import AnyPath
 from abaw_ray.tasks.base import Task
 from abaw_ray.teachers.ensemble import mean_entropy, mean_logits
-from abaw_ray.world import local_device
+from abaw_ray.world import World, local_device
 
 
 def ensemble_columns(tasks: Mapping[str, Task], said: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -100,9 +100,9 @@ def _write(
     said = []
     for number, teacher in enumerate(found):
 
-        def show(done: int, number: int = number) -> None:
+        def show(done: int, total: int, number: int = number) -> None:
             if progress is not None:
-                progress(number * len(rows) + done, len(found) * len(rows))
+                progress(number * len(rows) + len(rows) * done // total, len(found) * len(rows))
 
         said.append(_logits(teacher, store, rows, firsts, recipe, show))
     columns = {name: values.numpy() for name, values in ensemble_columns(found[0].tasks(recipe), said).items()}
@@ -119,7 +119,7 @@ def _write(
 
 
 def _logits(
-    teacher: Checkpoint, store: Store, rows: np.ndarray, firsts: np.ndarray, recipe: Recipe, show: Callable[[int], None]
+    teacher: Checkpoint, store: Store, rows: np.ndarray, firsts: np.ndarray, recipe: Recipe, show: Progress
 ) -> dict[str, Tensor]:
     """Task -> logits (n, outputs) of frames, from windows that cover each video.
 
@@ -129,20 +129,13 @@ def _logits(
         rows: (n,) of the frames, video after video.
         firsts: (videos,) place of each video's first frame.
         recipe: batch size, precision.
-        show: called with the number of frames done.
+        show: shows how far it is, in windows.
     """
     network = teacher.network(local_device())
     assert isinstance(network, TemporalNetwork), "as its description says"
     used = teacher.recipe.model_copy(update={"train": recipe.train})
     source = RememberedFeatures(ComputedFeatures(store, network.cnn, used), len(store.index))
     windows, owner = covering_windows(firsts, len(rows), teacher.recipe.temporal.window)
-    size = max(1, recipe.train.evaluation_batch_size // windows.shape[1])
-    parts: list[dict[str, Tensor]] = []
-    for start in range(0, len(windows), size):
-        of_part = rows[windows[start : start + size]]
-        features = source.read(of_part, np.full(len(of_part), source.variants.centre))
-        with torch.inference_mode():
-            on_device = {task: torch.from_numpy(values).to(local_device()) for task, values in features.items()}
-            parts.append({task: logits.float().cpu() for task, logits in network(on_device).items()})
-        show(min((start + size) * windows.shape[1], len(rows)))
-    return {task: torch.cat([part[task] for part in parts])[torch.from_numpy(owner)] for task in parts[0]}
+    world, tasks = World(device=local_device()), teacher.tasks(recipe)
+    of_windows = predict_windows(network, tasks, source, rows[windows], recipe, world, show, decoded=False)
+    return {task: torch.from_numpy(values).flatten(0, 1)[owner] for task, values in of_windows.items()}
