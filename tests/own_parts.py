@@ -76,7 +76,7 @@ class Scaled(KDLoss):
         super().__init__(*arguments)  # type: ignore[arg-type]
         self.scale = nn.Parameter(torch.ones(()))
 
-    def forward(self, task: str, student: TaskHead, teacher: TaskHead, target: Tensor) -> Tensor:
+    def forward(self, task: str, student: TaskHead, teacher: TaskHead, target: Tensor | None) -> Tensor:
         return self.scale.square() * (student.distributions.p - teacher.distributions.p).square().sum((1, 2))
 
 

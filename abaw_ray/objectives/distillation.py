@@ -40,6 +40,7 @@ class Distillation(nn.Module):
         super().__init__()
         self._tasks, self._set_tasks, self._config = tasks, set_tasks, config
         self.kd = nn.ModuleDict(kd)
+        self._use_labels = any(loss.uses_labels for loss in kd.values())
 
     def terms(self, step: StepData) -> list[Term]:
         """The terms of a step; its teacher's output is there."""
@@ -55,7 +56,8 @@ class Distillation(nn.Module):
                     sums = task.statistics(step.network.logits[source][name], target, labelled)
                     terms.append(Term(source, name, sums, task.supervised))
                     continue
-                soft = self._soft(source, task, step.network, step.teacher, task.target_classes(target, labelled))
+                classes = task.target_classes(target, labelled) if self._use_labels else None
+                soft = self._soft(source, task, step.network, step.teacher, classes)
                 sums = torch.cat(
                     [
                         torch.stack([masked_sum(soft, labelled), labelled.double().sum()]),
@@ -66,7 +68,7 @@ class Distillation(nn.Module):
                 terms.append(Term(source, name, sums, _value(task, self._config)))
         return terms
 
-    def _soft(self, source: str, task: Task, student: SetsOutput, teacher: SetsOutput, target: Tensor) -> Tensor:
+    def _soft(self, source: str, task: Task, student: SetsOutput, teacher: SetsOutput, target: Tensor | None) -> Tensor:
         """The sum of the KD losses of each row (batch,)."""
         name, losses = task.space.name, []
         temperature = self._config.temperature

@@ -47,12 +47,15 @@ class KDLoss(nn.Module, ABC):
     softened: ClassVar[bool] = True
     """Whether its gradients shrink with the temperature, so that `loss.temperature_squared` is for it."""
 
+    uses_labels: ClassVar[bool] = False
+    """Whether it takes `target`."""
+
     def __init__(self, options: KDOptions, student: Mapping[str, int], teacher: Mapping[str, int]) -> None:
         super().__init__()
         self.options = options
 
     @abstractmethod
-    def forward(self, task: str, student: Head, teacher: Head, target: Tensor) -> Tensor:
+    def forward(self, task: str, student: Head, teacher: Head, target: Tensor | None) -> Tensor:
         """The loss of each row (batch,), not yet weighted.
 
         Args:
@@ -60,4 +63,5 @@ class KDLoss(nn.Module, ABC):
             student: what the student's head gives.
             teacher: what the teacher's gives for the same rows.
             target: (batch, groups) int64 class that a label says in each group of the distributions; -1: no label.
+                None: no loss of the step uses labels.
         """

@@ -28,9 +28,11 @@ class DKD(KDLoss):
     """
 
     Options = DKDOptions
+    uses_labels = True
     options: DKDOptions
 
-    def forward(self, task: str, student: Head, teacher: Head, target: Tensor) -> Tensor:
+    def forward(self, task: str, student: Head, teacher: Head, target: Tensor | None) -> Tensor:
+        assert target is not None, "it uses labels"
         p, q = teacher.distributions, student.distributions
         target = torch.where(target >= 0, target, p.log_p.argmax(-1))[..., None]
         of_target = divergence(_target_or_not(p, target), _target_or_not(q, target))

@@ -28,7 +28,7 @@ class Feature(KDLoss):
             )
         self.projections = nn.ModuleDict({t: nn.Linear(width, teacher[t], bias=False) for t, width in student.items()})
 
-    def forward(self, task: str, student: Head, teacher: Head, target: Tensor) -> Tensor:
+    def forward(self, task: str, student: Head, teacher: Head, target: Tensor | None) -> Tensor:
         assert student.features is not None, "networks give features"
         assert teacher.features is not None, "asked for when the loss was made"
         projected = self.projections[task](student.features)

@@ -11,7 +11,7 @@ from abaw_ray.tasks.soft import Distributions
 class KL(KDLoss):
     """Sum over the groups of KL(teacher, student) at the temperature."""
 
-    def forward(self, task: str, student: Head, teacher: Head, target: Tensor) -> Tensor:
+    def forward(self, task: str, student: Head, teacher: Head, target: Tensor | None) -> Tensor:
         return divergence(teacher.distributions, student.distributions).sum(-1)
 
 

@@ -14,7 +14,7 @@ class MSE(KDLoss):
     either. With `loss.temperature_squared` it is the same at every temperature.
     """
 
-    def forward(self, task: str, student: Head, teacher: Head, target: Tensor) -> Tensor:
+    def forward(self, task: str, student: Head, teacher: Head, target: Tensor | None) -> Tensor:
         return (_centred(student) - _centred(teacher)).square().mean(-1).sum(-1)
 
 
