@@ -82,7 +82,10 @@ class LabelSet:
 
     def splits_of(self, rows: np.ndarray) -> np.ndarray:
         """Splits (n,) int8 of `rows` (n,); NONE where there is no label."""
-        return self.of(rows)[1]
+        if not len(self):
+            return np.zeros(len(rows), np.int8)
+        has, places = self._places(rows if self.clip is None else self.clip[rows])
+        return np.where(has, self.labels.splits.take(places), np.int8(Split.NONE))
 
     def rows_with(self, split: Split) -> np.ndarray:
         """Rows (n,) int64, ascending, with a label that belongs to `split`."""
