@@ -83,7 +83,9 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _of_streams(self) -> ModelConfig:
-        if not self.encoders and (self.fusion != "concatenate" or self.modality_dropout):
+        values, fields = dict(self), type(self).model_fields
+        changed = any(values[key] != fields[key].default for key in ("fusion", "modality_dropout"))
+        if changed and not values["encoders"]:
             raise ValueError("fusion and modality_dropout are of streams; expected encoders")
         return self
 

@@ -50,6 +50,8 @@ def unused_by(command: str, keys: Iterable[str]) -> list[str]:
 def unused_in(job: Job, keys: Iterable[str]) -> list[str]:
     """Those of `keys` that a training does not use."""
     unused = ["prepare", *(["sampling", "augment.views"] if job.is_temporal else ["temporal"])]
+    if not job.recipe.model.encoders:
+        unused += ["model.fusion", "model.modality_dropout"]
     if not job.teachers:
         unused += [f"loss.{name}" for name in DISTILLING]
     if job.is_temporal or job.recipe.augment.views is None:

@@ -40,11 +40,13 @@ def settings_read(monkeypatch: pytest.MonkeyPatch, job: Job, keep: Any) -> set[s
 def test_settings_that_a_training_does_not_use_are_those_that_it_does_not_read(store, recipe, tmp_path, monkeypatch):
     short = with_changes(recipe, train={"epochs": 1})
     some_views = with_changes(short, augment={"views": 2})
+    streams = with_changes(short, model={"encoders": {"face": "image_cnn"}})
     cnn, gru = (str(tmp_path / f"kept-{name}" / "0") for name in ("cnn", "gru"))
     common = (str(store), str(tmp_path / "run"))
     jobs = {
         "cnn": Job(short, *common),
         "cnn of some views": Job(some_views, *common),
+        "streams": Job(streams, *common),
         "student": Job(short, *common, teachers=(cnn,)),
         "gru": Job(short, *common, cnn=cnn),
         "gru student": Job(short, *common, cnn=cnn, teachers=(gru,)),
