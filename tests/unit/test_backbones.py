@@ -14,6 +14,7 @@ from abaw_ray.config import Recipe, load_recipe
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.models.backbone import create_backbone
 from abaw_ray.models.cnn import MultiTaskCNN, on_device
+from abaw_ray.models.heads import build_head
 from abaw_ray.training.job import Job
 from abaw_ray.training.stage import Stage
 from abaw_ray.training.trial_step import check_step
@@ -249,8 +250,8 @@ def test_features_that_are_no_vectors_of_the_width_are_refused(answer, found):
 def test_parameters_without_a_gradient_are_refused_for_several_workers():
     chosen = recipe("test_resnet")
     network = MultiTaskCNN(chosen.model, {"expression": 7}, 32)
-    network.heads = nn.ModuleDict({"expression": nn.Linear(8, 7)})
     network.backbone = Widened(lambda x: x)
+    network.heads = nn.ModuleDict({"expression": build_head("paper", "model.head", 8, 7, chosen.model)})
     check_step(network, chosen, 32, 2, 1)
     with pytest.raises(ConfigurationError, match=r"2 parameters without a gradient \(backbone\.unused\.weight"):
         check_step(network, chosen, 32, 2, 2)
