@@ -18,6 +18,7 @@ What they are made of:
     databases     one file a database: native label files -> rows of labels
     preprocess    rows -> faces -> blocks, by Ray Data
     blocks        the files of a store, and of what is computed from it
+    streams       what samples have: images, sound, vectors; how each is cut out, kept and read
     sampling      which rows make up each step: pure functions
     augmentation  views of faces
     tasks         one file a kind of label space: outputs, loss, decoding, scores

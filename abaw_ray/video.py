@@ -107,6 +107,26 @@ def numbers_need_decoding(path: Path) -> bool:
     return _index(path).needed_decoding
 
 
+def frame_times(path: Path) -> np.ndarray:
+    """When each frame of a video is shown, (frames,) float64 seconds of the container's clock.
+
+    Where packets do not state it, frames follow each other at the average rate, from 0 on.
+
+    Raises:
+        FileNotFoundError: no such file.
+        UnreadableVideo: not a video, or one that states neither times nor a rate.
+    """
+    index = _index(path)
+    shown = index.labels[index.packets, 0]
+    with _opened(path) as (container, stream):
+        if _is_one_of(TIMED_CONTAINERS, container) and (shown != UNSTATED).all() and not index.turns.any():
+            assert stream.time_base is not None, "a container with times has a unit of them"
+            return shown * float(stream.time_base)
+        if not stream.average_rate:
+            raise UnreadableVideo(f"{path}: found neither times nor a rate of frames")
+        return np.arange(len(shown)) / float(stream.average_rate)
+
+
 def read_frames(path: Path, numbers: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
     """Frames of a video, decoded by one thread; memory does not grow with their number.
 

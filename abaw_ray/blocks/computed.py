@@ -48,7 +48,9 @@ class ComputedManifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     version: Literal[3] = 3
     store_hash: str
-    """Content hash of the store that the rows are in."""
+    """`Manifest.hash_of` the store that the rows are in, with `streams`."""
+    streams: tuple[str, ...] = ()
+    """Of the store beside faces that the numbers were computed from."""
     precision: str
     """`train.precision` that the numbers were computed under."""
     blocks: list[ComputedBlock]
@@ -136,10 +138,11 @@ class ComputedStore(Generic[ManifestT]):
 
     def __init__(self, path: AnyPath, store: Store, manifest: ManifestT) -> None:
         self.path, self.manifest, self._index = path, manifest, store.index
-        if manifest.store_hash != store.manifest.content_hash:
+        found = store.manifest.hash_of(manifest.streams)
+        if manifest.store_hash != found:
             raise StoreError(
-                f"{path}: {manifest.WHAT} for the store with content hash {manifest.store_hash[:12]};"
-                f" {store.path} has {store.manifest.content_hash[:12]}"
+                f"{path}: {manifest.WHAT} for a store whose images and labels have the hash {manifest.store_hash[:12]};"
+                f" those of {store.path} have {found[:12]}"
             )
         by_path = {entry.path: entry for entry in manifest.blocks}
         self._by_block = [by_path.get(block.path) for block in store.manifest.blocks]

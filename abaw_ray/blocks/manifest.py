@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -19,11 +19,15 @@ from abaw_ray.errors import MissingInputError, StoreError, wrong_values
 from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.spaces import LabelSpace
 from abaw_ray.storage import AnyPath
+from abaw_ray.streams.base import FACE, Stream
 
 logger = logging.getLogger(__name__)
 
 MACHINE_KEYS = {"content_hash", "sources"}
 """Left out of the content hash."""
+
+STREAM_SUMMARY = {"kind", "size", "encoding", "num_rows", "problems"}
+"""What a summary says of a stream."""
 
 
 NO_EARLIER_MANIFEST = "{}\n"
@@ -96,6 +100,27 @@ class BlockEntry(Entry):
     sha256: str
 
 
+class StreamEntry(Entry):
+    """A stream that rows have beside their faces; see `streams.base.Stream`."""
+
+    name: str
+    kind: str
+    size: int
+    encoding: str
+    crops: dict[str, str]
+    """Database -> name of the crop."""
+    num_rows: dict[str, int]
+    """Database -> rows of the index that have it."""
+    places_sha256: str
+    blocks: list[BlockEntry]
+    problems: dict[str, Problem]
+
+    @property
+    def stream(self) -> Stream:
+        """What its samples are."""
+        return Stream(name=self.name, kind=self.kind, size=self.size, encoding=self.encoding)
+
+
 class Manifest(Entry):
     """Contents of a store."""
 
@@ -116,6 +141,9 @@ class Manifest(Entry):
     videos_sha256: str
     unseen_sha256: str
     blocks: list[BlockEntry]
+    """Of faces."""
+    streams: list[StreamEntry] = []
+    """What rows have beside their faces."""
     content_hash: str = ""
     """Hash of everything above but the examples of problems: the same wherever the databases lie."""
     sources: dict[str, dict[str, str]] = {}
@@ -127,8 +155,28 @@ class Manifest(Entry):
     def hash(self) -> str:
         """The content hash."""
         values = self.model_dump(mode="json", exclude=MACHINE_KEYS)
-        for database in values["databases"]:
-            database["problems"] = {reason: p["count"] for reason, p in database["problems"].items()}
+        for entry in (*values["databases"], *values["streams"]):
+            entry["problems"] = {reason: p["count"] for reason, p in entry["problems"].items()}
+        return json_sha256(values)
+
+    @property
+    def face(self) -> Stream:
+        """The stream of faces."""
+        return Stream(name=FACE, kind="image", size=self.image_size, encoding=self.encoding)
+
+    def all_blocks(self) -> list[BlockEntry]:
+        """Of faces and of every stream beside them."""
+        return [*self.blocks, *(block for entry in self.streams for block in entry.blocks)]
+
+    def hash_of(self, streams: Iterable[str] = ()) -> str:
+        """Hash of what numbers depend on that are computed from faces and `streams`, and from labels.
+
+        Other streams, and how the databases were read, do not change it.
+        """
+        kept = {"image_size", "encoding", "spaces", "sets", "labels", "index_sha256", "videos_sha256", "blocks"}
+        values = self.model_dump(mode="json", include=kept)
+        wanted = [entry for entry in self.streams if entry.name in set(streams)]
+        values["streams"] = [entry.model_dump(mode="json", exclude={"problems"}) for entry in wanted]
         return json_sha256(values)
 
     def save(self, store: AnyPath) -> None:
@@ -174,11 +222,12 @@ class Manifest(Entry):
         """Counts, as plain JSON values."""
         return {
             "num_images": self.num_images,
-            "num_blocks": len(self.blocks),
+            "num_blocks": len(self.all_blocks()),
             "num_blocks_written": self.num_blocks_written,
             "num_blocks_skipped": self.num_blocks_skipped,
             "content_hash": self.content_hash,
             "databases": {d.name: d.model_dump(mode="json", exclude={"name"}) for d in self.databases},
+            "streams": {s.name: s.model_dump(mode="json", include=STREAM_SUMMARY) for s in self.streams},
             "sets": {s.name: {"tasks": list(s.tasks), "num_rows": s.num_rows} for s in self.sets},
         }
 
@@ -205,12 +254,19 @@ class Manifest(Entry):
             f" ({', '.join(f'{name} {count:,}' for name, count in s.num_rows.items())})"
             for s in self.sets
         ]
+        lines += [
+            f"stream {s.name}: {sum(s.num_rows.values()):,} of {self.num_images:,} images have it"
+            f" ({s.kind}, {s.size}, {s.encoding})"
+            for s in self.streams
+        ]
         for d in self.databases:
             if d.num_leaking_videos:
                 lines.append(f"{d.name}: {d.num_leaking_videos:,} videos train one task and validate another")
-            for reason, problem in d.problems.items():
+        problems_of = [(d.name, d.problems) for d in self.databases] + [(s.name, s.problems) for s in self.streams]
+        for name, problems in problems_of:
+            for reason, problem in problems.items():
                 example = f", as {problem.examples[0]}" if problem.examples else ""
-                lines.append(f"{d.name}: {reason} {problem.count:,}{example}")
+                lines.append(f"{name}: {reason} {problem.count:,}{example}")
         lines.append(f"blocks: {self.num_blocks_written:,} written, {self.num_blocks_skipped:,} finished before")
         return lines
 
@@ -246,7 +302,7 @@ def _recorded(store: AnyPath) -> dict[str, BlockEntry]:
     if version is not None and version < VERSION:
         logger.warning("%s holds a store of version %d: its blocks are made anew", store, version)
         return {}
-    return {block.path: block for block in Manifest._parse(found).blocks}
+    return {block.path: block for block in Manifest._parse(found).all_blocks()}
 
 
 def _version(manifest: AnyPath) -> int | None:

@@ -4,70 +4,28 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from abaw_ray.blocks.cache import is_local, local_file
-from abaw_ray.blocks.images import ImageReader, JpegImages, RawImages
 from abaw_ray.blocks.index import Index, read_index, read_rows
 from abaw_ray.blocks.integrity import Expected, require_whole, whole_file
 from abaw_ray.blocks.labels import Labels, LabelSet, label_name, label_sets, read_labels
 from abaw_ray.blocks.manifest import BlockEntry, LabelFile, Manifest, SetEntry, prepare_command
-from abaw_ray.blocks.schema import BLOCKS, INDEX, LABELS, SETS, UNSEEN, VIDEOS
+from abaw_ray.blocks.schema import BLOCKS, INDEX, LABELS, SETS, STREAMS, UNSEEN, VIDEOS
+from abaw_ray.blocks.streams import StoredStream, StreamBlocks, places_path
 from abaw_ray.blocks.videos import Unseen, Videos, read_unseen, read_videos
 from abaw_ray.databases.base import LabelKey
-from abaw_ray.errors import StoreError
+from abaw_ray.errors import ConfigurationError, StoreError
 from abaw_ray.spaces import LabelSpace, Split
 from abaw_ray.storage import AnyPath, RemotePath, as_path, files_below
+from abaw_ray.streams.base import FACE
+from abaw_ray.streams.kind import Kind
 
 FRAME_STRIDE = np.uint64(0x9E3779B97F4A7C15)
 """2^64 over the golden ratio: the ids of a video's frames lie far from each other, and from those of other videos."""
-
-NUM_FETCHERS = 8
-"""Blocks of a remote store on their way at the same time."""
-
-READERS: dict[str, type[ImageReader]] = {reader.encoding: reader for reader in (RawImages, JpegImages)}
-
-
-class BlockFiles:
-    """Where the files of a store's blocks are on this node; blocks are given by their places in the manifest.
-
-    Args:
-        folder: of blocks.
-        entries: the blocks.
-    """
-
-    def __init__(self, folder: AnyPath, entries: Sequence[BlockEntry]) -> None:
-        self._folder, self._entries = folder, entries
-
-    def locate(self, block: int) -> Path:
-        """The file of a block, fetched if need be.
-
-        Raises:
-            StoreError: it is damaged.
-        """
-        entry = self._entries[block]
-        return local_file(self._folder / entry.path, entry.sha256)
-
-    def fetch(self, blocks: np.ndarray) -> None:
-        """Brings blocks (n,) of a remote store to this node, several at a time; those that are there stay.
-
-        Raises:
-            StoreError: one is damaged.
-        """
-        if isinstance(self._folder, Path):
-            return
-        missing = [block for block in np.unique(blocks).tolist() if not self._is_here(self._entries[block])]
-        if missing:
-            with ThreadPoolExecutor(NUM_FETCHERS) as threads:
-                list(threads.map(self.locate, missing))
-
-    def _is_here(self, entry: BlockEntry) -> bool:
-        return is_local(self._folder / entry.path, entry.sha256)
 
 
 @dataclass(frozen=True)
@@ -91,6 +49,7 @@ class Store:
         label_sets: space and annotator -> labels of rows; of every space with an annotator without a name.
         unseen: labelled frames of videos that have no image.
         sets: training sets by name; those of one task first, in the order of its spaces.
+        streams: what rows have beside their faces, by name.
 
     Raises:
         MissingInputError: no such folder.
@@ -101,9 +60,7 @@ class Store:
         self.path = as_path(path)
         self.manifest = manifest = Manifest.load(self.path)
         self._check_complete()
-        num_rows = [block.num_rows for block in manifest.blocks]
-        self._files = BlockFiles(self.path / BLOCKS, manifest.blocks)
-        self._images = READERS[manifest.encoding](self._files.locate, num_rows, self.image_size)
+        self._faces = StreamBlocks(self.path / BLOCKS, manifest.blocks, manifest.face)
         self.index: Index = read_index(self._whole(self.path / INDEX, manifest.index_sha256))
         if len(self.index) != manifest.num_images:
             raise StoreError(f"{self.path / INDEX}: {len(self.index)} rows, expected {manifest.num_images}")
@@ -116,6 +73,12 @@ class Store:
                 entry.name, entry.tasks, read_rows(self._whole(set_path(self.path, entry.name), entry.sha256))
             )
             for entry in sorted(manifest.sets, key=self._place_of_set)
+        }
+        self.streams = {
+            entry.name: StoredStream(
+                entry, self._whole(places_path(self.path, entry.name), entry.places_sha256), self.path / BLOCKS
+            )
+            for entry in manifest.streams
         }
 
     @property
@@ -172,31 +135,75 @@ class Store:
         Raises:
             StoreError: a block file is missing or not whole.
         """
-        blocks = self.index.block[rows]
-        if isinstance(self.path, RemotePath):
-            # an open file can be read when it is no longer in the cache
-            self._files.fetch(self._images.not_open(blocks))
-        return self._images.read(blocks, self.index.row[rows])
+        return self._faces.read(self.index.block[rows], self.index.row[rows])
+
+    def samples(self, stream: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Samples (n, ...) of a stream as its kind keeps them, of `rows` (n,), and which of them there are (n,) bool.
+
+        Of a row that does not have the stream the sample is zeros.
+
+        Raises:
+            StoreError: a block file is missing or not whole.
+        """
+        if stream == FACE:
+            return self.images(rows), np.ones(len(rows), bool)
+        return self.streams[stream].read(rows)
+
+    def kind_of(self, stream: str) -> Kind:
+        """The kind of a stream.
+
+        Raises:
+            ConfigurationError: there is no such kind: a plugin is missing.
+        """
+        return self._faces.kind if stream == FACE else self.streams[stream].kind
+
+    def shapes(self, streams: Iterable[str], key: str) -> dict[str, tuple[int, ...]]:
+        """Stream -> shape of one sample as networks take it.
+
+        Args:
+            streams: their names.
+            key: of the recipe that names them, for the message.
+
+        Raises:
+            ConfigurationError: the store does not have one of them.
+        """
+        known = {FACE: self.manifest.face} | {name: stored.stream for name, stored in self.streams.items()}
+        unknown = [name for name in streams if name not in known]
+        if unknown:
+            raise ConfigurationError(
+                f"{key}: {', '.join(unknown)} not among the streams of {self.path} ({', '.join(known)})"
+            )
+        return {name: self.kind_of(name).shape(known[name]) for name in streams}
 
     def fetch(self, blocks: np.ndarray) -> None:
-        """Brings blocks (n,), given by their places in the manifest, to this node if the store is a remote one.
+        """Brings blocks (n,) of faces, by their places in the manifest, to this node if the store is a remote one.
+
+        Those of other streams come when they are read.
 
         Raises:
             StoreError: one is damaged.
         """
-        self._files.fetch(blocks)
+        self._faces.fetch(blocks)
 
-    def verify(self, rows: np.ndarray | None = None) -> None:
+    def verify(self, rows: np.ndarray | None = None, streams: Iterable[str] = (FACE,)) -> None:
         """Recomputes the hashes of blocks of this machine; those of the other files were, when it was opened.
 
         Args:
             rows: (n,) of the index, whose blocks are looked at; None: all.
+            streams: whose blocks.
 
         Raises:
             StoreError: a block is not as it was written; the message names it.
         """
-        places = range(len(self.manifest.blocks)) if rows is None else np.unique(self.index.block[rows]).tolist()
-        require_whole([block_file(self.path, self.manifest.blocks[place]) for place in places], self._remedy)
+        entries = [entry for name in streams for entry in self._blocks_of(name, rows)]
+        require_whole([block_file(self.path, entry) for entry in entries], self._remedy)
+
+    def _blocks_of(self, stream: str, rows: np.ndarray | None) -> list[BlockEntry]:
+        if stream != FACE:
+            return self.streams[stream].blocks_of(rows)
+        if rows is None:
+            return self.manifest.blocks
+        return [self.manifest.blocks[place] for place in np.unique(self.index.block[rows]).tolist()]
 
     def _labels(self) -> tuple[dict[LabelKey, LabelSet], Unseen]:
         """The labels of the index's rows, and the unseen frames with theirs."""
@@ -228,7 +235,8 @@ class Store:
         labels = [label_name(entry.space, entry.annotator, entry.unseen) for entry in self.manifest.labels]
         check_files(self.path / LABELS, labels, "prepare the store again")
         check_files(self.path / SETS, [f"{s.name}.arrow" for s in self.manifest.sets], "prepare the store again")
-        check_files(self.path / BLOCKS, [block.path for block in self.manifest.blocks], "prepare the store again")
+        check_files(self.path / STREAMS, [f"{s.name}.arrow" for s in self.manifest.streams], "prepare the store again")
+        check_files(self.path / BLOCKS, [block.path for block in self.manifest.all_blocks()], "prepare the store again")
 
 
 def check_files(folder: AnyPath, names: Sequence[str], remedy: str) -> None:
@@ -255,7 +263,8 @@ def store_files(store: AnyPath, manifest: Manifest) -> list[Expected]:
         Expected(store / UNSEEN, manifest.unseen_sha256),
         *(label_file(store, entry) for entry in manifest.labels),
         *(Expected(set_path(store, entry.name), entry.sha256) for entry in manifest.sets),
-        *(block_file(store, entry) for entry in manifest.blocks),
+        *(Expected(places_path(store, entry.name), entry.places_sha256) for entry in manifest.streams),
+        *(block_file(store, entry) for entry in manifest.all_blocks()),
     ]
 
 

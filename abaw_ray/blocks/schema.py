@@ -7,7 +7,8 @@ unseen.arrow                                one row a labelled frame of a video 
 labels/<space>[@<annotator>].arrow          labels of rows of the index, or of the videos; of those that have one
 labels/unseen/<space>[@<annotator>].arrow   labels of rows of the unseen frames
 sets/<set>.arrow                            rows of the index that make up a training set
-blocks/face/<database>/<name>-NNNNN.arrow   images; nothing in them, or in their paths, depends on labels
+streams/<stream>.arrow                      rows of the index that have a stream beside their face, and their place
+blocks/<stream>/<database>/<name>-NNNNN.arrow  samples; nothing in them, or in their paths, depends on labels
 """
 
 from __future__ import annotations
@@ -31,8 +32,7 @@ UNSEEN_LABELS = "unseen"
 SETS = "sets"
 BLOCKS = "blocks"
 
-FACE = "face"
-"""The stream of images: its blocks lie in a folder of this name."""
+STREAMS = "streams"
 
 METADATA_KEY = b"abaw_ray"
 """Schema metadata of a block file: JSON of `writer.BlockMetadata`."""
@@ -45,14 +45,9 @@ a quarter of what float32 takes. vectors: float32 numbers, as dimensions and dis
 class that is not published, or an attribute that is not known."""
 
 
-def image_field(size: int, encoding: Encoding) -> pa.Field:
-    """Column of images: RGB bytes (size, size, 3) row by row, or a JPEG file."""
-    return pa.field("image", pa.list_(pa.uint8(), size * size * 3) if encoding == "raw" else pa.large_binary())
-
-
-def block_schema(size: int, encoding: Encoding) -> pa.Schema:
+def block_schema(samples: pa.Field) -> pa.Schema:
     """Columns of a block file. Database and place in the store are the index's: a block does not depend on others."""
-    return pa.schema([pa.field("video", pa.string()), pa.field("frame", pa.int32()), image_field(size, encoding)])
+    return pa.schema([pa.field("video", pa.string()), pa.field("frame", pa.int32()), samples])
 
 
 def index_schema() -> pa.Schema:
@@ -71,6 +66,11 @@ def index_schema() -> pa.Schema:
             pa.field("row", pa.int32()),
         ]
     )
+
+
+def places_schema() -> pa.Schema:
+    """Columns of a stream's places: rows of the index, ascending; place in the stream's list of blocks; row of it."""
+    return pa.schema([pa.field("row", pa.int64()), pa.field("block", pa.int32()), pa.field("place", pa.int32())])
 
 
 def videos_schema() -> pa.Schema:

@@ -3,16 +3,15 @@
 teacher_outputs.json                       what it holds; written last
 blocks/face/<database>/<name>.arrow        outputs for the store's block of that path
 
-CNNs say something of a number of views of every training image, temporal networks of every frame of the videos. A block
-has a column for each task: the logits of all views of an image lie side by side; and of an ensemble one with the mean
-of the members' entropies. Images outside the training sets have NaN.
+Networks of frames say something of a number of views of every training image, temporal networks of every frame of the
+videos. A block has a column for each task: the logits of all views of an image lie side by side; and of an ensemble one
+with the mean of the members' entropies. Images outside the training sets have NaN.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Literal
 
 import numpy as np
 
@@ -27,8 +26,8 @@ class TeacherManifest(ComputedManifest):
     """Contents of such a folder."""
 
     FILE, WHAT, COMMAND = "teacher_outputs.json", "outputs of a teacher", "teacher-outputs"
-    kind: Literal["cnn", "temporal"]
-    """Of the teachers' networks."""
+    kind: str
+    """Of the teachers' networks: a name in `models.kinds.NETWORKS`."""
     teachers: tuple[str, ...]
     """Hashes of their weights; several are an ensemble."""
     outputs: dict[str, int]
@@ -38,7 +37,7 @@ class TeacherManifest(ComputedManifest):
     sets: tuple[str, ...]
     """Training sets whose images have outputs; of temporal teachers none is named: all frames have."""
     augment: AugmentConfig
-    """Of CNNs: with a number of views."""
+    """Of networks of frames: with a number of views."""
 
     @property
     def num_views(self) -> int:

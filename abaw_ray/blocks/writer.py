@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from abaw_ray.blocks.files import describe_file, sha256_of, write_table
 from abaw_ray.blocks.manifest import BlockEntry
-from abaw_ray.blocks.schema import METADATA_KEY, Encoding, block_schema
+from abaw_ray.blocks.schema import METADATA_KEY, block_schema
 from abaw_ray.databases.base import Problems
 from abaw_ray.errors import StoreError
 from abaw_ray.storage import AnyPath
@@ -22,7 +22,7 @@ class BlockMetadata:
 
     Args:
         plan_hash: hash of everything that the block was made from.
-        dropped: planned rows that have no image, by position in the plan.
+        dropped: planned rows that have no sample, by position in the plan.
         problems: reason -> count and examples, as `Problems.to_dict`.
     """
 
@@ -37,7 +37,7 @@ class BlockResult:
 
     Args:
         path: below the folder of blocks.
-        num_rows: images in it.
+        num_rows: samples in it.
         metadata: what it says about itself.
         sha256: of the file.
     """
@@ -57,20 +57,19 @@ class BlockResult:
 
 
 def write_block(
-    folder: AnyPath, path: str, faces: pa.Table, metadata: BlockMetadata, size: int, encoding: Encoding
+    folder: AnyPath, path: str, planned: pa.Table, metadata: BlockMetadata, samples: pa.Field
 ) -> BlockResult:
     """Writes `folder`/`path`.
 
     Args:
         folder: the store's folder of blocks.
         path: of the block below it.
-        faces: the planned rows with the columns of a block; those of `metadata.dropped` are left out.
+        planned: rows with the columns of a block; those of `metadata.dropped` are left out.
         metadata: stored in the file.
-        size: side of an image in pixels.
-        encoding: of the images.
+        samples: column of samples.
     """
-    schema = block_schema(size, encoding).with_metadata({METADATA_KEY: json.dumps(asdict(metadata), sort_keys=True)})
-    rows = faces.select(schema.names)
+    schema = block_schema(samples).with_metadata({METADATA_KEY: json.dumps(asdict(metadata), sort_keys=True)})
+    rows = planned.select(schema.names)
     if metadata.dropped:
         kept = pa.array(sorted(set(range(rows.num_rows)).difference(metadata.dropped)), pa.int64())
         rows = rows.take(kept)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from abaw_ray.databases.reading.names import printable, stored_name
 from abaw_ray.errors import shortened
 from abaw_ray.spaces import LabelSpace, Level, Split
+from abaw_ray.streams.base import Source, Stream
 
 MAX_EXAMPLES = 20
 LONGEST_EXAMPLE = 500
@@ -61,14 +63,22 @@ def label_fields(spaces: Sequence[LabelSpace], others: Iterable[LabelKey] = ()) 
     return fields
 
 
-def row_schema(spaces: Sequence[LabelSpace], others: Iterable[LabelKey] = ()) -> pa.Schema:
+def source_columns(stream: str) -> tuple[str, str]:
+    """Names of the columns that say where the samples of a stream come from: path (null: none) and geometry."""
+    return f"{stream}:path", f"{stream}:geometry"
+
+
+def row_schema(
+    spaces: Sequence[LabelSpace], others: Iterable[LabelKey] = (), streams: Iterable[Stream] = ()
+) -> pa.Schema:
     """Schema of a label table: one row a face, with its labels in those of `spaces` that are of frames.
 
     `video` groups rows that must stay together (a video track, or a photo); `frame` orders them in it.
     `image` is relative to the database's root: an image, or the video that `frame` is a frame of; names are those of
     `names.stored_name`. `geometry` is what
     the database's crop needs: empty, a box (left, top, right, bottom) or 68 landmarks (x0, y0, x1, y1, ...), in pixels
-    of the image. `subject_name` is who the face is of; null: the database does not say.
+    of the image. `subject_name` is who the face is of; null: the database does not say. Every stream has two columns
+    more, of `source_columns`.
     """
     fields = [
         pa.field("video", pa.string()),
@@ -77,6 +87,9 @@ def row_schema(spaces: Sequence[LabelSpace], others: Iterable[LabelKey] = ()) ->
         pa.field("geometry", pa.list_(pa.float32())),
         pa.field(SUBJECT, pa.string()),
     ]
+    for stream in streams:
+        path, geometry = source_columns(stream.name)
+        fields += [pa.field(path, pa.string()), pa.field(geometry, pa.list_(pa.float32()))]
     return pa.schema([*fields, *label_fields(of_level(spaces, "frame"), others)])
 
 
@@ -147,6 +160,7 @@ class LabelTable:
         crop: name of the crop that the rows' geometry is for; None: the database's.
         clips: of `clips_schema`, sorted by video: those of `videos`, or photos with a row, that are labelled whole;
             None: none is.
+        streams: that rows have beside their faces.
     """
 
     spaces: tuple[LabelSpace, ...]
@@ -156,6 +170,7 @@ class LabelTable:
     videos: pa.Table = None
     crop: str | None = None
     clips: pa.Table = None
+    streams: tuple[Stream, ...] = ()
 
     def __post_init__(self) -> None:
         if self.unseen is None:
@@ -226,10 +241,12 @@ class RowBuilder:
 
     Args:
         spaces: of their labels.
+        streams: that faces may have beside them.
     """
 
-    def __init__(self, spaces: Sequence[LabelSpace]) -> None:
-        self._rows = _Columns(spaces, row_schema)
+    def __init__(self, spaces: Sequence[LabelSpace], streams: Sequence[Stream] = ()) -> None:
+        self._streams = [stream.name for stream in streams]
+        self._rows = _Columns(spaces, partial(row_schema, streams=streams))
         self._unseen = _Columns(spaces, unseen_schema)
         self._spaces = tuple(spaces)
         self._clips: dict[str, dict[LabelKey, Label]] = {}
@@ -242,10 +259,17 @@ class RowBuilder:
         labels: Labels,
         geometry: Iterable[float] = (),
         subject: str | None = None,
+        sources: Mapping[str, Source] | None = None,
     ) -> None:
-        """Adds one face, of a person called `subject`."""
+        """Adds one face, of a person called `subject`, with the samples of streams that there are beside it."""
         who = None if subject is None else stored_name(subject)
-        self._rows.add([stored_name(video), frame, stored_name(image), list(geometry), who], _by_key(labels))
+        row: list[Any] = [stored_name(video), frame, stored_name(image), list(geometry), who]
+        given = sources or {}
+        assert given.keys() <= set(self._streams), "sources are of the streams that were named"
+        for name in self._streams:
+            source = given.get(name)
+            row += [None, None] if source is None else [stored_name(source.path), list(source.geometry)]
+        self._rows.add(row, _by_key(labels))
 
     def add_unseen(self, video: str, frame: int, labels: Labels) -> None:
         """Adds one labelled frame without an image."""

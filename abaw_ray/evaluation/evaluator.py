@@ -30,9 +30,8 @@ from abaw_ray.evaluation.predictions import (
 from abaw_ray.evaluation.smoothing import Smoothing
 from abaw_ray.inference.features import FeatureSource
 from abaw_ray.inference.predict import Predictions, Progress, predict_rows, predict_windows, require_numbers
-from abaw_ray.models.cnn import MultiTaskCNN
-from abaw_ray.models.sets import Network
-from abaw_ray.models.streams import MultiStreamNetwork
+from abaw_ray.models.kinds import streams_of
+from abaw_ray.models.sets import FrameNetwork, Network
 from abaw_ray.models.temporal import TemporalNetwork
 from abaw_ray.sampling.windows import covering_windows
 from abaw_ray.spaces import Split
@@ -118,7 +117,11 @@ class Evaluator:
         Raises:
             StoreError: one is damaged.
         """
-        (self._source or self._store).verify(self.frames.row[: self.frames.num_pictured])
+        rows = self.frames.row[: self.frames.num_pictured]
+        if self._source is not None:
+            self._source.verify(rows)
+        else:
+            self._store.verify(rows, streams_of(self._recipe.model))
 
     def predict(self, network: Network, world: World, progress: Progress | None = None) -> Predicted:
         """Predictions for both protocols, the same on every worker.
@@ -150,7 +153,7 @@ class Evaluator:
         recipe = self._recipe
         shown = self.frames.row[: self.frames.num_pictured]
         starts = self.frames.starts[self.frames.starts < len(shown)]
-        if isinstance(network, MultiTaskCNN | MultiStreamNetwork):
+        if isinstance(network, FrameNetwork):
             rows, place = np.unique(shown, return_inverse=True)
             of_rows = predict_rows(network, self._tasks, self._store, rows, recipe, world, progress)
             require_numbers("predictions", of_rows, rows, self._store)

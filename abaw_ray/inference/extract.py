@@ -74,7 +74,7 @@ def _manifest(
 ) -> FeatureManifest:
     """The manifest, without blocks."""
     return FeatureManifest(
-        store_hash=store.manifest.content_hash,
+        store_hash=store.manifest.hash_of(),
         cnn_sha256=trained.weights_sha256(),
         tasks=trained.description.tasks,
         width=recipe.model.head_features,

@@ -7,14 +7,12 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 
-from abaw_ray.augmentation import centre_views
 from abaw_ray.blocks.reader import Store
-from abaw_ray.blocks.schema import FACE
 from abaw_ray.config import Recipe
 from abaw_ray.errors import DivergedError
 from abaw_ray.inference.features import FeatureSource
-from abaw_ray.models.cnn import MultiTaskCNN
-from abaw_ray.models.streams import MultiStreamNetwork
+from abaw_ray.inference.samples import FrameSamples
+from abaw_ray.models.sets import FrameNetwork
 from abaw_ray.models.temporal import TemporalNetwork
 from abaw_ray.tasks.base import Task
 from abaw_ray.world import World, autocast_dtype
@@ -27,7 +25,7 @@ Predictions = dict[str, np.ndarray]
 
 
 def predict_rows(
-    network: MultiTaskCNN | MultiStreamNetwork,
+    network: FrameNetwork,
     tasks: Mapping[str, Task],
     store: Store,
     rows: np.ndarray,
@@ -51,14 +49,9 @@ def predict_rows(
     network.eval()
 
     def predict(part: np.ndarray) -> dict[str, torch.Tensor]:
-        images = torch.from_numpy(store.images(part)).to(world.device)
-        views = centre_views(images, recipe.augment).contiguous(memory_format=torch.channels_last)
+        views = FrameSamples.read(store, network.streams, part).to(world.device).centre_views(recipe.augment)
         with torch.autocast(world.device.type, dtype or torch.bfloat16, enabled=dtype is not None):
-            if isinstance(network, MultiTaskCNN):
-                logits = network(views)
-            else:
-                present = torch.ones(len(views), dtype=torch.bool, device=views.device)
-                logits = network({FACE: views}, {FACE: present})
+            logits = network.of_streams(views)
         return _decoded(tasks, logits)
 
     widths = {name: task.space.size for name, task in tasks.items()}

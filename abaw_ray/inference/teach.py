@@ -7,17 +7,20 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from abaw_ray.augmentation import fixed_uniforms, random_views
+from abaw_ray.augmentation import fixed_uniforms
 from abaw_ray.blocks.reader import Store
 from abaw_ray.blocks.teacher_outputs import TeacherManifest
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.inference.blockwise import BlockJob, BlockWorker, claimed, compute_blocks, finish, rows_of_block
 from abaw_ray.inference.predict import require_numbers
+from abaw_ray.inference.samples import FrameSamples
 from abaw_ray.inference.teach_frames import ensemble_columns, frame_outputs
 from abaw_ray.models import checkpoint
 from abaw_ray.models.checkpoint import Checkpoint
+from abaw_ray.models.kinds import of_frames, streams_of
 from abaw_ray.storage import AnyPath
+from abaw_ray.streams.base import FACE
 from abaw_ray.world import autocast_dtype, local_device
 
 DEFAULT_VIEWS = 8
@@ -40,8 +43,9 @@ def compute_teacher_outputs(
 ) -> TeacherManifest:
     """Writes what teachers say; what is finished is not computed again.
 
-    CNNs say it of every view of every training image. Temporal networks say it of every frame of the videos, in the
-    evaluation view and in the windows of an evaluation: it does not depend on the student's windows or their views.
+    Networks of frames say it of every view of every training image. Temporal networks say it of every frame of the
+    videos, in the evaluation view and in the windows of an evaluation: it does not depend on the student's windows or
+    their views.
 
     Args:
         runs: finished runs of one kind of network, or their checkpoints; several are an ensemble.
@@ -62,7 +66,7 @@ def compute_teacher_outputs(
         teacher.require(store)
     manifest = _manifest(teachers, store, recipe)
     with claimed(out, manifest) as recorded:
-        if manifest.kind == "temporal":
+        if not of_frames(manifest.kind):
             return finish(out, manifest, frame_outputs(teachers, store, out, recipe, manifest, recorded, progress))
         blocks = np.unique(store.index.block[_rows(store, manifest.sets)])
         jobs = [_job(store, manifest, block) for block in blocks.tolist()]
@@ -86,21 +90,28 @@ def _manifest(teachers: Sequence[Checkpoint], store: Store, recipe: Recipe) -> T
                 f"{teacher.path}: found a {found.kind} network of {', '.join(found.tasks)}, expected a {first.kind} one"
                 f" of {', '.join(first.tasks)}, as {teachers[0].path}"
             )
-    if first.kind == "cnn" and recipe.augment.views is None:
+    is_of_frames, tasks = of_frames(first.kind), teachers[0].tasks(teachers[0].recipe)
+    if is_of_frames and recipe.augment.views is None:
         raise ConfigurationError("augment.views: found no number; a teacher's outputs are kept for a number of views")
-    is_cnn, tasks = first.kind == "cnn", teachers[0].tasks(teachers[0].recipe)
+    streams = [name for name in _streams(teachers) if name != FACE] if is_of_frames else []
     chosen = (name for name in store.sets if recipe.sampling.sets is None or name in recipe.sampling.sets)
     return TeacherManifest(
-        store_hash=store.manifest.content_hash,
+        store_hash=store.manifest.hash_of(streams),
+        streams=tuple(streams),
         kind=first.kind,
         teachers=tuple(teacher.weights_sha256() for teacher in teachers),
         outputs={name: task.num_outputs for name, task in tasks.items()},
         groups={name: task.num_groups for name, task in tasks.items()} if len(teachers) > 1 else {},
-        sets=tuple(chosen) if is_cnn else (),
-        augment=recipe.augment if is_cnn else teachers[0].recipe.augment.model_copy(update={"views": None}),
+        sets=tuple(chosen) if is_of_frames else (),
+        augment=recipe.augment if is_of_frames else teachers[0].recipe.augment.model_copy(update={"views": None}),
         precision=recipe.train.precision,
         blocks=[],
     )
+
+
+def _streams(teachers: Sequence[Checkpoint]) -> list[str]:
+    """Streams that networks of frames take together."""
+    return list(dict.fromkeys(name for teacher in teachers for name in streams_of(teacher.recipe.model)))
 
 
 def _rows(store: Store, sets: tuple[str, ...]) -> np.ndarray:
@@ -114,13 +125,13 @@ def _job(store: Store, manifest: TeacherManifest, block: int) -> BlockJob:
 
 
 class TeachingWorker(BlockWorker):
-    """CNNs that compute logits, under the precision of their students."""
+    """Networks of frames that compute logits, under the precision of their students."""
 
     def __init__(self, store: str, out: AnyPath, teachers: list[str], sets: tuple[str, ...], recipe: Recipe) -> None:
         super().__init__(store, out)
         found = [checkpoint.load(teacher) for teacher in teachers]
         self._tasks = found[0].tasks(found[0].recipe)
-        self._networks = [teacher.cnn(local_device()) for teacher in found]
+        self._networks, self._streams = [teacher.frame_network(local_device()) for teacher in found], _streams(found)
         self._rows, self._recipe = _rows(self.store, sets), recipe
 
     def columns(self, rows: np.ndarray, variants: list[int]) -> dict[str, np.ndarray]:
@@ -135,18 +146,18 @@ class TeachingWorker(BlockWorker):
         return columns
 
     def _outputs(self, rows: np.ndarray, views: list[int]) -> dict[str, np.ndarray]:
-        """Column -> (n, views, width) float32 of rows (n,), whose images are read once for all views."""
-        images = torch.from_numpy(self.store.images(rows)).to(self._networks[0].mean.device)
-        of_views = [self._view(images, rows, view) for view in views]
+        """Column -> (n, views, width) float32 of rows (n,), whose samples are read once for all views."""
+        samples = FrameSamples.read(self.store, self._streams, rows).to(local_device())
+        of_views = [self._view(samples, rows, view) for view in views]
         return {c: torch.stack([of_view[c] for of_view in of_views], 1).float().cpu().numpy() for c in of_views[0]}
 
-    def _view(self, images: torch.Tensor, rows: np.ndarray, view: int) -> dict[str, torch.Tensor]:
-        """Column -> (n, width) of one view of images (n, size, size, 3) uint8, those of rows (n,)."""
-        device, augment = images.device, self._recipe.augment
+    def _view(self, samples: FrameSamples, rows: np.ndarray, view: int) -> dict[str, torch.Tensor]:
+        """Column -> (n, width) of one view of the samples of rows (n,)."""
+        device, augment = local_device(), self._recipe.augment
         dtype = autocast_dtype(device, self._recipe.train)
         ids = self.store.image_ids(rows)
         uniforms = torch.from_numpy(fixed_uniforms(ids, np.full(len(rows), view), augment.views_seed)).to(device)
         with torch.inference_mode(), torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
-            seen = random_views(images, uniforms, augment).contiguous(memory_format=torch.channels_last)
-            said = [network(seen) for network in self._networks]
+            seen = samples.random_views(uniforms, augment)
+            said = [network.of_streams(seen) for network in self._networks]
         return ensemble_columns(self._tasks, said)

@@ -38,7 +38,7 @@ from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError, q
 from abaw_ray.models.cnn import MultiTaskCNN, on_device
 from abaw_ray.models.encoders.base import Shape
 from abaw_ray.models.kinds import NETWORKS, frame_shapes
-from abaw_ray.models.sets import Network
+from abaw_ray.models.sets import FrameNetwork, Network
 from abaw_ray.spaces import LabelSpace
 from abaw_ray.storage import AnyPath, as_path
 from abaw_ray.tasks import build_tasks
@@ -131,6 +131,17 @@ class Checkpoint:
         network.load_state_dict(self._weights())
         return on_device(network, device).eval()
 
+    def frame_network(self, device: torch.device) -> FrameNetwork:
+        """The network, which must be one of frames.
+
+        Raises:
+            ConfigurationError: it is of another kind.
+        """
+        network = self.network(device)
+        if not isinstance(network, FrameNetwork):
+            raise ConfigurationError(f"{self.path}: a {self.description.kind} network; expected one of frames")
+        return network
+
     def cnn(self, device: torch.device) -> MultiTaskCNN:
         """The network, which must be a CNN.
 
@@ -150,7 +161,7 @@ class Checkpoint:
         return {k: v for k, v in state.items() if not k.startswith("heads.") or k.split(".")[1] in tasks}
 
     def require(self, store: Store) -> None:
-        """Checks that the store's images have the size, and its labels the meaning, that it was trained with.
+        """Checks that the store's samples have the shapes, and its labels the meaning, that it was trained with.
 
         Raises:
             ConfigurationError: they have not.
@@ -167,6 +178,20 @@ class Checkpoint:
                 f"{self.path} takes images of {self.description.image_size} pixels, {store.path} holds"
                 f" {store.image_size} pixels"
             )
+        self.require_streams(store)
+
+    def require_streams(self, store: Store) -> None:
+        """Checks that the store has the streams beside faces that the network takes, in their shapes.
+
+        Raises:
+            ConfigurationError: it has not.
+        """
+        expected = self.description.streams
+        for name, shape in store.shapes(expected, str(self.path)).items():
+            if shape != expected[name]:
+                raise ConfigurationError(
+                    f"{self.path} takes {name} of the shape {expected[name]}, {store.path} holds {shape}"
+                )
 
     def adopted_by(self, recipe: Recipe) -> Recipe:
         """`recipe` with what a temporal network takes over from this CNN: `tasks`, `model` and `augment`."""

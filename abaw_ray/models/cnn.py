@@ -9,7 +9,6 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from abaw_ray.blocks.schema import FACE
 from abaw_ray.config import ModelConfig, Recipe
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.models.backbone import create_backbone, feature_width
@@ -18,10 +17,11 @@ from abaw_ray.models.heads import build_head, head_of
 from abaw_ray.models.kinds import own_heads
 from abaw_ray.models.outputs import SetsOutput, split_by_set
 from abaw_ray.models.parts import Setting
-from abaw_ray.models.sets import Network
+from abaw_ray.models.sets import FrameNetwork, Streams
+from abaw_ray.streams.base import FACE
 
 
-class MultiTaskCNN(Network):
+class MultiTaskCNN(FrameNetwork):
     """Pixels -> logits of every task; normalises by its own mean and deviation, so that networks can be exchanged.
 
     Args:
@@ -37,6 +37,7 @@ class MultiTaskCNN(Network):
 
     mean: Tensor
     std: Tensor
+    streams = (FACE,)
 
     def __init__(
         self,
@@ -69,12 +70,16 @@ class MultiTaskCNN(Network):
         features = self.backbone_features(images)
         return {task: head.features(features).float() for task, head in self.heads.items()}  # type: ignore[operator]
 
-    def forward_sets(self, images: Mapping[str, Tensor]) -> SetsOutput:
+    def of_streams(self, samples: Streams) -> dict[str, Tensor]:
+        return self(samples.streams[FACE])
+
+    def forward_sets(self, inputs: Mapping[str, Streams]) -> SetsOutput:
         """Logits and features of images by source set.
 
         Each set goes through by itself, so that batch norm sees one set's statistics at a time, unless the
         configuration says `joint`.
         """
+        images = {name: samples.streams[FACE] for name, samples in inputs.items()}
         if not self._joint:
             return SetsOutput.of_sets({name: self._heads(batch) for name, batch in images.items()})
         sizes = [len(batch) for batch in images.values()]

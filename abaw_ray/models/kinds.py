@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from abaw_ray.blocks.schema import FACE
 from abaw_ray.config import ModelConfig, Recipe
 from abaw_ray.models.encoders.base import Shape
 from abaw_ray.models.parts import Setting
 from abaw_ray.models.sets import Network
 from abaw_ray.plugins import Registry
+from abaw_ray.streams.base import FACE
 
 
 class Build(Protocol):
@@ -36,6 +36,16 @@ NETWORKS: Registry[Build] = Registry("abaw_ray.models", "NETWORK", "kind of netw
 def kind_of(model: ModelConfig) -> str:
     """The kind of network that a recipe says, over frames: with encoders by stream, or the CNN."""
     return "streams" if model.encoders else "cnn"
+
+
+def of_frames(kind: str) -> bool:
+    """Whether networks of a kind take samples of frames, and not the features of another network."""
+    return kind != "temporal"
+
+
+def streams_of(model: ModelConfig) -> tuple[str, ...]:
+    """Names of the streams that a network of frames takes."""
+    return tuple(model.encoders) or (FACE,)
 
 
 def frame_shapes(image_size: int) -> dict[str, Shape]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from abaw_ray.models.outputs import SetsOutput
 
@@ -22,6 +22,31 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def feature_widths(self) -> dict[str, int]:
         """Task -> length of what its classifier takes."""
+
+
+class Streams(NamedTuple):
+    """Samples of several streams. A stream that no sample has may be left out.
+
+    Args:
+        streams: name -> (batch, *shape), or of clips (clips, frames, *shape); anything where it is missing.
+        present: name -> (batch,) bool, or (clips, frames).
+    """
+
+    streams: Mapping[str, Tensor]
+    present: Mapping[str, Tensor]
+
+
+class FrameNetwork(Network):
+    """A network that takes samples of streams, frame by frame. What it takes by source set are `Streams`."""
+
+    @property
+    @abstractmethod
+    def streams(self) -> tuple[str, ...]:
+        """Names of those that it takes."""
+
+    @abstractmethod
+    def of_streams(self, samples: Streams) -> dict[str, Tensor]:
+        """Task -> logits (batch, outputs)."""
 
 
 class SetsForward(nn.Module):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,25 +16,13 @@ from abaw_ray.models.heads import build_head, head_of
 from abaw_ray.models.kinds import own_heads
 from abaw_ray.models.outputs import SetsOutput, split_by_set
 from abaw_ray.models.parts import Setting
-from abaw_ray.models.sets import Network
+from abaw_ray.models.sets import FrameNetwork, Streams
 
 Outputs = dict[str, Tensor]
 """Task -> (rows, width)."""
 
 
-class Streams(NamedTuple):
-    """Samples of several streams. A stream that no sample has may be left out.
-
-    Args:
-        streams: name -> (batch, *shape), or of clips (clips, frames, *shape); anything where it is missing.
-        present: name -> (batch,) bool, or (clips, frames).
-    """
-
-    streams: Mapping[str, Tensor]
-    present: Mapping[str, Tensor]
-
-
-class MultiStreamNetwork(Network):
+class MultiStreamNetwork(FrameNetwork):
     """Streams -> logits of every task.
 
     A sample that lacks a stream does not go through its encoder, and is as in a network without the stream.
@@ -83,6 +70,14 @@ class MultiStreamNetwork(Network):
             present: as of `Streams`.
         """
         return self._outputs(streams, present)[0]
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Those that it has encoders for."""
+        return tuple(self._encoders)
+
+    def of_streams(self, samples: Streams) -> Outputs:
+        return self(*samples)
 
     def forward_sets(self, inputs: Mapping[str, Streams]) -> SetsOutput:
         """Logits and features of streams by source set; each set by itself unless the recipe says `joint`."""

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from abaw_ray.blocks.schema import FACE
 from abaw_ray.config import ModelConfig, Recipe, TemporalConfig
 from abaw_ray.models.cnn import MultiTaskCNN
 from abaw_ray.models.encoders.base import Shape
@@ -18,6 +17,7 @@ from abaw_ray.models.kinds import own_heads
 from abaw_ray.models.outputs import SetsOutput
 from abaw_ray.models.parts import Setting
 from abaw_ray.models.sets import Network
+from abaw_ray.streams.base import FACE
 
 
 class TaskGRU(nn.Module):

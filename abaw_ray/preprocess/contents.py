@@ -20,48 +20,79 @@ from abaw_ray.blocks.videos import in_order
 from abaw_ray.blocks.writer import BlockResult
 from abaw_ray.databases.base import SUBJECT, LabelKey, Problems, label_column, label_keys, split_column, videos_schema
 from abaw_ray.databases.reading.names import printable
-from abaw_ray.preprocess.plan import DatabasePlan, Source
+from abaw_ray.preprocess.plan import DatabasePlan, Source, StreamPlan
 from abaw_ray.preprocess.sets import TrainingSet
 from abaw_ray.spaces import LabelSpace, Split
 from abaw_ray.storage import AnyPath
 
 
 @dataclass(frozen=True)
-class MadeDatabase:
-    """A database whose blocks are in the store.
+class MadeStream:
+    """A database's samples of a stream, in the store.
 
     Args:
         plan: what was to be made.
         blocks: what was made, in the order of `plan.blocks`.
-        first_block: place of the first one in the manifest's list.
+        first_block: place of the first one in the manifest's list of the stream's.
     """
 
-    plan: DatabasePlan
+    plan: StreamPlan
     blocks: list[BlockResult]
     first_block: int
 
     def problems(self) -> Problems:
-        """What was left out, in reading, planning and cropping."""
+        """What was left out."""
         problems = Problems()
-        problems.merge(self.plan.problems)
         for block in self.blocks:
             problems.merge(block.problems())
+        return problems
+
+    def dropped(self) -> np.ndarray:
+        """Which planned samples (samples,) could not be made."""
+        dropped = np.zeros(self.plan.rows.num_rows, bool)
+        for planned, block in zip(self.plan.blocks, self.blocks, strict=True):
+            dropped[[planned.start + row for row in block.metadata.dropped]] = True
+        return dropped
+
+    def places(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of the samples that were made (samples,): place in the manifest's list of blocks, and row of it."""
+        num_rows = np.array([block.num_rows for block in self.blocks], np.int64)
+        block = np.repeat(self.first_block + np.arange(len(num_rows)), num_rows)
+        return block, np.arange(num_rows.sum()) - np.repeat(np.cumsum(num_rows) - num_rows, num_rows)
+
+
+@dataclass(frozen=True)
+class MadeDatabase:
+    """A database that is in the store.
+
+    Args:
+        plan: what was to be made.
+        face: its faces.
+        streams: what rows have beside them, by name.
+    """
+
+    plan: DatabasePlan
+    face: MadeStream
+    streams: dict[str, MadeStream]
+
+    def problems(self) -> Problems:
+        """What was left out, in reading, planning and cropping faces."""
+        problems = Problems()
+        problems.merge(self.plan.problems)
+        problems.merge(self.face.problems())
         return problems
 
 
 def stored_rows(made: MadeDatabase) -> pa.Table:
     """The planned rows of a database that have an image."""
-    kept = ~_dropped(made)
+    kept = ~made.face.dropped()
     return made.plan.rows if kept.all() else made.plan.rows.filter(pa.array(kept))
 
 
 def index_part(made: MadeDatabase, rows: pa.Table) -> IndexPart:
     """A database's part of the index; `rows` are those stored."""
-    num_rows = np.array([block.num_rows for block in made.blocks], np.int64)
-    places = np.repeat(made.first_block + np.arange(len(num_rows)), num_rows)
-    within = np.arange(num_rows.sum()) - np.repeat(np.cumsum(num_rows) - num_rows, num_rows)
     of_index = rows.select(["video", "frame", SUBJECT]).rename_columns(["video", "frame", "subject"])
-    return IndexPart(of_index, places, within)
+    return IndexPart(of_index, *made.face.places())
 
 
 def videos_of(plan: DatabasePlan) -> pa.Table:
@@ -80,7 +111,7 @@ def unseen_frames(made: MadeDatabase, videos: pa.Table) -> pa.Table:
     """
     frames = made.plan.unseen
     if made.plan.source.database.sequential:
-        dropped = made.plan.rows.filter(pa.array(_dropped(made)))
+        dropped = made.plan.rows.filter(pa.array(made.face.dropped()))
         labels = [column for key in label_keys(dropped) for column in _columns(*key)]
         # a column that one of the two lacks is null
         frames = pa.concat_tables([frames, dropped.select(["video", "frame", *labels])], promote_options="default")
@@ -90,14 +121,6 @@ def unseen_frames(made: MadeDatabase, videos: pa.Table) -> pa.Table:
 def _columns(space: str, annotator: str) -> tuple[str, str]:
     column = label_column(space, annotator)
     return column, split_column(column)
-
-
-def _dropped(made: MadeDatabase) -> np.ndarray:
-    """Which planned rows (rows,) have no image."""
-    dropped = np.zeros(made.plan.rows.num_rows, bool)
-    for planned, block in zip(made.plan.blocks, made.blocks, strict=True):
-        dropped[[planned.start + row for row in block.metadata.dropped]] = True
-    return dropped
 
 
 def write_sets(store: AnyPath, sets: Sequence[TrainingSet]) -> list[SetEntry]:

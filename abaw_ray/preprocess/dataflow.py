@@ -1,4 +1,4 @@
-"""The Ray Data job: planned rows -> faces -> block files. Only counts and hashes come back to the driver."""
+"""The Ray Data job: planned rows -> samples -> block files. Only counts and hashes come back to the driver."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ import ray.data
 from abaw_ray.blocks.writer import BlockMetadata, BlockResult, write_block
 from abaw_ray.databases.base import Problems
 from abaw_ray.errors import UserError
-from abaw_ray.preprocess.faces import REASON, WHERE, FaceSettings, add_faces
 from abaw_ray.ray_session import data_context
 from abaw_ray.storage import AnyPath
+from abaw_ray.streams.base import Stream
+from abaw_ray.streams.kind import CutSettings, Kind
 
 BLOCK, RESULT, ERROR = "block", "result", "error"
 """Columns with the place of a row's block in the list of tasks, with what was written of a block, as JSON, and with the
@@ -37,21 +38,23 @@ class BlockTask:
         plan_hash: see `plan`.
         num_rows: planned rows.
         root: of the database.
-        crop: name of a crop.
+        stream: whose samples it holds.
+        kind: of the stream. A worker that unpickles it imports its module, wherever that is.
     """
 
     path: str
     plan_hash: str
     num_rows: int
     root: Path
-    crop: str
+    stream: Stream
+    kind: Kind
 
 
 def write_blocks(
     folder: AnyPath,
     tasks: Sequence[BlockTask],
     tables: Sequence[pa.Table],
-    settings: FaceSettings,
+    settings: CutSettings,
     progress: Callable[[int], None],
 ) -> list[BlockResult]:
     """Makes and writes blocks on the Ray cluster, which must be up.
@@ -60,7 +63,7 @@ def write_blocks(
         folder: the store's folder of blocks, which every node of the cluster sees.
         tasks: the blocks.
         tables: planned rows of each.
-        settings: of images.
+        settings: of samples.
         progress: called with the number of rows done so far.
 
     Returns:
@@ -107,7 +110,7 @@ def shared(num_blocks: int, num_cpus: int) -> list[range]:
 
 
 def _make_blocks(
-    plan: pa.Table, folder: AnyPath, tasks: Sequence[BlockTask], settings: FaceSettings
+    plan: pa.Table, folder: AnyPath, tasks: Sequence[BlockTask], settings: CutSettings
 ) -> Iterator[pa.Table]:
     """Makes and writes the blocks of planned rows, and says of each what was written; runs on a worker."""
     cv2.setNumThreads(1)  # Ray runs one task a CPU
@@ -116,17 +119,19 @@ def _make_blocks(
         assert rows.num_rows == task.num_rows, f"{task.path}: {rows.num_rows} of {task.num_rows} rows arrived"
         result, error = "", ""
         try:
-            result = json.dumps(asdict(_write(folder, task, add_faces(rows, task.root, task.crop, settings), settings)))
+            result = json.dumps(asdict(_write(folder, task, rows, settings)))
         except UserError as raised:
             error = str(raised)  # of an error that is raised, Ray Data gives a text of its own
         yield pa.table({BLOCK: [place], RESULT: [result], ERROR: [error]})
 
 
-def _write(folder: AnyPath, task: BlockTask, faces: pa.Table, settings: FaceSettings) -> BlockResult:
+def _write(folder: AnyPath, task: BlockTask, rows: pa.Table, settings: CutSettings) -> BlockResult:
+    found, field = task.kind.cut(rows, task.root, task.stream, settings), task.kind.field(task.stream)
     problems, dropped = Problems(), []
-    for row, (reason, where) in enumerate(zip(faces[REASON].to_pylist(), faces[WHERE].to_pylist(), strict=True)):
+    for row, (reason, where) in enumerate(zip(found.reasons, found.places, strict=True)):
         if reason:
             problems.add(reason, where)
             dropped.append(row)
     metadata = BlockMetadata(task.plan_hash, dropped, problems.to_dict())
-    return write_block(folder, task.path, faces, metadata, settings.image_size, settings.encoding)
+    samples = rows.select(["video", "frame"]).append_column(field, found.samples)
+    return write_block(folder, task.path, samples, metadata, field)

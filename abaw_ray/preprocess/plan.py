@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from abaw_ray.blocks.files import compact
-from abaw_ray.blocks.schema import FACE
 from abaw_ray.config import PrepareConfig
 from abaw_ray.databases.base import (
     Database,
@@ -26,21 +25,23 @@ from abaw_ray.databases.base import (
     Problems,
     label_column,
     label_keys,
+    source_columns,
     split_column,
 )
-from abaw_ray.databases.reading.names import file_name
+from abaw_ray.databases.reading.names import file_name, portable
 from abaw_ray.databases.reading.parsing import add_each
 from abaw_ray.spaces import LabelSpace, Split
+from abaw_ray.streams import kind_of
+from abaw_ray.streams.base import FACE, Stream
 
 CODE_VERSION = 3
 """Raised when the code makes other images from the same input; finished blocks are then made anew."""
 
-PIXEL_COLUMNS = ["video", "frame", "image", "geometry"]
-"""Of a label table: all that a face is made from."""
+SAMPLE_COLUMNS = ["video", "frame", "image", "geometry"]
+"""All that a sample of a stream is made from: `image` is the path of its file."""
 
 LEAK = "validation_label_of_a_video_that_trains_another_task"
 NUM_THREADS = 16  # file sizes: waiting for a file server, not computing
-LAST_TWO_PARTS = r"^/.*/([^/]+/[^/]+)$"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,10 @@ class Source:
         """Name of the crop that makes its faces."""
         return self.table.crop or self.database.crop
 
+    def face(self, config: PrepareConfig) -> Stream:
+        """The stream of its faces."""
+        return Stream(name=FACE, kind="image", size=config.image_size, encoding=config.encoding, crop=self.crop)
+
 
 @dataclass(frozen=True)
 class PlannedBlock:
@@ -69,6 +74,23 @@ class PlannedBlock:
 
 
 @dataclass(frozen=True)
+class StreamPlan:
+    """The samples of a stream that a database has.
+
+    Args:
+        stream: what they are.
+        rows: (samples, SAMPLE_COLUMNS) in the order of the plan's.
+        places: (samples,) row of the plan that each is of, ascending.
+        blocks: consecutive parts of `rows`.
+    """
+
+    stream: Stream
+    rows: pa.Table
+    places: np.ndarray
+    blocks: list[PlannedBlock]
+
+
+@dataclass(frozen=True)
 class DatabasePlan:
     """A database's rows in the order of the store, and its blocks in that order.
 
@@ -78,7 +100,8 @@ class DatabasePlan:
         unseen: its labelled frames without an image.
         clips: labels of its videos, or of photos.
         spaces: its label spaces; open ones with the names that occur in those tables.
-        blocks: consecutive parts of `rows`.
+        face: their faces: of every row one.
+        streams: what rows have beside them.
         num_leaking_videos: videos with train labels of one task and validation labels of another.
         problems: what reading and planning left out.
     """
@@ -88,7 +111,8 @@ class DatabasePlan:
     unseen: pa.Table
     clips: pa.Table
     spaces: tuple[LabelSpace, ...]
-    blocks: list[PlannedBlock]
+    face: StreamPlan
+    streams: list[StreamPlan]
     num_leaking_videos: int
     problems: Problems
 
@@ -104,7 +128,6 @@ def plan_database(source: Source, config: PrepareConfig) -> DatabasePlan:
     table = source.table
     rows, unseen, clips = (part.combine_chunks() for part in (table.rows, table.unseen, table.clips))
     _check_videos(source)
-    starts = _video_starts(rows)
     trainers = _trainers([rows, clips], [space.name for space in table.spaces])
     num_leaking_videos = _num_leaking_videos([rows, unseen, clips], trainers)
     if config.exclude_leaking_videos:
@@ -114,8 +137,26 @@ def plan_database(source: Source, config: PrepareConfig) -> DatabasePlan:
         clips, labelled = _without_leaks(clips, trainers, problems, ", labels of clips")
         clips = clips.filter(pa.array(labelled)).combine_chunks()
     spaces = tuple(_closed(space, [rows, unseen, clips]) for space in table.spaces)
-    blocks = _hashed(source, rows, _blocks(source.database, rows, starts, config.block_rows), config)
-    return DatabasePlan(source, rows, unseen, clips, spaces, blocks, num_leaking_videos, problems)
+    face = _stream_plan(source, source.face(config), rows.select(SAMPLE_COLUMNS), np.arange(rows.num_rows), config)
+    streams = [_other_stream(source, stream, rows, config) for stream in table.streams]
+    return DatabasePlan(source, rows, unseen, clips, spaces, face, streams, num_leaking_videos, problems)
+
+
+def _other_stream(source: Source, stream: Stream, rows: pa.Table, config: PrepareConfig) -> StreamPlan:
+    """The plan of a stream beside the faces of `rows`."""
+    kind_of(stream)
+    assert stream.name != FACE, "the stream of faces is every database's"
+    path, geometry = source_columns(stream.name)
+    places = np.flatnonzero(rows[path].is_valid().to_numpy())
+    found = rows.select(["video", "frame", path, geometry]).rename_columns(SAMPLE_COLUMNS).take(pa.array(places))
+    return _stream_plan(source, stream, found.combine_chunks(), places, config)
+
+
+def _stream_plan(
+    source: Source, stream: Stream, rows: pa.Table, places: np.ndarray, config: PrepareConfig
+) -> StreamPlan:
+    planned = _blocks(source.database, stream.name, rows, _video_starts(rows), config.block_rows)
+    return StreamPlan(stream, rows, places, _hashed(source, stream, rows, planned, config))
 
 
 def _closed(space: LabelSpace, tables: Sequence[pa.Table]) -> LabelSpace:
@@ -220,16 +261,16 @@ def _cleared(labels: pa.ChunkedArray, where: np.ndarray) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(flat), size)
 
 
-def _blocks(database: Database, rows: pa.Table, starts: np.ndarray, block_rows: int) -> list[PlannedBlock]:
+def _blocks(database: Database, stream: str, rows: pa.Table, starts: np.ndarray, block_rows: int) -> list[PlannedBlock]:
     """Consecutive blocks: each video's rows for sequential databases, else whole photos."""
     stops = np.append(starts[1:], rows.num_rows) if len(starts) else starts
     if not database.sequential:
-        return _named(database.name, database.name, _photo_cuts(stops, block_rows))
+        return _named(f"{stream}/{database.name}", database.name, _photo_cuts(stops, block_rows))
     names = rows["video"].take(pa.array(starts)).to_pylist()
     return [
         block
         for name, start, stop in zip(names, starts.tolist(), stops.tolist(), strict=True)
-        for block in _named(database.name, name, [*range(start, stop, block_rows), stop])
+        for block in _named(f"{stream}/{database.name}", name, [*range(start, stop, block_rows), stop])
     ]
 
 
@@ -244,19 +285,21 @@ def _photo_cuts(stops: np.ndarray, block_rows: int) -> list[int]:
     return cuts
 
 
-def _named(database: str, name: str, cuts: list[int]) -> list[PlannedBlock]:
+def _named(folder: str, name: str, cuts: list[int]) -> list[PlannedBlock]:
     file = quote(name, safe=" ()[],;=@!~")
     return [
-        PlannedBlock(f"{FACE}/{database}/{file}-{number:05d}.arrow", start, stop)
+        PlannedBlock(f"{folder}/{file}-{number:05d}.arrow", start, stop)
         for number, (start, stop) in enumerate(pairwise(cuts))
     ]
 
 
-def _hashed(source: Source, rows: pa.Table, blocks: list[PlannedBlock], config: PrepareConfig) -> list[PlannedBlock]:
-    """`blocks` with their hashes. Sizes of the image files are in them, absolute paths are not."""
-    settings = [CODE_VERSION, source.database.name, source.crop, config.image_size]
-    settings += [config.encoding, config.jpeg_quality if config.encoding == "jpeg" else None]
-    settings += [config.smallest_face, config.keep_damaged]
+def _hashed(
+    source: Source, stream: Stream, rows: pa.Table, blocks: list[PlannedBlock], config: PrepareConfig
+) -> list[PlannedBlock]:
+    """`blocks` with their hashes. Sizes of the files are in them, absolute paths are not."""
+    settings = [CODE_VERSION, source.database.name, stream.kind, stream.crop, stream.size]
+    settings += [stream.encoding, config.jpeg_quality if stream.encoding == "jpeg" else None]
+    settings += [config.smallest_face if stream.name == FACE else None, config.keep_damaged]
     root = str(source.root)
 
     def hashed(block: PlannedBlock) -> PlannedBlock:
@@ -274,11 +317,6 @@ def _hashed(source: Source, rows: pa.Table, blocks: list[PlannedBlock], config: 
 
     with ThreadPoolExecutor(NUM_THREADS) as threads:
         return list(threads.map(hashed, blocks))
-
-
-def portable(paths: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Image paths without what differs from machine to machine: of an absolute path, its last two parts."""
-    return pc.replace_substring_regex(paths, LAST_TWO_PARTS, r"\1")
 
 
 def _file_size(root: str, image: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from abaw_ray.disk import TEMPORARY
 from abaw_ray.errors import ConfigurationError, MissingInputError
 from abaw_ray.preprocess.contents import (
     MadeDatabase,
+    MadeStream,
     database_entry,
     index_part,
     source_paths,
@@ -35,13 +37,16 @@ from abaw_ray.preprocess.contents import (
     write_sets,
 )
 from abaw_ray.preprocess.dataflow import BlockTask, write_blocks
-from abaw_ray.preprocess.faces import FaceSettings
 from abaw_ray.preprocess.label_files import in_a_row, of_videos, write_label_files
-from abaw_ray.preprocess.plan import PIXEL_COLUMNS, DatabasePlan, Source, plan_database
+from abaw_ray.preprocess.plan import DatabasePlan, Source, plan_database
 from abaw_ray.preprocess.sets import training_sets
+from abaw_ray.preprocess.stream_files import all_streams, write_streams
 from abaw_ray.ray_session import ray_session
 from abaw_ray.spaces import all_spaces
 from abaw_ray.storage import AnyPath, files_below
+from abaw_ray.streams import kind_of
+from abaw_ray.streams.base import FACE
+from abaw_ray.streams.kind import CutSettings
 
 logger = logging.getLogger(__name__)
 
@@ -121,12 +126,14 @@ def _write(
     """Writes a store to a folder that is held; `recorded`: blocks of an earlier run by path."""
     damaged = _damaged(store, recorded) if verify else set()
     plans = [plan_database(source, config) for source in sorted(sources, key=lambda s: s.database.name)]
+    streams = all_streams(plans)
     begin_store(store)
-    made, num_written = _make_blocks(store, plans, config, recorded, num_cpus, progress, damaged)
-    blocks = [block for part in made for block in part.blocks]
-    if sum(block.num_rows for block in blocks) == 0:
+    blocks, num_written = _make_blocks(store, plans, config, recorded, num_cpus, progress, damaged)
+    made = _made_databases(plans, blocks)
+    faces = [block for part in made for block in part.face.blocks]
+    if sum(block.num_rows for block in faces) == 0:
         raise MissingInputError(f"no image could be read; {_summary(made)}")
-    _remove_others(store, {block.path for block in blocks})
+    _remove_others(store, set(blocks))
     tables = _write_tables(store, made)
     members = [(plan.source.database.name, plan.source.database.sets(plan.source.options)) for plan in plans]
     index, labels = tables.index, {task: found for (task, by), found in tables.label_sets.items() if not by}
@@ -138,7 +145,8 @@ def _write(
         num_images=len(index),
         databases=[database_entry(part, code, index, tables.label_sets) for code, part in enumerate(made)],
         sets=write_sets(store, training_sets(index, labels, members, tables.entries["spaces"])),
-        blocks=[block.entry() for block in blocks],
+        blocks=[block.entry() for block in faces],
+        streams=write_streams(store, streams, made),
         sources={plan.source.database.name: source_paths(plan.source) for plan in plans},
         num_blocks_written=num_written,
         num_blocks_skipped=len(blocks) - num_written,
@@ -205,23 +213,24 @@ def _make_blocks(
     num_cpus: int | None,
     progress: Progress | None,
     damaged: Set[str],
-) -> tuple[list[MadeDatabase], int]:
-    """All planned blocks, and how many of them had to be written."""
+) -> tuple[dict[str, BlockResult], int]:
+    """All planned blocks by path, and how many of them had to be written."""
     folder = store / BLOCKS
     made: dict[str, BlockResult] = {}
     tasks, tables = [], []
-    for plan in plans:
-        for planned in plan.blocks:
+    parts = [(plan.source.root, part) for plan in plans for part in (plan.face, *plan.streams)]
+    for root, part in parts:
+        kind = kind_of(part.stream)
+        for planned in part.blocks:
             block = read_block(folder, planned.path) if planned.path not in damaged else None
             if block is not None and block.metadata.plan_hash == planned.hash:
                 made[planned.path] = with_sha256(folder, block, recorded.get(planned.path))
             else:
-                rows = plan.rows.slice(planned.start, planned.stop - planned.start).select(PIXEL_COLUMNS)
-                root, crop = plan.source.root, plan.source.crop
-                tasks.append(BlockTask(planned.path, planned.hash, rows.num_rows, root, crop))
+                rows = part.rows.slice(planned.start, planned.stop - planned.start)
+                tasks.append(BlockTask(planned.path, planned.hash, rows.num_rows, root, part.stream, kind))
                 tables.append(rows)
     num_written = len(tasks)
-    total = sum(plan.rows.num_rows for plan in plans)
+    total = sum(part.rows.num_rows for _, part in parts)
     num_finished = total - sum(task.num_rows for task in tasks)
 
     def done(num_rows: int) -> None:
@@ -230,17 +239,25 @@ def _make_blocks(
 
     done(0)
     if tasks:
-        settings = FaceSettings(
-            config.image_size, config.encoding, config.jpeg_quality, config.smallest_face, config.keep_damaged
-        )
+        settings = CutSettings(config.jpeg_quality, config.smallest_face, config.keep_damaged)
         with ray_session(num_cpus):
             written = write_blocks(folder, tasks, tables, settings, done)
         made |= {block.path: block for block in written}
-    databases: list[MadeDatabase] = []
+    return made, num_written
+
+
+def _made_databases(plans: Sequence[DatabasePlan], made: Mapping[str, BlockResult]) -> list[MadeDatabase]:
+    """What was made of the databases 0, 1, ..., from their blocks by path."""
+    num_blocks: Counter[str] = Counter()
+    databases = []
     for plan in plans:
-        first_block = sum(len(part.blocks) for part in databases)
-        databases.append(MadeDatabase(plan, [made[planned.path] for planned in plan.blocks], first_block))
-    return databases, num_written
+        streams = {}
+        for part in (plan.face, *plan.streams):
+            name, blocks = part.stream.name, [made[planned.path] for planned in part.blocks]
+            streams[name] = MadeStream(part, blocks, num_blocks[name])
+            num_blocks[name] += len(blocks)
+        databases.append(MadeDatabase(plan, streams.pop(FACE), streams))
+    return databases
 
 
 def _damaged(store: AnyPath, recorded: Mapping[str, BlockEntry]) -> set[str]:

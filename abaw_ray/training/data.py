@@ -1,26 +1,27 @@
-"""From a store to the batches of one worker: images of each training set."""
+"""From a store to the batches of one worker: samples of each training set."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from abaw_ray.augmentation import NUM_UNIFORMS, fixed_uniforms, random_views
+from abaw_ray.augmentation import NUM_UNIFORMS, fixed_uniforms
 from abaw_ray.blocks.reader import SourceSet, Store
-from abaw_ray.blocks.schema import FACE
 from abaw_ray.blocks.teacher_outputs import TeacherOutputs
 from abaw_ray.config import AugmentConfig, Recipe
 from abaw_ray.errors import ConfigurationError, StoreError
-from abaw_ray.models.streams import Streams
+from abaw_ray.inference.samples import FrameSamples
+from abaw_ray.models.sets import Streams
 from abaw_ray.objectives.terms import SetLabels
 from abaw_ray.sampling.order import SampleOrder, Samples
 from abaw_ray.sampling.partition import Partition, SetRows, Share
 from abaw_ray.sampling.weights import set_groups, set_weights
 from abaw_ray.spaces import Split
+from abaw_ray.streams.base import FACE
 from abaw_ray.tasks import build_tasks, targets
 from abaw_ray.world import World
 
@@ -30,43 +31,37 @@ class SetBatch:
     """One source set's part of a step.
 
     Args:
-        images: (batch, S, S, 3) uint8, or their views (batch, 3, S, S) uint8.
+        samples: as the store keeps them, or their views.
         uniforms: (batch, NUM_UNIFORMS) that the views are made from; None: they are made.
-        labels: of the images.
+        labels: of the samples.
         taught: task -> the teacher's logits (batch, outputs), where they were computed beforehand; else empty.
-        present: stream -> (batch,) bool, for a network that takes streams; empty: it takes images.
     """
 
-    images: Tensor
+    samples: FrameSamples
     uniforms: Tensor | None
     labels: SetLabels
     taught: Mapping[str, Tensor] = field(default_factory=dict)
-    present: Mapping[str, Tensor] = field(default_factory=dict)
 
     def ahead(self, device: torch.device, config: AugmentConfig) -> SetBatch:
         """As far as it can be made before `device` is free: pinned for a GPU, which makes views itself, or as views."""
         if device.type == "cuda":
             return self._map(Tensor.pin_memory)
-        return replace(self, images=self._views(config), uniforms=None)
+        views = replace(self.samples, kept=self.inputs(config).streams)
+        return replace(self, samples=views, uniforms=None)
 
     def to(self, device: torch.device) -> SetBatch:
         return self._map(lambda t: t.to(device, non_blocking=True))
 
-    def inputs(self, config: AugmentConfig) -> Tensor | Streams:
-        """Augmented images (batch, 3, S, S) uint8, or them among the streams."""
-        views = self._views(config)
-        return Streams({FACE: views}, self.present) if self.present else views
-
-    def _views(self, config: AugmentConfig) -> Tensor:
+    def inputs(self, config: AugmentConfig) -> Streams:
+        """Augmented samples; images (batch, 3, S, S) uint8."""
         if self.uniforms is None:
-            return self.images
-        return random_views(self.images, self.uniforms, config).contiguous(memory_format=torch.channels_last)
+            return Streams(self.samples.kept, self.samples.present)
+        return self.samples.random_views(self.uniforms, config)
 
     def _map(self, f: Callable[[Tensor], Tensor]) -> SetBatch:
         taught = {t: f(v) for t, v in self.taught.items()}
         uniforms = f(self.uniforms) if self.uniforms is not None else None
-        present = {stream: f(mask) for stream, mask in self.present.items()}
-        return SetBatch(f(self.images), uniforms, self.labels.map(f), taught, present)
+        return SetBatch(self.samples.map(f), uniforms, self.labels.map(f), taught)
 
 
 class TrainingData:
@@ -76,6 +71,7 @@ class TrainingData:
         store: whose images are learned from.
         recipe: sets, order of samples, views.
         outputs: the teacher's, if they were computed beforehand.
+        streams: that batches have.
 
     Attributes:
         set_tasks: source set -> the tasks it is made for.
@@ -88,9 +84,14 @@ class TrainingData:
         StoreError: no training set.
     """
 
-    def __init__(self, store: Store, recipe: Recipe, outputs: TeacherOutputs | None = None) -> None:
-        self._store, self._augment, self._outputs = store, recipe.augment, outputs
-        self._takes_streams = bool(recipe.model.encoders)
+    def __init__(
+        self,
+        store: Store,
+        recipe: Recipe,
+        outputs: TeacherOutputs | None = None,
+        streams: Sequence[str] = (FACE,),
+    ) -> None:
+        self._store, self._augment, self._outputs, self._streams = store, recipe.augment, outputs, streams
         self._sets = {s.name: s for s in _chosen(store, recipe.sampling.sets) if len(s.rows)}
         if not self._sets:
             raise StoreError(f"{store.path}: no rows in any training set")
@@ -127,7 +128,7 @@ class TrainingData:
             StoreError: one is damaged.
         """
         rows = np.concatenate([s.rows for s in self._sets.values()])
-        self._store.verify(rows)
+        self._store.verify(rows, self._streams)
         if self._outputs is not None:
             self._outputs.verify(rows)
 
@@ -142,9 +143,7 @@ class TrainingData:
             rows = self._sets[name].rows[samples.rows]
             uniforms, taught = self._view(rows, samples.uniforms)
             labels = train_labels(self._store, rows, self.tasks)
-            images = torch.from_numpy(self._store.images(rows))
-            present = {FACE: torch.ones(len(rows), dtype=torch.bool)} if self._takes_streams else {}
-            batch[name] = SetBatch(images, uniforms, labels, taught, present)
+            batch[name] = SetBatch(FrameSamples.read(self._store, self._streams, rows), uniforms, labels, taught)
         return batch
 
     def rows(self, epoch: int, step: int, world: World) -> dict[str, np.ndarray]:

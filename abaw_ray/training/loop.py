@@ -18,6 +18,7 @@ from abaw_ray.models import checkpoint
 from abaw_ray.models.sets import Network
 from abaw_ray.monitoring.run_log import RunLog, named_losses, read
 from abaw_ray.storage import as_path
+from abaw_ray.streams.base import FACE
 from abaw_ray.training.divergence import Watch
 from abaw_ray.training.early_stopping import EarlyStopping
 from abaw_ray.training.job import Job
@@ -92,6 +93,7 @@ def train(
                 epoch=epoch,
                 spaces=tuple(task.space for task in stage.data.tasks.values()),
                 image_size=stage.store.image_size,
+                streams={name: tuple(shape) for name, shape in stage.shapes.items() if name != FACE},
                 store_hash=stage.store.manifest.content_hash,
                 stopping=asdict(stopping),
                 scores=evaluation.scores,

@@ -12,6 +12,7 @@ from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.evaluator import Evaluator
 from abaw_ray.models import checkpoint
 from abaw_ray.models.checkpoint import Checkpoint
+from abaw_ray.models.kinds import of_frames
 from abaw_ray.models.sets import Network
 from abaw_ray.objectives import build_objectives
 from abaw_ray.objectives.base import Context, Objective
@@ -44,6 +45,7 @@ class Stage:
         data: its training sets and their order.
         kind: of network, as in `checkpoint.Description`.
         cnn_sha256: of a temporal network's CNN.
+        shapes: stream -> shape of one sample, of those that the network takes.
 
     Raises:
         MissingInputError, StoreError, ConfigurationError: no such store, features or CNN; one that does not fit the
@@ -56,6 +58,7 @@ class Stage:
         self.store = Store(job.store)
         self._kind = kind_of(job, self.store, device)
         self.data, self.kind, self.cnn_sha256 = self._kind.data, self._kind.name, self._kind.cnn_sha256
+        self.shapes = self._kind.shapes
         _check_weights("set_weights", "training sets", job.recipe.loss.set_weights, self.data.set_tasks)
         _check_weights("task_weights", "tasks", job.recipe.loss.task_weights, self.data.tasks)
 
@@ -157,8 +160,9 @@ class Stage:
                 f" expected {', '.join(taught)}, {self.store.image_size} pixels"
             )
         is_stored = self._job.teacher_outputs is not None
-        if found.kind != self.kind or (found.cnn_sha256 != self.cnn_sha256 and not is_stored):
-            of_another = " of another CNN than the student's" if found.kind == self.kind else ""
+        is_like = of_frames(found.kind) == of_frames(self.kind)
+        if not is_like or (found.cnn_sha256 != self.cnn_sha256 and not is_stored):
+            of_another = " of another CNN than the student's" if is_like else ""
             raise ConfigurationError(
                 f"teacher {teacher.path}: found a {found.kind} network{of_another}, expected one of kind {self.kind}"
             )

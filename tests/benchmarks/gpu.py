@@ -34,6 +34,7 @@ from abaw_ray.blocks.schema import BLOCKS
 from abaw_ray.blocks.writer import BlockMetadata, write_block
 from abaw_ray.config import AugmentConfig, load_recipe
 from abaw_ray.monitoring.run_log import RunLog
+from abaw_ray.streams.image import KIND
 from abaw_ray.training.divergence import Watch
 from abaw_ray.training.job import Job
 from abaw_ray.training.loop import _learner, _train_epoch
@@ -52,7 +53,7 @@ def jpeg_store(folder: Path, num_rows: int) -> Path:
     noise = rng.integers(0, 256, (64, SIZE // 4, SIZE // 4, 3), dtype=np.uint8)
     pictures = [cv2.resize(picture, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC) for picture in noise]
     encoded = [cv2.imencode(".jpg", p, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes() for p in pictures]
-    blocks = []
+    blocks, field = [], KIND.field(manifest.face.model_copy(update={"encoding": "jpeg"}))
     for entry in manifest.blocks:
         file = folder / BLOCKS / entry.path
         with pa.memory_map(str(file)) as source:
@@ -60,7 +61,7 @@ def jpeg_store(folder: Path, num_rows: int) -> Path:
         images = pa.array([encoded[number % len(encoded)] for number in range(len(rows))], pa.large_binary())
         faces = rows.append_column("image", images)
         file.unlink()
-        made = write_block(folder / BLOCKS, entry.path, faces, BlockMetadata("", [], {}), SIZE, "jpeg").entry()
+        made = write_block(folder / BLOCKS, entry.path, faces, BlockMetadata("", [], {}), field).entry()
         blocks.append(made)
     changed = manifest.model_copy(update={"encoding": "jpeg", "blocks": blocks})
     changed.model_copy(update={"content_hash": changed.hash()}).save(folder)

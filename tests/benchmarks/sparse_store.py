@@ -17,6 +17,8 @@ from abaw_ray.preprocess.contents import write_sets
 from abaw_ray.preprocess.label_files import in_a_row, write_label_files
 from abaw_ray.preprocess.sets import TrainingSet
 from abaw_ray.spaces import Split
+from abaw_ray.streams.base import FACE, Stream
+from abaw_ray.streams.image import KIND
 
 SPACES = (EXPRESSION, VALENCE_AROUSAL)
 BLOCK_ROWS = 1024
@@ -85,7 +87,7 @@ def _block(folder: Path, path: str, rows: pa.Table, number: int, size: int) -> B
     part = rows.slice(number * BLOCK_ROWS, BLOCK_ROWS)
     length = BLOCK_ROWS * size * size * 3
     black = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(length, np.uint8)), size * size * 3)
-    schema = block_schema(size, "raw")
+    schema = block_schema(KIND.field(Stream(name=FACE, kind="image", size=size, encoding="raw")))
     table = part.append_column("image", black).select(schema.names).cast(schema).combine_chunks()
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, schema) as writer:

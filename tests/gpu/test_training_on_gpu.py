@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from faces import as_streams
 
 from abaw_ray.augmentation import window_variants
 from abaw_ray.blocks.reader import Store
@@ -259,7 +260,7 @@ def test_teachers_say_what_they_say_on_the_cpu(device, store, recipe, cnn, other
         teacher = ensemble([member.network(at) for member in members], members[0].tasks(recipe))
         assert isinstance(teacher, NetworkTeacher if num_members == 1 else EnsembleTeacher)
         views = {name: torch.from_numpy(images).permute(0, 3, 1, 2).to(at) for name, images in inputs.items()}
-        said[at] = teacher.outputs(views, {})
+        said[at] = teacher.outputs({name: as_streams(of_set) for name, of_set in views.items()}, {})
     for name, heads in said[CPU].logits.items():
         for task, logits in heads.items():
             found = said[device].logits[name][task]

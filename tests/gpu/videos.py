@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from faces import face_field
 from paper import SPACES, TASKS
 from stores import database_entry, encode, finish_store, index_part, videos_of
 
@@ -73,6 +74,5 @@ def _block(path: Path, rows: pa.Table, name: str, encoding: Encoding, rng: np.ra
     else:
         images = pa.array([encode(picture) for picture in pictures], pa.large_binary())
     faces = rows.append_column("image", images)
-    return write_block(
-        path / BLOCKS, f"face/films/{name}.arrow", faces, BlockMetadata(name, [], {}), SIZE, encoding
-    ).entry()
+    field = face_field(SIZE, encoding)
+    return write_block(path / BLOCKS, f"face/films/{name}.arrow", faces, BlockMetadata(name, [], {}), field).entry()

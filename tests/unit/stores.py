@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pyarrow as pa
+from faces import face_field
 from paper import SPACES, TASKS
 
 from abaw_ray.blocks.index import IndexPart, write_index, write_rows
@@ -79,7 +80,7 @@ def make_store(path: Path, encoding: str = "raw") -> Made:
         metadata = BlockMetadata(f"plan {number}", [], {})
         name = f"face/{'a' if number < 2 else 'b'}/video-{number:05d}.arrow"
         faces = table.append_column("image", column)
-        blocks.append(write_block(path / BLOCKS, name, faces, metadata, SIZE, encoding).entry())
+        blocks.append(write_block(path / BLOCKS, name, faces, metadata, face_field(SIZE, encoding)).entry())
         tables.append(table)
     parts = []
     for numbers in ((0, 1), (2, 3)):

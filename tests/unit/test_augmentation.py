@@ -19,8 +19,10 @@ from abaw_ray.augmentation import (
     zoomed_size,
 )
 from abaw_ray.config import AugmentConfig
+from abaw_ray.inference.samples import FrameSamples
 from abaw_ray.models.cnn import normalised
 from abaw_ray.objectives.terms import SetLabels
+from abaw_ray.streams.image import KIND as IMAGES
 from abaw_ray.training.data import SetBatch
 
 CONFIG = AugmentConfig()
@@ -124,10 +126,25 @@ def test_variant_views_are_crops_on_the_diagonal_and_flips():
 
 
 def test_a_cpu_makes_views_ahead_and_they_are_those_of_the_step(images):
-    batch = SetBatch(images, torch.rand(4, NUM_UNIFORMS), SetLabels({}, {}))
+    samples = FrameSamples({"face": images}, {"face": torch.ones(4, dtype=torch.bool)}, {"face": IMAGES})
+    batch = SetBatch(samples, torch.rand(4, NUM_UNIFORMS), SetLabels({}, {}))
     ahead = batch.ahead(torch.device("cpu"), CONFIG)
-    assert ahead.images.shape == (4, 3, 112, 112)
+    assert ahead.samples.kept["face"].shape == (4, 3, 112, 112)
     torch.testing.assert_close(ahead.to(torch.device("cpu")).inputs(CONFIG), batch.inputs(CONFIG))
+
+
+def test_all_images_of_a_sample_have_one_crop_and_flip():
+    coarse = torch.rand((16, 3, 4, 4), generator=torch.Generator().manual_seed(0)) * 255
+    kept = {
+        name: torch.nn.functional.interpolate(coarse, size=(size, size), mode="bilinear").to(torch.uint8)
+        for name, size in (("face", 112), ("body", 56))
+    }
+    kinds = dict.fromkeys(kept, IMAGES)
+    samples = FrameSamples({name: images.permute(0, 2, 3, 1) for name, images in kept.items()}, {}, kinds)
+    views = samples.random_views(torch.rand((16, NUM_UNIFORMS), generator=torch.Generator().manual_seed(1)), CONFIG)
+    halved = torch.nn.functional.avg_pool2d(views.streams["face"].float(), 2)
+    # a pixel of the smaller image is half a step of its random crop
+    assert (halved - views.streams["body"].float()).abs().mean() < 4
 
 
 def test_normalising_is_the_same_in_every_layout_and_keeps_its_input(images):

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from dense_labels import splits, vectors
+from faces import face_field
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from paper import TASKS
@@ -33,7 +34,7 @@ from stores import (
     videos_of,
 )
 
-from abaw_ray.blocks import images as block_images
+from abaw_ray.blocks import row_readers as block_images
 from abaw_ray.blocks.files import atomic_path, write_table
 from abaw_ray.blocks.index import Index, read_index, write_index
 from abaw_ray.blocks.manifest import BlockEntry, Manifest, begin_store, store_held
@@ -385,7 +386,7 @@ def test_rows_without_an_image_are_left_out_of_a_block_and_remembered(tmp_path: 
     columns["image"] = pa.FixedSizeListArray.from_arrays(pa.array(pictures.reshape(-1)), SIZE * SIZE * 3)
     problems = {"missing_image": {"count": 2, "examples": ["x.jpg", "y.jpg"]}}
     metadata = BlockMetadata("plan", [1, 2], problems)
-    written = write_block(tmp_path, "a.arrow", pa.table(columns), metadata, SIZE, "raw")
+    written = write_block(tmp_path, "a.arrow", pa.table(columns), metadata, face_field(SIZE))
     found = read_block(tmp_path, "a.arrow")
     assert found is not None
     assert (found.num_rows, found.metadata) == (written.num_rows, written.metadata) == (2, metadata)

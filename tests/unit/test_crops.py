@@ -11,14 +11,15 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import pytest
+from faces import cut_faces
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from abaw_ray.preprocess import faces
 from abaw_ray.preprocess.crops import CROPS, BadGeometry, fit
 from abaw_ray.preprocess.decoding import DamagedImage, UnreadableImage, read_image
-from abaw_ray.preprocess.faces import FaceSettings, add_faces
+from abaw_ray.streams import image as image_stream
+from abaw_ray.streams.kind import CutSettings
 
 NOTHING = np.empty(0, np.float32)
 
@@ -328,11 +329,11 @@ def test_three_faces_of_one_photo_are_three_crops_of_one_reading(
         photo[top:bottom, left:right] = colour
     cv2.imwrite(str(tmp_path / "photo.png"), cv2.cvtColor(photo, cv2.COLOR_RGB2BGR))
     read: list[Path] = []
-    monkeypatch.setattr(faces, "read_image", lambda path, *args: (read.append(path), read_image(path, *args))[1])
-    table = add_faces(planned([("photo.png", b) for b in boxes]), tmp_path, "box", FaceSettings(32, "raw", 95))
-    images = table["image"].combine_chunks().flatten().to_numpy().reshape(3, 32, 32, 3)
+    monkeypatch.setattr(image_stream, "read_image", lambda path, *args: (read.append(path), read_image(path, *args))[1])
+    made = cut_faces(planned([("photo.png", b) for b in boxes]), tmp_path, "box", 32)
+    images = made.samples.flatten().to_numpy().reshape(3, 32, 32, 3)
     assert [tuple(image.reshape(-1, 3).mean(0)) for image in images] == colours
-    assert table["reason"].to_pylist() == ["", "", ""]
+    assert made.reasons == ["", "", ""]
     assert len(read) == 1
 
 
@@ -342,11 +343,11 @@ def test_damaged_images_and_tiny_faces_are_left_out_by_name(tmp_path: Path) -> N
     (tmp_path / "damaged.jpg").write_bytes(content)
     cv2.imwrite(str(tmp_path / "good.png"), position_image(50, 50))
     rows = planned([("damaged.jpg", [0, 0, 40, 40]), ("good.png", [3, 3, 4, 4]), ("good.png", [0, 0, 30, 7])])
-    table = add_faces(rows, tmp_path, "box", FaceSettings(16, "raw", 95, smallest_face=8))
-    assert table["reason"].to_pylist() == ["damaged_image", "tiny_face", "tiny_face"]
-    assert table["where"].to_pylist()[1:] == ["good.png: 1 x 1 pixels", "good.png: 30 x 7 pixels"]
-    table = add_faces(rows, tmp_path, "box", FaceSettings(16, "raw", 95, smallest_face=1, keep_damaged=True))
-    assert table["reason"].to_pylist() == ["", "", ""]
+    made = cut_faces(rows, tmp_path, "box", 16, settings=CutSettings(smallest_face=8))
+    assert made.reasons == ["damaged_image", "tiny_face", "tiny_face"]
+    assert made.places[1:] == ["good.png: 1 x 1 pixels", "good.png: 30 x 7 pixels"]
+    made = cut_faces(rows, tmp_path, "box", 16, settings=CutSettings(smallest_face=1, keep_damaged=True))
+    assert made.reasons == ["", "", ""]
 
 
 @pytest.mark.parametrize("encoding", ["raw", "jpeg"])
@@ -354,8 +355,8 @@ def test_rows_without_a_face_say_why(tmp_path: Path, encoding: str) -> None:
     cv2.imwrite(str(tmp_path / "good.png"), position_image(50, 50))
     (tmp_path / "bad.png").write_bytes(b"x")
     rows = [("good.png", [0, 0, 9, 9]), ("good.png", [9, 9, 3, 3]), ("bad.png", [0, 0, 9, 9]), ("no.png", [0, 0, 9, 9])]
-    table = add_faces(planned(rows), tmp_path, "box", FaceSettings(16, encoding, 95))
-    assert table["reason"].to_pylist() == ["", "bad_geometry", "unreadable_image", "missing_image"]
-    assert table["where"].to_pylist()[1:] == ["good.png: empty box 9, 9, 3, 3", "bad.png: not an image", "no.png"]
-    assert table.num_rows == 4
-    assert table["image"].null_count == 0
+    made = cut_faces(planned(rows), tmp_path, "box", 16, encoding)
+    assert made.reasons == ["", "bad_geometry", "unreadable_image", "missing_image"]
+    assert made.places[1:] == ["good.png: empty box 9, 9, 3, 3", "bad.png: not an image", "no.png"]
+    assert len(made.samples) == 4
+    assert made.samples.null_count == 0

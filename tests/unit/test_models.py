@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from faces import as_streams
 
 from abaw_ray.config import ModelConfig, TemporalConfig
 from abaw_ray.models.cnn import MultiTaskCNN
@@ -32,14 +33,15 @@ def test_every_set_goes_through_batch_norm_by_itself():
     per_set, joint = network(head_dropout=0.0).train(), network(head_dropout=0.0, batch_norm="joint").train()
     joint.load_state_dict(per_set.state_dict())
     alone = per_set(images["a"])["expression"]
-    torch.testing.assert_close(per_set.forward_sets(images).logits["a"]["expression"], alone)
-    assert not torch.allclose(joint.forward_sets(images).logits["a"]["expression"], alone, atol=1e-3)
+    sets = {name: as_streams(of_set) for name, of_set in images.items()}
+    torch.testing.assert_close(per_set.forward_sets(sets).logits["a"]["expression"], alone)
+    assert not torch.allclose(joint.forward_sets(sets).logits["a"]["expression"], alone, atol=1e-3)
 
 
 def test_joint_forward_gives_each_set_its_own_rows():
     net = network(batch_norm="joint").eval()
     images = {"a": torch.rand(3, 3, 64, 64) * 255, "b": torch.rand(5, 3, 64, 64) * 255}
-    for name, heads in net.forward_sets(images).logits.items():
+    for name, heads in net.forward_sets({name: as_streams(of_set) for name, of_set in images.items()}).logits.items():
         for task, logits in heads.items():
             torch.testing.assert_close(logits, net(images[name])[task], atol=1e-5, rtol=1e-4)
 

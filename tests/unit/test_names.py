@@ -9,13 +9,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from faces import cut_faces
 from native_layouts import affwild2_track, write
 
 from abaw_ray.config import PrepareConfig
 from abaw_ray.databases.reading.database import read_database
 from abaw_ray.databases.reading.inspection import inspect_database
 from abaw_ray.databases.reading.names import file_name, printable, stored_name
-from abaw_ray.preprocess.faces import REASON, FaceSettings, add_faces
 from abaw_ray.preprocess.plan import Source, plan_database
 
 ODD = os.fsdecode(b"\xff\xe9t\xc3\xa9")
@@ -48,9 +48,9 @@ def test_images_with_odd_names_are_read_planned_and_opened(faces: Path) -> None:
     assert table.rows.num_rows == 3
     assert table.problems.examples["unexpected_file"][0].endswith(r"Sadness/\udcff\udce9té.txt")
     plan = plan_database(Source(database, faces, options, table), PrepareConfig())
-    made = add_faces(plan.rows.combine_chunks(), faces, "whole", FaceSettings(16, "raw", 95))
-    assert made[REASON].to_pylist() == ["", "", ""]
-    assert (np.array(made["image"].to_pylist()) == 90).all()
+    made = cut_faces(plan.rows.combine_chunks(), faces, "whole", 16)
+    assert made.reasons == ["", "", ""]
+    assert (made.samples.flatten().to_numpy() == 90).all()
 
 
 def test_an_inspection_with_odd_names_prints_as_text_and_json(faces: Path) -> None:

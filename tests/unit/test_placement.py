@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from faces import face_field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from paper import TASKS, spaces_of
@@ -181,7 +182,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         tables.append(pa.table(columns))
         pictures = pa.FixedSizeListArray.from_arrays(pa.array(images.reshape(-1)), SIZE * SIZE * 3)
         faces, metadata = tables[-1].append_column("image", pictures), BlockMetadata(f"plan {number}", [], {})
-        blocks.append(write_block(path / BLOCKS, f"a/{number}.arrow", faces, metadata, SIZE, "raw").entry())
+        blocks.append(write_block(path / BLOCKS, f"a/{number}.arrow", faces, metadata, face_field(SIZE)).entry())
     num_rows = NUM_BLOCKS * BLOCK_ROWS
     place, row = np.divmod(np.arange(num_rows), BLOCK_ROWS)
     parts = [index_part(tables, place, row)]
@@ -207,12 +208,13 @@ def data(store: Store) -> TrainingData:
 
 def rows_of(batch: SetBatch) -> list[int]:
     """Rows of the images."""
-    places = batch.images.reshape(len(batch.images), -1)[:, :2].long()
+    images = batch.samples.kept["face"]
+    places = images.reshape(len(images), -1)[:, :2].long()
     return (places[:, 0] * BLOCK_ROWS + places[:, 1]).tolist()
 
 
 def assert_same(a: SetBatch, b: SetBatch) -> None:
-    assert torch.equal(a.images, b.images)
+    assert torch.equal(a.samples.kept["face"], b.samples.kept["face"])
     assert torch.equal(a.uniforms, b.uniforms)
     assert all(torch.equal(a.labels.labels[t], b.labels.labels[t]) for t in a.labels.labels)
 

@@ -55,7 +55,7 @@ def labels_of(row: Row, expression: int) -> dict[str, tuple[list[float], Split]]
 def videos_of(plan: DatabasePlan) -> list[tuple[str, list[str]]]:
     """Path and videos of each block."""
     videos = plan.rows["video"].to_pylist()
-    return [(block.path, videos[block.start : block.stop]) for block in plan.blocks]
+    return [(block.path, videos[block.start : block.stop]) for block in plan.face.blocks]
 
 
 def test_blocks_of_videos(tmp_path: Path) -> None:
@@ -95,11 +95,15 @@ def test_every_row_is_in_one_block(rows: list[Row], sequential: bool, block_rows
     plan = plan_database(source(rows, sequential, Path("/none")), config)
     assert plan.num_leaking_videos == len(leaking_videos(rows))
     table = plan.rows.to_pylist()
-    bounds = [(block.start, block.stop) for block in plan.blocks]
+    bounds = [(block.start, block.stop) for block in plan.face.blocks]
     assert [b for start, stop in bounds for b in range(start, stop)] == list(range(len(table)))
-    assert len({block.path for block in plan.blocks}) == len({block.hash for block in plan.blocks}) == len(plan.blocks)
+    assert (
+        len({block.path for block in plan.face.blocks})
+        == len({block.hash for block in plan.face.blocks})
+        == len(plan.face.blocks)
+    )
     blocks_of: dict[str, int] = {}
-    for block in plan.blocks:
+    for block in plan.face.blocks:
         part = table[block.start : block.stop]
         videos = list(dict.fromkeys(row["video"] for row in part))
         assert len(part) <= block_rows or (not sequential and len(videos) == 1)
@@ -189,7 +193,7 @@ def test_frames_without_an_image_leak_as_rows_do(tmp_path: Path) -> None:
 
 
 def hashes(plan: DatabasePlan) -> list[str]:
-    return [block.hash for block in plan.blocks]
+    return [block.hash for block in plan.face.blocks]
 
 
 def touch(root: Path, rows: list[Row], size: int = 3, only: int | None = None) -> None:

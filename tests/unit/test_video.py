@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 import pytest
+from faces import cut_faces
 from films import film, number_of, picture, scenes
 from native_layouts import write
 from paper import EXPRESSIONS
@@ -18,8 +19,8 @@ from abaw_ray.databases.affwild2 import AffWild2Options
 from abaw_ray.databases.reading import videos as affwild2_videos
 from abaw_ray.databases.reading.boxes import read_boxes
 from abaw_ray.errors import DatabaseFormatError
-from abaw_ray.preprocess.faces import REASON, WHERE, FaceSettings, add_faces
 from abaw_ray.spaces import Split
+from abaw_ray.streams.kind import Cut
 from abaw_ray.video import UnreadableVideo, num_frames, read_frames
 
 TITLES = ",".join(EXPRESSIONS)
@@ -105,15 +106,15 @@ def test_faces_cut_out_of_a_video_are_those_of_its_pictures(tmp_path):
     for n in numbers[:-1]:
         cv2.imwrite(str(tmp_path / f"{n}.png"), cv2.cvtColor(frames[n], cv2.COLOR_RGB2BGR))
 
-    def faces(images: list[str]) -> pa.Table:
+    def faces(images: list[str]) -> Cut:
         geometry = pa.ListArray.from_arrays(np.arange(0, 25, 4, dtype=np.int32), pa.array(boxes.reshape(-1)))
         rows = pa.table({"frame": pa.array(numbers, pa.int32()), "image": images, "geometry": geometry})
-        return add_faces(rows, tmp_path, "box", FaceSettings(32, "raw", 95))
+        return cut_faces(rows, tmp_path, "box", 32)
 
     of_video, of_files = faces(["videos/a.mkv"] * 6), faces([f"{n}.png" for n in numbers])
-    assert of_video["image"].slice(0, 5).equals(of_files["image"].slice(0, 5))
-    assert of_video[REASON].to_pylist() == [""] * 5 + ["unreadable_frame"]
-    assert of_video[WHERE].to_pylist()[5] == "videos/a.mkv: frame 31"
+    assert of_video.samples.slice(0, 5).equals(of_files.samples.slice(0, 5))
+    assert of_video.reasons == [""] * 5 + ["unreadable_frame"]
+    assert of_video.places[5] == "videos/a.mkv: frame 31"
 
 
 @pytest.fixture

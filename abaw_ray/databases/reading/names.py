@@ -6,6 +6,10 @@ stores it is a character of the private area (U+F780 to U+F7FF) instead, one for
 
 from __future__ import annotations
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+LAST_TWO_PARTS = r"^/.*/([^/]+/[^/]+)$"
 FIRST_SURROGATE, FIRST_STORED = 0xDC80, 0xF780
 _TO_STORE = {FIRST_SURROGATE + i: FIRST_STORED + i for i in range(128)}
 _TO_FILE = {stored: surrogate for surrogate, stored in _TO_STORE.items()}
@@ -26,3 +30,8 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in file_name(text))
+
+
+def portable(paths: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Paths of files without what differs from machine to machine: of an absolute path, its last two parts."""
+    return pc.replace_substring_regex(paths, LAST_TWO_PARTS, r"\1")

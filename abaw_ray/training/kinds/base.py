@@ -12,6 +12,8 @@ from abaw_ray.blocks.teacher_outputs import TeacherOutputs
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.inference.features import FeatureSource
 from abaw_ray.models import checkpoint
+from abaw_ray.models.encoders.base import Shape
+from abaw_ray.models.kinds import of_frames
 from abaw_ray.models.sets import Network
 from abaw_ray.sampling.order import Order
 from abaw_ray.tasks.base import Task
@@ -71,6 +73,7 @@ class Kind(Protocol):
         source: of the features that its networks take; None: they take images.
         cnn_sha256: of a temporal network's CNN.
         makes_views: whether a CPU spends a step's time on its batches.
+        shapes: stream -> shape of one sample, of those that its networks take; none: they take features.
     """
 
     @property
@@ -83,6 +86,8 @@ class Kind(Protocol):
     def cnn_sha256(self) -> str | None: ...
     @property
     def makes_views(self) -> bool: ...
+    @property
+    def shapes(self) -> Mapping[str, Shape]: ...
 
     def network(self) -> Network:
         """The network to train, with its first weights."""
@@ -109,8 +114,9 @@ def stored_outputs(job: Job, store: Store, kind: checkpoint.Kind) -> TeacherOutp
     teachers = tuple(checkpoint.load(teacher).weights_sha256() for teacher in job.teachers)
     if outputs.manifest.teachers != teachers:
         raise ConfigurationError(f"{outputs.path}: outputs of other teachers than {', '.join(job.teachers) or 'none'}")
-    if outputs.manifest.kind != kind:
+    if of_frames(outputs.manifest.kind) != of_frames(kind):
         raise ConfigurationError(
-            f"{outputs.path}: found outputs of teachers of kind {outputs.manifest.kind}, expected {kind}"
+            f"{outputs.path}: found outputs of teachers of kind {outputs.manifest.kind}, expected some for a student of"
+            f" kind {kind}"
         )
     return outputs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abaw_ray.blocks.reader import Store
 from abaw_ray.models import checkpoint
 from abaw_ray.models.cnn import MultiTaskCNN
-from abaw_ray.models.kinds import NETWORKS, frame_shapes
+from abaw_ray.models.kinds import NETWORKS, streams_of
 from abaw_ray.models.sets import Network
 from abaw_ray.training.data import TrainingData
 from abaw_ray.training.job import Job
@@ -27,13 +27,24 @@ class ImageKind:
     makes_views = True
 
     def __init__(self, job: Job, store: Store) -> None:
-        self._recipe, self._store, self._shapes = job.recipe, store, frame_shapes(store.image_size)
-        self.data = TrainingData(store, job.recipe, stored_outputs(job, store, self.name))
+        self._recipe, self._store = job.recipe, store
+        self.shapes = store.shapes(streams_of(job.recipe.model), "model.encoders")
+        outputs = stored_outputs(job, store, self.name)
+        streams = dict.fromkeys([*self.shapes, *(_teachers_streams(job, store) if outputs is None else [])])
+        self.data = TrainingData(store, job.recipe, outputs, list(streams))
 
     def network(self) -> Network:
         outputs = {t: task.num_outputs for t, task in self.data.tasks.items()}
-        return NETWORKS.get(self.name, "the kind of training")(self._recipe, outputs, self._shapes)
+        return NETWORKS.get(self.name, "the kind of training")(self._recipe, outputs, self.shapes)
 
     def try_step(self, network: Network, num_workers: int) -> None:
         assert isinstance(network, MultiTaskCNN), "as `network` gives it"
         check_step(network, self._recipe, self._store.image_size, len(self.data.set_tasks), num_workers)
+
+
+def _teachers_streams(job: Job, store: Store) -> list[str]:
+    """Streams that the teachers of a job take, which the student may do without."""
+    teachers = [checkpoint.load(teacher) for teacher in job.teachers]
+    for teacher in teachers:
+        teacher.require_streams(store)
+    return [name for teacher in teachers for name in streams_of(teacher.recipe.model)]

@@ -19,7 +19,7 @@ class StreamsKind(ImageKind):
     def try_step(self, network: Network, num_workers: int) -> None:
         """Tries two samples of all streams: forward, backward, and an evaluation of one."""
         assert isinstance(network, MultiStreamNetwork), "as `network` gives it"
-        streams = {name: torch.rand(2, *shape) for name, shape in self._shapes.items()}
+        streams = {name: torch.rand(2, *shape) for name, shape in self.shapes.items()}
         present = {name: torch.ones(2, dtype=torch.bool) for name in streams}
         try:
             logits = network.train()(streams, present)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 from abaw_ray.blocks.features import FeatureStore
@@ -10,6 +12,7 @@ from abaw_ray.errors import ConfigurationError
 from abaw_ray.inference.features import ComputedFeatures, FeatureSource
 from abaw_ray.models import checkpoint
 from abaw_ray.models.checkpoint import Checkpoint
+from abaw_ray.models.encoders.base import Shape
 from abaw_ray.models.kinds import frame_shapes
 from abaw_ray.models.sets import Network
 from abaw_ray.models.temporal import TemporalNetwork, build
@@ -28,6 +31,7 @@ class TemporalKind:
 
     name: checkpoint.Kind = "temporal"
     makes_views = False
+    shapes: Mapping[str, Shape] = {}
 
     def __init__(self, job: Job, store: Store, device: torch.device) -> None:
         self._recipe, self._store = job.recipe, store

@@ -1,4 +1,4 @@
-"""Images of a store by position, in any order, with memory and open files that do not grow with the store.
+"""Rows of a store's blocks by position, in any order, with memory and open files that do not grow with the store.
 
 Rows are read from the files (`preadv`) straight into the result, not through a memory map: random rows come as fast,
 rows in order faster, and a worker's resident memory stays that of its batches (mapped pages count as resident).
@@ -18,9 +18,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pyarrow as pa
 
 from abaw_ray.blocks.files import map_file
-from abaw_ray.blocks.schema import Encoding, image_field
 from abaw_ray.errors import StoreError
 from abaw_ray.threads import on_threads
 
@@ -76,60 +76,68 @@ def _after(buffers: Sequence[memoryview], num_bytes: int) -> Sequence[memoryview
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the images of a block begin in its file: byte offsets (rows + 1,), or the first one and equal sizes."""
+    """Where the samples of a block begin in its file: byte offsets (rows + 1,), or the first one and equal sizes."""
 
     start: int
     offsets: np.ndarray | None = None
 
 
-class ImageReader(ABC):
-    """Reads images; safe to use from several threads.
+class RowReader(ABC):
+    """Reads samples; safe to use from several threads.
 
     Args:
         locate: the file of a block, given by its place; asked for whenever one is opened.
-        num_rows: images in each block.
-        size: side of an image in pixels.
+        num_rows: samples in each block.
+        field: column of blocks that they are in.
+        shape: of a sample.
+        dtype: of its numbers.
 
     Attributes:
-        encoding: of the images.
         runs: of neighbouring rows that a thread reads at a time.
     """
 
-    encoding: Encoding
     runs: int
 
-    def __init__(self, locate: Callable[[int], Path], num_rows: Sequence[int], size: int) -> None:
-        self._locate, self._num_rows, self._size = locate, num_rows, size
+    def __init__(
+        self,
+        locate: Callable[[int], Path],
+        num_rows: Sequence[int],
+        field: pa.Field,
+        shape: tuple[int, ...],
+        dtype: type[np.generic],
+    ) -> None:
+        self._locate, self._num_rows = locate, num_rows
+        self._field, self._shape, self._dtype = field, shape, dtype
         self._layouts: dict[int, Layout] = {}
         self._open: OrderedDict[int, OpenFile] = OrderedDict()
         self._lock = threading.Lock()
 
     def read(self, blocks: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Images (n, size, size, 3) uint8 RGB at `rows` (n,) of `blocks` (n,); repeats are allowed.
+        """Samples (n, *shape) at `rows` (n,) of `blocks` (n,); repeats are allowed.
 
         Raises:
             StoreError: a block file is missing or not whole.
         """
-        images = np.empty((len(rows), self._size, self._size, 3), np.uint8)
+        samples = np.empty((len(rows), *self._shape), self._dtype)
         if len(rows) == 0:
-            return images
+            return samples
         order = np.lexsort((rows, blocks))
         ordered_blocks, ordered_rows = blocks[order], rows[order]
         is_new = (np.diff(ordered_blocks) != 0) | (np.diff(ordered_rows) != 1)
         cuts = [0, *(np.flatnonzero(is_new) + 1).tolist(), len(order)]
         first_blocks, first_rows = ordered_blocks[cuts[:-1]].tolist(), ordered_rows[cuts[:-1]].tolist()
         places = order.tolist()
-        num_rows = max(1, min(MAX_BUFFERS, MAX_BYTES // images[0].size))
+        num_rows = max(1, min(MAX_BUFFERS, MAX_BYTES // samples[0].nbytes))
 
         def part(runs: range) -> None:
             for i in runs:
                 for first in range(cuts[i], cuts[i + 1], num_rows):
                     run = places[first : min(first + num_rows, cuts[i + 1])]
-                    self._read_run(first_blocks[i], first_rows[i] + first - cuts[i], run, images)
+                    self._read_run(first_blocks[i], first_rows[i] + first - cuts[i], run, samples)
 
         num_runs = len(first_rows)
         on_threads(part, [range(i, min(i + self.runs, num_runs)) for i in range(0, num_runs, self.runs)])
-        return images
+        return samples
 
     def not_open(self, blocks: np.ndarray) -> np.ndarray:
         """Those of `blocks` (n,), each once, whose file is to be opened when they are read."""
@@ -137,12 +145,12 @@ class ImageReader(ABC):
             return np.array([block for block in np.unique(blocks).tolist() if block not in self._open], np.int64)
 
     @abstractmethod
-    def _read_run(self, block: int, row: int, places: list[int], images: np.ndarray) -> None:
-        """Reads rows `row`, `row` + 1, ... of a block to the `places` in `images`."""
+    def _read_run(self, block: int, row: int, places: list[int], samples: np.ndarray) -> None:
+        """Reads rows `row`, `row` + 1, ... of a block to the `places` in `samples`."""
 
     @abstractmethod
     def _find(self, column: Any, base: int) -> Layout:
-        """Layout of the column of images of a file that is mapped at the address `base`."""
+        """Layout of the column of samples of a file that is mapped at the address `base`."""
 
     def _file(self, block: int) -> tuple[OpenFile, Layout]:
         with self._lock:
@@ -164,42 +172,43 @@ class ImageReader(ABC):
     def _layout(self, block: int) -> Layout:
         path = self._locate(block)
         batch, base = map_file(path)
-        expected = image_field(self._size, self.encoding)
-        if batch.num_rows != self._num_rows[block] or not batch.schema.field("image").equals(expected):
-            found = f"{batch.num_rows} images as {batch.schema.field('image').type}"
-            raise StoreError(f"{path}: found {found}, expected {self._num_rows[block]} as {expected.type}")
-        return self._find(batch.column("image"), base)
+        name, expected = self._field.name, self._field.type
+        found = batch.schema.field(name).type if name in batch.schema.names else None
+        if batch.num_rows != self._num_rows[block] or found != expected:
+            raise StoreError(
+                f"{path}: found {batch.num_rows} rows of {name} as {found}, expected {self._num_rows[block]} as"
+                f" {expected}"
+            )
+        return self._find(batch.column(name), base)
 
 
-class RawImages(ImageReader):
-    """Images as they are; copies are too short for threads, which would wait for Python's lock."""
+class FixedSizeRows(RowReader):
+    """Numbers as they are; copies are too short for threads, which would wait for Python's lock."""
 
-    encoding: Encoding = "raw"
     runs = sys.maxsize
 
     def _find(self, column: Any, base: int) -> Layout:
         return Layout(column.values.buffers()[1].address - base)
 
-    def _read_run(self, block: int, row: int, places: list[int], images: np.ndarray) -> None:
+    def _read_run(self, block: int, row: int, places: list[int], samples: np.ndarray) -> None:
         file, layout = self._file(block)
         if places == list(range(places[0], places[0] + len(places))):
-            views = [images[places[0] : places[-1] + 1].data]
+            views = [samples[places[0] : places[-1] + 1].data]
         else:
-            views = [images[place].data for place in places]
-        file.read_into(views, layout.start + row * images[0].nbytes)
+            views = [samples[place].data for place in places]
+        file.read_into(views, layout.start + row * samples[0].nbytes)
 
 
-class JpegImages(ImageReader):
-    """JPEG files, decoded by several threads."""
+class JpegImages(RowReader):
+    """JPEG files, decoded by several threads into images (height, width, 3) uint8 RGB."""
 
-    encoding: Encoding = "jpeg"
     runs = 16
 
     def _find(self, column: Any, base: int) -> Layout:
         _, offsets, values = column.buffers()
         return Layout(values.address - base, np.frombuffer(offsets, np.int64, len(column) + 1).copy())
 
-    def _read_run(self, block: int, row: int, places: list[int], images: np.ndarray) -> None:
+    def _read_run(self, block: int, row: int, places: list[int], samples: np.ndarray) -> None:
         file, layout = self._file(block)
         assert layout.offsets is not None, "JPEG files have different lengths"
         bounds = layout.offsets[row : row + len(places) + 1]
@@ -207,6 +216,6 @@ class JpegImages(ImageReader):
         file.read_into([encoded.data], layout.start + int(bounds[0]))
         for place, start, stop in zip(places, bounds[:-1] - bounds[0], bounds[1:] - bounds[0], strict=True):
             image = cv2.imdecode(encoded[start:stop], cv2.IMREAD_COLOR_RGB)
-            if image is None or image.shape != images.shape[1:]:
+            if image is None or image.shape != samples.shape[1:]:
                 raise StoreError(f"{self._locate(block)}: an image of row {row} or after is not a JPEG of this store")
-            images[place] = image
+            samples[place] = image

@@ -1,0 +1,89 @@
+"""What a store says of the streams that rows have beside their faces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from abaw_ray.blocks.files import write_table
+from abaw_ray.blocks.manifest import Problem, StreamEntry
+from abaw_ray.blocks.schema import STREAMS, places_schema
+from abaw_ray.blocks.streams import places_path
+from abaw_ray.databases.base import Problems
+from abaw_ray.errors import ConfigurationError
+from abaw_ray.preprocess.contents import MadeDatabase
+from abaw_ray.preprocess.plan import DatabasePlan
+from abaw_ray.storage import AnyPath
+from abaw_ray.streams.base import Stream
+
+
+def all_streams(plans: Iterable[DatabasePlan]) -> list[Stream]:
+    """The streams of several databases together, by name.
+
+    Raises:
+        ConfigurationError: two databases have streams of one name that differ in kind, size or encoding.
+    """
+    found: dict[str, Stream] = {}
+    for plan in plans:
+        for part in plan.streams:
+            stream = part.stream.model_copy(update={"crop": ""})
+            before = found.setdefault(stream.name, stream)
+            if before != stream:
+                raise ConfigurationError(
+                    f"stream {stream.name}: found {_meaning(stream)} in {plan.source.database.name}, {_meaning(before)}"
+                    " in another database"
+                )
+    return [found[name] for name in sorted(found)]
+
+
+def write_streams(store: AnyPath, streams: Sequence[Stream], made: Sequence[MadeDatabase]) -> list[StreamEntry]:
+    """Writes the places of streams, and removes those of others.
+
+    Args:
+        store: to write to.
+        streams: of all databases.
+        made: the databases 0, 1, ... of the index.
+    """
+    entries = [_write(store, stream, made) for stream in streams]
+    wanted = {places_path(store, stream.name) for stream in streams}
+    for path in (store / STREAMS).glob("*.arrow"):
+        if path not in wanted:
+            path.unlink()
+    return entries
+
+
+def _write(store: AnyPath, stream: Stream, made: Sequence[MadeDatabase]) -> StreamEntry:
+    tables, num_rows, crops, problems, blocks, first_row = [], {}, {}, Problems(), [], 0
+    for database in made:
+        has_face = ~database.face.dropped()
+        if stream.name in database.streams:
+            own, name = database.streams[stream.name], database.plan.source.database.name
+            row_of_index = np.where(has_face, first_row + np.cumsum(has_face) - 1, -1)
+            rows = row_of_index[own.plan.places[~own.dropped()]]
+            block, place = own.places()
+            kept = rows >= 0  # of a row without a face nothing is in the index
+            columns = [rows[kept], block[kept].astype(np.int32), place[kept].astype(np.int32)]
+            tables.append(pa.table([pa.array(column) for column in columns], schema=places_schema()))
+            num_rows[name], crops[name] = int(kept.sum()), own.plan.stream.crop
+            problems.merge(own.problems())
+            problems.add("sample_of_a_row_without_face", count=int((~kept).sum()))
+            blocks += [result.entry() for result in own.blocks]
+        first_row += int(has_face.sum())
+    return StreamEntry(
+        name=stream.name,
+        kind=stream.kind,
+        size=stream.size,
+        encoding=stream.encoding,
+        crops=crops,
+        num_rows=num_rows,
+        places_sha256=write_table(places_path(store, stream.name), pa.concat_tables(tables)),
+        blocks=blocks,
+        problems={reason: Problem(**problem) for reason, problem in problems.to_dict().items()},
+    )
+
+
+def _meaning(stream: Stream) -> str:
+    """Everything that streams of one name must share, for people."""
+    return f"{stream.kind}, {stream.size}, {stream.encoding}"

@@ -1,0 +1,54 @@
+"""Sound of audio and video files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+
+from abaw_ray.errors import UserError
+
+
+class UnreadableSound(UserError, ValueError):
+    """A file without sound that can be read."""
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A file's sound.
+
+    Args:
+        samples: (n,) float32 from -1 to 1, one channel: the mean of several.
+        start: seconds, by the container's clock, at which the first sample is heard.
+    """
+
+    samples: np.ndarray
+    start: float
+
+
+def read_sound(path: Path, rate: int) -> Sound:
+    """The first sound track of a file, resampled to `rate` samples a second.
+
+    Raises:
+        FileNotFoundError: no such file.
+        UnreadableSound: no sound, or a part that cannot be read.
+    """
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                raise UnreadableSound("no sound track")
+            resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
+            start, parts = None, []
+            for frame in container.decode(container.streams.audio[0]):
+                start = frame.time if start is None else start
+                parts += [part.to_ndarray()[0] for part in resampler.resample(frame)]
+            parts += [part.to_ndarray()[0] for part in resampler.resample(None)]
+    except FileNotFoundError:
+        raise
+    except av.FFmpegError as error:
+        raise UnreadableSound(f"cannot be read ({error.strerror})") from None
+    if not parts:
+        raise UnreadableSound("a sound track without sound")
+    return Sound(np.concatenate(parts), start or 0.0)
