@@ -39,12 +39,12 @@ def read_sound(path: Path, rate: int) -> Sound:
         with av.open(str(path)) as container:
             if not container.streams.audio:
                 raise UnreadableSound("no sound track")
-            resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
+            resampler = av.AudioResampler(format="fltp", rate=rate)  # to one channel it would mix by energy
             start, parts = None, []
             for frame in container.decode(container.streams.audio[0]):
                 start = frame.time if start is None else start
-                parts += [part.to_ndarray()[0] for part in resampler.resample(frame)]
-            parts += [part.to_ndarray()[0] for part in resampler.resample(None)]
+                parts += [part.to_ndarray().mean(0) for part in resampler.resample(frame)]
+            parts += [part.to_ndarray().mean(0) for part in resampler.resample(None)]
     except FileNotFoundError:
         raise
     except av.FFmpegError as error:

@@ -1,13 +1,14 @@
 """Everything that has a name, from outside the package, in one student's training on two workers.
 
-A database, spaces of every kind, a task, an encoder, a fusion, a head, objectives, a KD loss, a teacher and a search
-space.
+A database, spaces of every kind, a kind of stream, a task, an encoder, a fusion, a head, objectives, a KD loss, a
+teacher and a search space.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import own_data
 import own_space
 import pytest
@@ -26,7 +27,7 @@ from abaw_ray.world import local_device
 
 RECIPE = [
     "plugins=[own_data, own_parts]",
-    "model.encoders={face: {kind: patches, side: 4}}",
+    "model.encoders={face: {kind: patches, side: 4}, shares: vector_mlp, corner: {kind: patches, side: 4}}",
     "model.fusion=mean",
     "model.head=narrow",
     "model.head_features=16",
@@ -37,6 +38,7 @@ RECIPE = [
     "train.learning_rate=0.01",
 ]
 STUDENT = [
+    "model.encoders={face: {kind: patches, side: 4}, shares: vector_mlp}",
     "loss.kd={scaled: {}, kl: {}}",
     "loss.teacher=first",
     "objectives={spread: {weight: 0.01}, guess: {weight: 0.01, own_steps: 2}}",
@@ -55,6 +57,11 @@ def test_a_student_of_nothing_but_own_parts(cluster: None, own_recipe: Recipe, t
     store = Store(tmp_path / "store")
     assert set(store.spaces) == {space.name for space in own_data.SPACES}
     assert store.spaces["who"].names == tuple(f"person {k}" for k in range(5))
+    shares, present = store.samples("shares", np.arange(len(store.index)))
+    has_none = np.array(store.index.video(np.arange(len(store.index)))) == str(own_data.MUTE)
+    np.testing.assert_array_equal(present, ~has_none)
+    assert set(map(tuple, shares[present].tolist())) == {(255, 0, 0), (0, 255, 0), (0, 0, 255)}
+    assert not shares[has_none].any()
     teacher, student = str(tmp_path / "teacher"), str(tmp_path / "student")
     fit(Job(own_recipe, str(store.path), teacher), Resources(2))
     searched = load_space(own_space.__file__)
@@ -67,7 +74,8 @@ def test_a_student_of_nothing_but_own_parts(cluster: None, own_recipe: Recipe, t
     network = trained.network(local_device())
     assert isinstance(network, MultiStreamNetwork)
     parts = [type(part).__name__ for part in (*network.encoders.values(), network.fusion, *network.heads.values())]
-    assert set(parts) == {"Patches", "Mean", "Narrow", "ReversalHead"}
+    assert set(parts) == {"Patches", "VectorMLP", "Mean", "Narrow", "ReversalHead"}
+    assert trained.description.streams == {"shares": (3,)}, "its teacher has more"
     assert "losses.pt" in trained.description.files
     scores = evaluate(tmp_path / "student", store.path, tmp_path / "scores")["scores"]["every_frame"]["all"]
     assert scores.keys() == {*TARGETS, "who", "criterion"}
