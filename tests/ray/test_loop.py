@@ -104,7 +104,7 @@ def test_a_step_that_diverges_ends_the_run_and_keeps_its_batch(store, recipe, tm
     assert wrong
     assert all(f"{name} {described['numbers'][name]}" in str(error.value) for name in wrong)
     batch = load_file(tmp_path / "run" / "diverged" / "batch.safetensors")
-    assert batch["mixed_va/images"].shape[:1] == (16,)
+    assert batch["mixed_va/samples/kept/face"].shape[:1] == (16,)
     rows = np.array([image["row"] for image in described["images"]["mixed_va"]])
     kept = batch["mixed_va/labels/labels/valence_arousal"].numpy()
     np.testing.assert_array_equal(kept, Store(store).labels("valence_arousal").of(rows)[0])
