@@ -232,8 +232,8 @@ def test_numbers_that_float16_does_not_have_are_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_kind_or_encoding_names_those_there_are() -> None:
-    assert KINDS.names() == ["audio", "image", "vector"]
-    with pytest.raises(ConfigurationError, match=r"stream voice: found 'smell'.* known: audio, image, vector"):
+    assert {"audio", "image", "vector"} <= set(KINDS.names())
+    with pytest.raises(ConfigurationError, match=r"stream voice: found 'smell'.* known: audio, image.* vector"):
         kind_of(SOUND.model_copy(update={"kind": "smell"}))
     with pytest.raises(ConfigurationError, match="stream voice: found the encoding 'mp3', expected one of float16"):
         kind_of(SOUND.model_copy(update={"encoding": "mp3"}))

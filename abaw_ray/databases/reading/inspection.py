@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from abaw_ray.databases.base import is_published, label_column, label_keys, split_column, task_labels
+from abaw_ray.databases.base import is_published, label_column, label_keys, source_columns, split_column, task_labels
 from abaw_ray.databases.reading.database import read_database
 from abaw_ray.databases.reading.names import printable
 from abaw_ray.spaces import LabelSpace, Split
@@ -37,6 +37,7 @@ class Inspection:
         num_rows: faces.
         num_images: distinct image files.
         num_videos: distinct videos (or photos).
+        streams: what faces have beside them -> faces that have it.
         labels: task -> split -> rows, or videos where labels are of clips; `task@annotator` of one with a name.
         unpublished: task -> split -> those of them whose labels are not published; what follows is without them.
         counts: task -> split -> class or attribute -> rows; a distribution counts for its largest class. Without names
@@ -51,6 +52,7 @@ class Inspection:
     num_rows: int
     num_images: int
     num_videos: int
+    streams: dict[str, int]
     labels: dict[str, dict[str, int]]
     unpublished: dict[str, dict[str, int]]
     counts: dict[str, dict[str, dict[str, int]]]
@@ -70,6 +72,8 @@ class Inspection:
 
         line(f"{self.name}: {self.title}")
         line(f"{self.root}: {self.num_rows:,} faces, {self.num_images:,} images, {self.num_videos:,} videos")
+        for stream, count in self.streams.items():
+            line(f"stream {stream}: {count:,} faces have it")
         counts = [[task, split, f"{n:,}"] for task, by in self.labels.items() for split, n in by.items()]
         console.print(_table("Labels", ("task", "split", "rows"), counts))
         for task, by in self.unpublished.items():
@@ -114,6 +118,7 @@ def inspect_database(name: str, root: Path | str, options: Mapping[str, Any]) ->
         num_rows=rows.num_rows,
         num_images=pc.count_distinct(rows["image"]).as_py(),
         num_videos=pc.count_distinct(rows["video"]).as_py(),
+        streams={s.name: rows.num_rows - rows[source_columns(s.name)[0]].null_count for s in table.streams},
         labels=_counts(labels, len),
         unpublished=_counts(labels, lambda vectors: int((~is_published(vectors)).sum())),
         counts=_of_each(published, {n: s for n, s in spaces.items() if s.kind != "regression"}, _name_counts),
