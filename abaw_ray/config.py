@@ -68,7 +68,7 @@ class ModelConfig(Section):
     encoders: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], str | dict[str, Any]] = {}
     """Stream -> its encoder: a name of `models/encoders`, or `kind` and options. None: faces alone, by `backbone`."""
     fusion: str | dict[str, Any] = "concatenate"
-    """Of the encoders' features: a name of `models/fusion`, or `kind` and options."""
+    """What joins the encoders' features: a name of `models/fusion`, or `kind` and options."""
     modality_dropout: float = Field(0.0, ge=0, lt=1)
     """Probability in training that a stream of a sample is taken for missing; one that it has is always left."""
     head: str | dict[str, Any] = "reference"
@@ -203,7 +203,7 @@ class AugmentConfig(Section):
     """How many crops and flips of each image training draws from; None: all (the reference). A teacher's outputs can
     be computed beforehand for a number of them."""
     views_seed: int = Field(0, ge=0)
-    """Of the choice of these views."""
+    """Seed that the views are drawn with."""
 
 
 class TrainConfig(Section):

@@ -11,7 +11,7 @@ from ray.util.queue import Queue
 
 from abaw_ray.errors import UserError, WorkerFault
 from abaw_ray.ray_session import beside_us, ray_session
-from abaw_ray.training.failures import LOSSES, told_apart
+from abaw_ray.training.failures import LOSSES, classify_errors
 
 Progress = Callable[[int, int], None]
 """Called with the number done and the number in all."""
@@ -70,7 +70,7 @@ def _has_cluster() -> bool:
 @ray.remote(num_cpus=1)
 def _call(function: Callable[..., Any], arguments: tuple[Any, ...], queue: Queue | None) -> Any:
     progress = None if queue is None else lambda done, total: queue.put((done, total))
-    return told_apart(lambda: function(*arguments, progress), f"a task of {function.__name__}")
+    return classify_errors(lambda: function(*arguments, progress), f"a task of {function.__name__}")
 
 
 def _show(queue: Queue | None, progress: Progress | None) -> None:

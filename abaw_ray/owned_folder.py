@@ -93,7 +93,7 @@ class OwnedFolder:
             remove_tree(path)
 
     def _remove_leftovers(self) -> None:
-        """Of writers that died."""
+        """Removes what writers that died have left."""
         found: list[AnyPath] = list(self.path.rglob(f"{TEMPORARY}*"))
         for path in found:
             remove_tree(path)

@@ -11,7 +11,7 @@ from ray.util.queue import Empty, Queue
 from abaw_ray.console import ERRORS
 from abaw_ray.errors import UserError
 from abaw_ray.ray_session import beside_us
-from abaw_ray.training.failures import told_apart
+from abaw_ray.training.failures import classify_errors
 
 
 def side_by_side(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], at_once: int) -> list[Any]:
@@ -62,7 +62,7 @@ def _say_what_goes_on(error: Exception, num_running: int) -> None:
 
 @ray.remote(max_retries=0)
 def _call(function: Callable[..., Any], arguments: tuple[Any, ...], queue: Queue) -> Any:
-    return told_apart(lambda: function(*arguments, queue.put), f"a task of {function.__name__}")
+    return classify_errors(lambda: function(*arguments, queue.put), f"a task of {function.__name__}")
 
 
 def _print_all(queue: Queue) -> None:

@@ -45,10 +45,10 @@ class LabelSpace(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-    """Of the task."""
+    """Name of the task."""
     kind: Kind
     names: tuple[str, ...] = ()
-    """Of the classes, the attributes or the dimensions, in the order of a label's numbers."""
+    """Names of the classes, the attributes or the dimensions, in the order of a label's numbers."""
     low: float = -1.0
     high: float = 1.0
     """Range of a regression."""

@@ -38,7 +38,7 @@ class World:
     def num_nodes(self) -> int:
         return max(self.nodes, default=0) + 1
 
-    def on(self, node: str) -> World:
+    def on_node(self, node: str) -> World:
         """This worker's place, given the id of its node in hexadecimals; asks all workers."""
         own = torch.tensor([list(bytes.fromhex(node))], dtype=torch.uint8, device=self.device)
         ids = [bytes(row) for row in self.gather(own, self.size).tolist()]

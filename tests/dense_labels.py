@@ -9,7 +9,7 @@ import pyarrow as pa
 from paper import SPACES
 
 from abaw_ray.blocks.labels import Labels, LabelSet, label_sets
-from abaw_ray.preprocess.label_files import in_a_row
+from abaw_ray.preprocess.label_files import consecutive_rows
 
 
 def dense(labels: LabelSet) -> tuple[np.ndarray, np.ndarray]:
@@ -32,7 +32,7 @@ def labels_of(tables: Sequence[pa.Table]) -> dict[str, LabelSet]:
     spaces = [SPACES] * len(tables)
     found = {}
     for space in SPACES:
-        parts = [labels for part in in_a_row(tables, spaces) if (labels := part.labels(space, "")) is not None]
+        parts = [labels for part in consecutive_rows(tables, spaces) if (labels := part.labels(space, "")) is not None]
         found[space.name, ""] = Labels(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
     database = np.repeat(np.arange(len(tables), dtype=np.int8), [table.num_rows for table in tables])
     sets = label_sets(found, SPACES, spaces, database, np.zeros(0, np.int8), None)

@@ -50,7 +50,7 @@ class ComputedManifest(BaseModel):
     store_hash: str
     """`Manifest.hash_of` the store that the rows are in, with `streams`."""
     streams: tuple[str, ...] = ()
-    """Of the store beside faces that the numbers were computed from."""
+    """Streams of the store beside faces that the numbers were computed from."""
     precision: str
     """`train.precision` that the numbers were computed under."""
     blocks: list[ComputedBlock]

@@ -265,7 +265,7 @@ def label_sets(
     """
     sets = {}
     for space in spaces:
-        lacks = lacking(space, of_databases)
+        lacks = missing_classes(space, of_databases)
         own = {"": no_labels(space)} | {by: found for (name, by), found in labels.items() if name == space.name}
         for annotator, found in own.items():
             of_clips = space.level == "clip"
@@ -274,7 +274,7 @@ def label_sets(
     return sets
 
 
-def lacking(space: LabelSpace, databases: Iterable[Iterable[LabelSpace]]) -> np.ndarray:
+def missing_classes(space: LabelSpace, databases: Iterable[Iterable[LabelSpace]]) -> np.ndarray:
     """The classes (databases, size) bool of a store's space that databases with these spaces do not have."""
     lacks = []
     for spaces in databases:

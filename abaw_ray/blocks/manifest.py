@@ -131,17 +131,17 @@ class Manifest(Entry):
     image_size: int
     encoding: Encoding
     spaces: tuple[LabelSpace, ...]
-    """Of all databases together; those of one name are joined."""
+    """Label spaces of all databases together; those of one name are joined."""
     num_images: int
     databases: list[DatabaseEntry]
     sets: list[SetEntry]
     labels: list[LabelFile]
-    """Of the spaces and annotators that have any label."""
+    """Label files, of the spaces and annotators that have any label."""
     index_sha256: str
     videos_sha256: str
     unseen_sha256: str
     blocks: list[BlockEntry]
-    """Of faces."""
+    """Blocks of faces."""
     streams: list[StreamEntry] = []
     """What rows have beside their faces."""
     content_hash: str = ""
@@ -150,7 +150,7 @@ class Manifest(Entry):
     """Where each database was read: root and the options that are paths."""
     num_blocks_written: int = Field(0, exclude=True)
     num_blocks_skipped: int = Field(0, exclude=True)
-    """Of the call to `prepare` that returned this; not stored."""
+    """How many blocks the call to `prepare` that returned this wrote and found finished; not stored."""
 
     def hash(self) -> str:
         """The content hash."""
@@ -165,7 +165,7 @@ class Manifest(Entry):
         return Stream(name=FACE, kind="image", size=self.image_size, encoding=self.encoding)
 
     def all_blocks(self) -> list[BlockEntry]:
-        """Of faces and of every stream beside them."""
+        """Blocks of faces and of every stream beside them."""
         return [*self.blocks, *(block for entry in self.streams for block in entry.blocks)]
 
     def hash_of(self, streams: Iterable[str] = ()) -> str:

@@ -80,7 +80,7 @@ class StreamBlocks:
 
     @cached_property
     def kind(self) -> Kind:
-        """Of the stream.
+        """Kind of the stream.
 
         Raises:
             ConfigurationError: there is no such kind: a plugin is missing.
@@ -132,12 +132,12 @@ class StoredStream:
 
     @property
     def kind(self) -> Kind:
-        """Of the stream."""
+        """Kind of the stream."""
         return self._blocks.kind
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one sample as networks take it."""
+        """Shape of one sample as networks take it."""
         return self.kind.shape(self.stream)
 
     def present(self, rows: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ class TeacherManifest(ComputedManifest):
 
     FILE, WHAT, COMMAND = "teacher_outputs.json", "outputs of a teacher", "teacher-outputs"
     kind: str
-    """Of the teachers' networks: a name in `models.kinds.NETWORKS`."""
+    """Kind of the teachers' networks: a name in `models.kinds.NETWORKS`."""
     teachers: tuple[str, ...]
     """Hashes of their weights; several are an ensemble."""
     outputs: dict[str, int]
@@ -37,7 +37,7 @@ class TeacherManifest(ComputedManifest):
     sets: tuple[str, ...]
     """Training sets whose images have outputs; of temporal teachers none is named: all frames have."""
     augment: AugmentConfig
-    """Of networks of frames: with a number of views."""
+    """Augmentation that views are drawn with; networks of frames have a number of views."""
 
     @property
     def num_views(self) -> int:

@@ -272,7 +272,7 @@ def _job(
     teacher_outputs: AnyPath | None = None,
 ) -> Job:
     """The job that the options describe, all paths absolute: workers run in other folders."""
-    from abaw_ray.training.job import Job, adopt
+    from abaw_ray.training.job import Job, inherit_settings
 
     is_temporal, features, cnn = temporal
     if is_temporal != (features is not None or cnn is not None) or (features is not None and cnn is not None):
@@ -280,7 +280,7 @@ def _job(
     paths = {"features": features, "cnn": cnn, "teacher_outputs": teacher_outputs}
     given = {name: str(path.resolve()) for name, path in paths.items() if path is not None}
     resolved = tuple(str(teacher.resolve()) for teacher in teachers)
-    return adopt(Job(with_weights(recipe), str(store.resolve()), str(out.resolve()), resolved, **given))
+    return inherit_settings(Job(with_weights(recipe), str(store.resolve()), str(out.resolve()), resolved, **given))
 
 
 def _warn_of_unused(job: Job, keys: list[str]) -> None:

@@ -126,7 +126,7 @@ class _Folders:
         self._names = {e.name for e in entries(self.folder) if e.is_dir()}
 
     def names(self, problems: Problems) -> set[str]:
-        """Of the tracks that have images."""
+        """Names of the tracks that have images; counts what else lies there."""
         note_others(problems, self.folder, self._names)
         return self._names
 

@@ -50,7 +50,7 @@ def extract_features(
     trained, store = checkpoint.load(run), Store(store_path)
     trained.require(store)
     recipe = change(trained.recipe)
-    if trained.adopted_by(recipe) != recipe:
+    if trained.inherited_by(recipe) != recipe:
         raise ConfigurationError(f"the sections tasks, model and augment must be those of the CNN, {trained.path}")
     trained.cnn(torch.device("cpu"))
     variants = window_variants(store.image_size, recipe.augment)

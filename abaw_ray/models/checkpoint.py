@@ -45,7 +45,7 @@ from abaw_ray.tasks import build_tasks
 from abaw_ray.tasks.base import Task
 
 Kind = str
-"""Of network: a name in `kinds.NETWORKS`."""
+"""Kind of network: a name in `kinds.NETWORKS`."""
 
 DESCRIPTION = "checkpoint.json"
 WEIGHTS = "model.safetensors"
@@ -67,7 +67,7 @@ class Description(BaseModel):
     epoch: int
     """0-based epoch that it was written after."""
     spaces: tuple[LabelSpace, ...]
-    """Of its tasks, in their order."""
+    """Label spaces of its tasks, in their order."""
     image_size: int
     streams: dict[str, tuple[int, ...]] = {}
     """Streams that its network takes beside faces of `image_size` -> shape of one sample."""
@@ -79,7 +79,7 @@ class Description(BaseModel):
     """Task -> what its answers need, fitted on the validation labels (`tasks.base.Decision`)."""
     kind: Kind = "cnn"
     cnn_sha256: str | None = None
-    """Of a temporal network: hash of the weights of the CNN that it goes on from."""
+    """Hash of the weights of the CNN that a temporal network goes on from; None: another kind of network."""
     files: dict[str, str] = {}
     """Name -> hash of the files beside it."""
     content_hash: str = ""
@@ -193,7 +193,7 @@ class Checkpoint:
                     f"{self.path} takes {name} of the shape {expected[name]}, {store.path} holds {shape}"
                 )
 
-    def adopted_by(self, recipe: Recipe) -> Recipe:
+    def inherited_by(self, recipe: Recipe) -> Recipe:
         """`recipe` with what a temporal network takes over from this CNN: `tasks`, `model` and `augment`."""
         return recipe.model_copy(update={key: getattr(self.recipe, key) for key in ("tasks", "model", "augment")})
 

@@ -20,11 +20,11 @@ class ObjectiveOptions(Section):
     """Options of every objective."""
 
     weight: float = Field(1.0, ge=0)
-    """Of its loss beside those of the tasks' heads."""
+    """Weight of its loss beside those of the tasks' heads."""
     learning_rate: float = Field(1e-3, gt=0)
-    """Of its own optimiser (Adam), for its `own_terms`."""
+    """Learning rate of its own optimiser (Adam), which minimises its `own_terms`."""
     own_steps: int = Field(1, ge=1)
-    """Of its own optimiser for each step in which the network learns from it."""
+    """Steps of its own optimiser for each step in which the network learns from it."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from abaw_ray.paper.steps import (
 )
 from abaw_ray.ray_session import ray_session
 from abaw_ray.side_by_side import side_by_side
-from abaw_ray.training.job import Job, adopt
+from abaw_ray.training.job import Job, inherit_settings
 from abaw_ray.training.resources import Resources, check_room, room
 
 COLUMNS = {
@@ -127,7 +127,7 @@ class Plan:
                 "loss": self.recipe.loss.model_copy(update={"shared_annotations": model.shared_annotations}),
             }
         )
-        return adopt(
+        return inherit_settings(
             Job(
                 recipe,
                 str(self.out / "store"),

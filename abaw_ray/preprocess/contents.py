@@ -55,7 +55,7 @@ class MadeStream:
         return dropped
 
     def places(self) -> tuple[np.ndarray, np.ndarray]:
-        """Of the samples that were made (samples,): place in the manifest's list of blocks, and row of it."""
+        """Where the samples that were made (samples,) are: place in the manifest's list of blocks, and row of it."""
         num_rows = np.array([block.num_rows for block in self.blocks], np.int64)
         block = np.repeat(self.first_block + np.arange(len(num_rows)), num_rows)
         return block, np.arange(num_rows.sum()) - np.repeat(np.cumsum(num_rows) - num_rows, num_rows)

@@ -77,7 +77,7 @@ def write_blocks(
         for place, table in enumerate(tables)
     ]
     num_cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))  # a cluster may still have to grow
-    together = [pa.concat_tables(plans[part.start : part.stop]) for part in shared(len(plans), num_cpus)]
+    together = [pa.concat_tables(plans[part.start : part.stop]) for part in group_blocks(len(plans), num_cpus)]
     written: dict[str, BlockResult] = {}
     with data_context(result_bytes=1):  # each at once: they are progress
         dataset = ray.data.from_arrow(together).map_batches(
@@ -99,7 +99,7 @@ def write_blocks(
     return [written[task.path] for task in tasks]
 
 
-def shared(num_blocks: int, num_cpus: int) -> list[range]:
+def group_blocks(num_blocks: int, num_cpus: int) -> list[range]:
     """Neighbouring blocks for each task of Ray: many at first, few at the end, so that all CPUs end together."""
     parts, start = [], 0
     while start < num_blocks:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from abaw_ray.blocks.labels import NOT_KNOWN, Labels, label_name, lacking, write_labels
+from abaw_ray.blocks.labels import NOT_KNOWN, Labels, label_name, missing_classes, write_labels
 from abaw_ray.blocks.manifest import LabelFile
 from abaw_ray.blocks.schema import LABELS
 from abaw_ray.databases.base import label_column, label_keys, split_column
@@ -48,7 +48,7 @@ class Labelled:
         return Labels(self.rows[places], vectors, splits[places])
 
 
-def in_a_row(tables: Sequence[pa.Table], spaces: Sequence[tuple[LabelSpace, ...]]) -> list[Labelled]:
+def consecutive_rows(tables: Sequence[pa.Table], spaces: Sequence[tuple[LabelSpace, ...]]) -> list[Labelled]:
     """Tables of the databases 0, 1, ..., with these spaces, whose rows are numbered on."""
     starts = np.cumsum([0, *(table.num_rows for table in tables)])
     return [
@@ -108,7 +108,7 @@ def write_label_files(
 def _write(
     store: AnyPath, space: LabelSpace, annotator: str, parts: Sequence[Labelled], of_unseen: bool
 ) -> LabelFile | None:
-    lacks = lacking(space, [part.spaces for part in parts])
+    lacks = missing_classes(space, [part.spaces for part in parts])
     of_each = [(part.labels(space, annotator), own) for part, own in zip(parts, lacks, strict=True)]
     labels = [(found, own) for found, own in of_each if found is not None and len(found.rows)]
     if not labels:

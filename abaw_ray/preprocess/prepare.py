@@ -37,7 +37,7 @@ from abaw_ray.preprocess.contents import (
     write_sets,
 )
 from abaw_ray.preprocess.dataflow import BlockTask, write_blocks
-from abaw_ray.preprocess.label_files import in_a_row, of_videos, write_label_files
+from abaw_ray.preprocess.label_files import consecutive_rows, of_videos, write_label_files
 from abaw_ray.preprocess.plan import DatabasePlan, Source, plan_database
 from abaw_ray.preprocess.sets import training_sets
 from abaw_ray.preprocess.stream_files import all_streams, write_streams
@@ -184,8 +184,8 @@ def _write_tables(store: AnyPath, made: Sequence[MadeDatabase]) -> Tables:
     files = write_label_files(
         store,
         spaces,
-        index=in_a_row(rows, of_databases),
-        unseen=in_a_row(unseen, of_databases),
+        index=consecutive_rows(rows, of_databases),
+        unseen=consecutive_rows(unseen, of_databases),
         clips=of_videos([plan.clips for plan in plans], videos, of_databases),
     )
     index = read_index(local_file(store / INDEX, index_sha256))

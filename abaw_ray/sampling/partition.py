@@ -30,7 +30,7 @@ class SetRows:
 
     @classmethod
     def of(cls, blocks: np.ndarray, groups: np.ndarray, row_weights: np.ndarray) -> SetRows:
-        """Of the balance weight (n,) of each row, the same in all rows of a group."""
+        """A set from the balance weight (n,) of each row, the same in all rows of a group."""
         weights = np.zeros(int(groups.max()) + 1)
         weights[groups] = row_weights
         return cls(blocks, groups, weights)

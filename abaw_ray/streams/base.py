@@ -22,11 +22,11 @@ class Stream(BaseModel):
     kind: str
     """A name in `streams.KINDS`: image, audio, vector."""
     size: int = Field(ge=1)
-    """Of one sample: side of an image in pixels, steps of a sound, length of a vector."""
+    """Size of one sample: side of an image in pixels, steps of a sound, length of a vector."""
     encoding: str
     """How the store keeps samples: one of the kind's `encodings`."""
     crop: str = "whole"
-    """Of images: name of the crop that cuts them out, see `preprocess.crops`."""
+    """Name of the crop that cuts images out, see `preprocess.crops`."""
 
 
 class Source(NamedTuple):

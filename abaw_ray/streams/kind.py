@@ -54,7 +54,7 @@ class Kind(ABC):
 
     @abstractmethod
     def shape(self, stream: Stream) -> tuple[int, ...]:
-        """Of one sample as networks take it."""
+        """Shape of one sample as networks take it."""
 
     @abstractmethod
     def field(self, stream: Stream) -> pa.Field:

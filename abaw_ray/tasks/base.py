@@ -49,7 +49,7 @@ class Task(Protocol):
     """One task of the network."""
 
     space: LabelSpace
-    """Of its labels."""
+    """What its labels say."""
     role: Role
     num_outputs: int
     """Length of the head's output."""

@@ -14,7 +14,7 @@ from abaw_ray.spaces import LabelSpace
 from abaw_ray.tasks.balance import class_weights
 from abaw_ray.tasks.base import Decision, Role, TaskOptions, TrainLabels
 from abaw_ray.tasks.metrics import class_chance, class_scores
-from abaw_ray.tasks.soft import Distributions, known, masked_sum, ratio, softmax_distributions
+from abaw_ray.tasks.soft import Distributions, masked_sum, ratio, softmax_distributions, zero_unlabelled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,7 +49,7 @@ class Multiclass:
 
     def statistics(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
         """Sum of the cross-entropies, and number of labelled rows."""
-        target = known(target, labelled)
+        target = zero_unlabelled(target, labelled)
         absent = target.isnan()
         log_probability = logits.float().masked_fill(absent, -torch.inf).log_softmax(-1).masked_fill(absent, 0.0)
         losses = -(target.masked_fill(absent, 0.0) * log_probability).sum(-1)
@@ -69,7 +69,7 @@ class Multiclass:
 
     def target_classes(self, target: Tensor, labelled: Tensor) -> Tensor:
         """The most probable class (batch, 1)."""
-        classes = known(target, labelled).nan_to_num(0.0).argmax(-1)
+        classes = zero_unlabelled(target, labelled).nan_to_num(0.0).argmax(-1)
         return torch.where(labelled, classes, -1)[:, None]
 
     def decode(self, logits: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from abaw_ray.config import LossConfig, ModelConfig
 from abaw_ray.spaces import LabelSpace
 from abaw_ray.tasks.base import Decision, Role, TaskOptions, TrainLabels
 from abaw_ray.tasks.metrics import best_threshold, binary_f1
-from abaw_ray.tasks.soft import Distributions, known, masked_sum, ratio, sigmoid_distributions
+from abaw_ray.tasks.soft import Distributions, masked_sum, ratio, sigmoid_distributions, zero_unlabelled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,7 +64,7 @@ class Multilabel:
         """
         # kept where they are used: a copy in every step would wait for the device
         self._positive_weights = weights = self._positive_weights.to(logits.device)
-        present = known(target, labelled)
+        present = zero_unlabelled(target, labelled)
         unknown = present.isnan()
         present = present.masked_fill(unknown, 0.0)
         losses = F.binary_cross_entropy_with_logits(logits.float(), present, reduction="none", pos_weight=weights)
@@ -89,7 +89,7 @@ class Multilabel:
 
     def target_classes(self, target: Tensor, labelled: Tensor) -> Tensor:
         """0 where an attribute is present, 1 where it is absent (batch, attributes)."""
-        target = known(target, labelled)
+        target = zero_unlabelled(target, labelled)
         return torch.where(labelled[:, None] & ~target.isnan(), (target < 0.5).long(), -1)
 
     def decode(self, logits: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from abaw_ray.spaces import LabelSpace
 from abaw_ray.tasks.base import TaskOptions
 from abaw_ray.tasks.bins import bin_values
 from abaw_ray.tasks.concordance import NUM_MOMENTS, ccc_from_moments, moments
-from abaw_ray.tasks.soft import Distributions, known, masked_sum, ratio, softmax_distributions
+from abaw_ray.tasks.soft import Distributions, masked_sum, ratio, softmax_distributions, zero_unlabelled
 
 MARGIN = 1 / 9
 """Of the range: EMOTIC's 1 of 1 to 10."""
@@ -55,7 +55,7 @@ class PlainForm:
 
     def statistics(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
         """Dimension by dimension, over the rows that have it: sum of the losses (0 with ccc), the CCC's six moments."""
-        target = known(target, labelled)
+        target = zero_unlabelled(target, labelled)
         has = labelled[:, None] & ~target.isnan()
         target = torch.where(has, target, self.space.low)
         errors = logits.float() - target

@@ -22,7 +22,7 @@ from abaw_ray.tasks.bins import NUM_BINS, bin_values, bins_of
 from abaw_ray.tasks.concordance import NUM_MOMENTS, ccc_from_moments, moments
 from abaw_ray.tasks.metrics import mean_absolute_errors, regression_scores
 from abaw_ray.tasks.plain import PlainForm, PlainOptions
-from abaw_ray.tasks.soft import Distributions, known, masked_sum, ratio, softmax_distributions
+from abaw_ray.tasks.soft import Distributions, masked_sum, ratio, softmax_distributions, zero_unlabelled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,7 +54,7 @@ class BinnedForm:
 
     def statistics(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
         """Dimension by dimension, over the rows that have it: sum of the cross-entropies, the CCC's six moments."""
-        predicted, target = self.decode(logits).double(), known(target, labelled)
+        predicted, target = self.decode(logits).double(), zero_unlabelled(target, labelled)
         has = labelled[:, None] & ~target.isnan()
         target = target.masked_fill(target.isnan(), self.space.low)
         bins = bins_of(target, self._binning, self.space.low, self.space.high)
@@ -134,7 +134,7 @@ class Regression:
 
     def target_classes(self, target: Tensor, labelled: Tensor) -> Tensor:
         """The bin of each dimension (batch, dimensions)."""
-        target = known(target, labelled)
+        target = zero_unlabelled(target, labelled)
         bins = bins_of(target.nan_to_num(self.space.low), self._binning, self.space.low, self.space.high)
         return torch.where(labelled[:, None] & ~target.isnan(), bins, -1)
 

@@ -26,18 +26,18 @@ class Distributions:
 
 
 def softmax_distributions(logits: Tensor) -> Distributions:
-    """Of logits (batch, groups, classes)."""
+    """Softmax of logits (batch, groups, classes), as distributions."""
     log_p = F.log_softmax(logits, dim=-1)
     return Distributions(log_p, log_p.exp())
 
 
 def sigmoid_distributions(logits: Tensor) -> Distributions:
-    """Of logits (batch, groups) that the first of two classes is against the second."""
+    """Distributions over two classes from logits (batch, groups) of the first against the second."""
     log_p = torch.stack([F.logsigmoid(logits), F.logsigmoid(-logits)], dim=-1)
     return Distributions(log_p, torch.stack([logits.sigmoid(), (-logits).sigmoid()], dim=-1))
 
 
-def known(target: Tensor, labelled: Tensor) -> Tensor:
+def zero_unlabelled(target: Tensor, labelled: Tensor) -> Tensor:
     """Labels (batch, size), 0 where not labelled: there may be NaN, which no mask takes out of a gradient."""
     return torch.where(labelled[:, None], target, 0.0)
 

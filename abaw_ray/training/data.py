@@ -42,7 +42,7 @@ class SetBatch:
     labels: SetLabels
     taught: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def ahead(self, device: torch.device, config: AugmentConfig) -> SetBatch:
+    def prepared_for(self, device: torch.device, config: AugmentConfig) -> SetBatch:
         """As far as it can be made before `device` is free: pinned for a GPU, which makes views itself, or as views."""
         if device.type == "cuda":
             return self._map(Tensor.pin_memory)

@@ -37,7 +37,7 @@ LOSSES = (
 """What Ray says of a process or node that is gone, and not of a program that is wrong."""
 
 
-def told_apart(work: Callable[[], T], where: str) -> T:
+def classify_errors(work: Callable[[], T], where: str) -> T:
     """`work()` of another process than the driver's, whose errors come out so that it can tell them apart.
 
     Args:
@@ -66,7 +66,7 @@ def failures(error: TrainingFailedError) -> Mapping[int, Exception]:
     return {UNKNOWN: getattr(error, "controller_failure", error)}
 
 
-def loss(failures: Mapping[int, Exception]) -> str:
+def describe_losses(failures: Mapping[int, Exception]) -> str:
     """Which workers were lost and why, in one line.
 
     Args:

@@ -46,7 +46,7 @@ class Job:
         return self.features is not None or self.cnn is not None
 
 
-def adopt(job: Job) -> Job:
+def inherit_settings(job: Job) -> Job:
     """The job with what its inputs decide: a temporal one has the `model` and `augment` sections of its CNN, a student
     of known outputs for views their `augment`. Settings that are replaced by others are warned of.
 
@@ -55,7 +55,7 @@ def adopt(job: Job) -> Job:
     """
     if job.is_temporal:
         cnn = checkpoint.load(as_path(job.features) / CNN if job.features is not None else str(job.cnn))
-        adopted, whose = cnn.adopted_by(job.recipe), "the CNN"
+        adopted, whose = cnn.inherited_by(job.recipe), "the CNN"
     elif job.teacher_outputs is not None:
         augment = TeacherManifest.read(as_path(job.teacher_outputs)).augment
         adopted, whose = job.recipe.model_copy(update={"augment": augment}), "the teacher's outputs"

@@ -132,11 +132,11 @@ class Stage:
         return Evaluator(self.store, self.data.tasks, Split.VALIDATION, self._recipe, self._kind.source)
 
     def batches(self, epoch: int, world: World) -> Iterator[Batch]:
-        """This worker's batches of an epoch, made ahead on threads: see `SetBatch.ahead`."""
+        """This worker's batches of an epoch, made ahead on threads: see `SetBatch.prepared_for`."""
 
         def make(step: int) -> Batch:
             batch = self.data.batch(epoch, step, world)
-            return {n: b.ahead(world.device, self._recipe.augment) for n, b in batch.items()}
+            return {n: b.prepared_for(world.device, self._recipe.augment) for n, b in batch.items()}
 
         threading.Thread(target=self._fetch, args=(epoch, world), name="fetch", daemon=True).start()
         # a thread a batch is the fastest way to views; without them it is all threads on one batch

@@ -26,7 +26,7 @@ from abaw_ray.monitoring.run_log import flatten
 from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.ray_session import ray_session
 from abaw_ray.storage import AnyPath, as_path
-from abaw_ray.training.failures import MAX_RESTARTS, failures, loss, told_apart
+from abaw_ray.training.failures import MAX_RESTARTS, classify_errors, describe_losses, failures
 from abaw_ray.training.job import Job
 from abaw_ray.training.leftovers import free_resources
 from abaw_ray.training.loop import EpochResult, train
@@ -119,7 +119,7 @@ def _run(
             result: Any = on_a_thread(_trainer(job, resources, queue, callbacks, restarts).fit)
         except TrainingFailedError as error:
             free_resources()
-            lost = loss(failures(error))
+            lost = describe_losses(failures(error))
             if len(restarts) == MAX_RESTARTS:
                 raise WorkerFault(f"{lost}, after {MAX_RESTARTS} restarts; the same command goes on") from None
             restarts.append(f"{lost}: restart {len(restarts) + 1} of {MAX_RESTARTS}, from the last epoch")
@@ -163,14 +163,14 @@ def _trainer(
 
 def _worker(config: dict[str, Any]) -> dict[str, Any]:
     """What every worker runs."""
-    return told_apart(lambda: _train_here(config), f"worker {ray.train.get_context().get_world_rank() + 1}")
+    return classify_errors(lambda: _train_here(config), f"worker {ray.train.get_context().get_world_rank() + 1}")
 
 
 def _train_here(config: dict[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(config["num_threads"])
     context = ray.train.get_context()
     node = ray.get_runtime_context().get_node_id()
-    world = World(context.get_world_rank(), context.get_world_size(), get_device()).on(node)
+    world = World(context.get_world_rank(), context.get_world_size(), get_device()).on_node(node)
     queue: Queue | None = config["progress"]
     values = config["job"]
     recipe = parse_recipe(values["recipe"], "the run's recipe")

@@ -38,7 +38,7 @@ class WindowBatch:
     labels: SetLabels
     taught: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def ahead(self, device: torch.device, config: AugmentConfig) -> WindowBatch:
+    def prepared_for(self, device: torch.device, config: AugmentConfig) -> WindowBatch:
         """Pinned for a GPU."""
         return self._map(Tensor.pin_memory) if device.type == "cuda" else self
 

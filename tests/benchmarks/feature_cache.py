@@ -30,7 +30,7 @@ from abaw_ray.models import checkpoint
 from abaw_ray.paper.steps import STUDENT_SEED
 from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.spaces import Split
-from abaw_ray.training.job import Job, adopt
+from abaw_ray.training.job import Job, inherit_settings
 from abaw_ray.training.stage import Stage
 from abaw_ray.training.step import Learner
 from abaw_ray.world import World
@@ -89,12 +89,12 @@ class Run:
 
     def __init__(self, job: Job) -> None:
         self._world = World()
-        self._stage = Stage(adopt(job), self._world.device)
+        self._stage = Stage(inherit_settings(job), self._world.device)
         torch.manual_seed(job.recipe.seed)
         data = self._stage.data
         network = self._stage.network()
         objective = self._stage.objective(network, None)
-        self._learner = Learner(network, None, objective, {}, adopt(job).recipe, self._world)
+        self._learner = Learner(network, None, objective, {}, inherit_settings(job).recipe, self._world)
         self._evaluator = self._stage.evaluator()
         self.num_steps = data.order.num_steps
         self.losses: list[float] = []

@@ -22,7 +22,7 @@ from abaw_ray.blocks.schema import INDEX, LABELS
 from abaw_ray.databases.base import SUBJECT
 from abaw_ray.databases.reading.parsing import rows_table
 from abaw_ray.databases.reading.spaces import ACTION_UNITS, EXPRESSION, VALENCE_AROUSAL
-from abaw_ray.preprocess.label_files import in_a_row, write_label_files
+from abaw_ray.preprocess.label_files import consecutive_rows, write_label_files
 from abaw_ray.spaces import LabelSpace, Split, all_spaces
 
 PARTS: dict[str, tuple[int, int, dict[LabelSpace, float]]] = {
@@ -61,7 +61,7 @@ def measure(folder: Path) -> dict[str, Any]:
     spaces = all_spaces(of_databases)
     of_index = [table.rename_columns({SUBJECT: "subject"}) for table in tables]
     write_index(folder / INDEX, [IndexPart(t, *np.divmod(np.arange(len(t)), 512)) for t in of_index])
-    files = write_label_files(folder, spaces, in_a_row(tables, of_databases), [], [])
+    files = write_label_files(folder, spaces, consecutive_rows(tables, of_databases), [], [])
     index = read_index(folder / INDEX)
     labels = read_label_files(folder, files, spaces, lambda path, _: path)  # type: ignore[arg-type, return-value]
     sets = label_sets(labels, spaces, of_databases, index.database, np.zeros(0, np.int8), None)

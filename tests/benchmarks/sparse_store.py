@@ -14,7 +14,7 @@ from abaw_ray.blocks.videos import write_unseen, write_videos
 from abaw_ray.databases.base import split_column, videos_schema
 from abaw_ray.databases.reading.spaces import EXPRESSION, VALENCE_AROUSAL
 from abaw_ray.preprocess.contents import write_sets
-from abaw_ray.preprocess.label_files import in_a_row, write_label_files
+from abaw_ray.preprocess.label_files import consecutive_rows, write_label_files
 from abaw_ray.preprocess.sets import TrainingSet
 from abaw_ray.spaces import Split
 from abaw_ray.streams.base import FACE, Stream
@@ -72,7 +72,7 @@ def sparse_store(folder: Path, num_rows: int, size: int = 112) -> Path:
         num_images=count,
         databases=[_database(count, num_blocks)],
         sets=write_sets(folder, sets),
-        labels=write_label_files(folder, SPACES, in_a_row([rows], [SPACES]), [], []),
+        labels=write_label_files(folder, SPACES, consecutive_rows([rows], [SPACES]), [], []),
         index_sha256=index_sha256,
         videos_sha256=write_videos(folder / VIDEOS, [videos]),
         unseen_sha256=write_unseen(folder / UNSEEN, [unseen_schema().empty_table()], [videos]),

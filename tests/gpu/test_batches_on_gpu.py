@@ -91,7 +91,7 @@ def test_batches_are_pinned_ahead_and_arrive_whole(device, any_store, recipe):
     data = Stage(Job(recipe, str(any_store), ""), device).data
     for batch in data.batch(0, 0, World(device=device)).values():
         batch = dataclasses.replace(batch, taught={"expression": torch.rand(16, 7)})
-        ahead = batch.ahead(device, recipe.augment)
+        ahead = batch.prepared_for(device, recipe.augment)
         assert all(t.is_pinned() for t in tensors(ahead)) == (device.type == "cuda")
         arrived = ahead.to(device)
         found, originals = list(tensors(arrived)), list(tensors(batch if device.type == "cuda" else ahead))
@@ -113,7 +113,7 @@ def test_batches_that_are_fetched_ahead_are_those_made_in_place(device, any_stor
     fetched = [{name: part.to(device) for name, part in batch.items()} for batch in islice(stage.batches(1, world), 5)]
     for step, batch in enumerate(fetched):
         for name, part in stage.data.batch(1, step, world).items():
-            expected = part if device.type == "cuda" else part.ahead(device, recipe.augment)
+            expected = part if device.type == "cuda" else part.prepared_for(device, recipe.augment)
             for there, here in zip(tensors(batch[name]), tensors(expected), strict=True):
                 # features are computed anew
                 torch.testing.assert_close(there.cpu(), here, rtol=1e-4, atol=1e-4, equal_nan=True)

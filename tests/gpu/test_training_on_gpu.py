@@ -57,7 +57,7 @@ def learner_on(device: torch.device, job: Job, stored: bool = False) -> tuple[St
 def batches(stage: Stage, recipe: Recipe, count: int) -> list[Batch]:
     """Batches whose views were made on the CPU, so that they are the same on every device."""
     made = [stage.data.batch(0, step, World()) for step in range(count)]
-    return [{name: part.ahead(CPU, recipe.augment) for name, part in batch.items()} for batch in made]
+    return [{name: part.prepared_for(CPU, recipe.augment) for name, part in batch.items()} for batch in made]
 
 
 def losses_of(learner: Learner, steps: Iterable[Batch], device: torch.device) -> list[dict[str, float]]:
@@ -219,7 +219,7 @@ def test_steps_keep_no_memory(device, store, recipe, cnn, other_cnn, tmp_path, k
     looking = Watch(job, stage, world)
     made = [stage.data.batch(0, step, world) for step in range(4)]
     for step in range(25):
-        batch = {name: part.ahead(device, recipe.augment) for name, part in made[step % len(made)].items()}
+        batch = {name: part.prepared_for(device, recipe.augment) for name, part in made[step % len(made)].items()}
         loss, norm = learner.step({name: part.to(device) for name, part in batch.items()}, True, 1)
         assert norm is not None
         looking.take(0, step, batch, named_losses(loss) | {"gradient norm": norm})

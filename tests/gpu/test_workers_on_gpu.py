@@ -79,7 +79,7 @@ def check_collectives(world: World) -> None:
     assert unused.grad.tolist() == [0.0] * 2
 
     check_wrapped(world)
-    assert world.on(f"{world.rank:04x}").nodes == tuple(ranks)
+    assert world.on_node(f"{world.rank:04x}").nodes == tuple(ranks)
     world.wait_for_all()
 
 

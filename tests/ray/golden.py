@@ -32,7 +32,7 @@ from abaw_ray.paper.steps import DATABASES
 from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.ray_session import ray_session
 from abaw_ray.synthetic import generate
-from abaw_ray.training.job import Job, adopt
+from abaw_ray.training.job import Job, inherit_settings
 from abaw_ray.training.loop import train
 from abaw_ray.training.stage import Stage
 from abaw_ray.world import World
@@ -87,7 +87,7 @@ def measure(databases: Path, folder: Path) -> dict[str, Any]:
         given = {key: str(path) for key, path in inputs.items()}
         teachers = (given.pop("teacher"),) if "teacher" in given else ()
         changed = load_recipe(None, [*RECIPE, *changes])
-        return _trained(adopt(Job(changed, str(store), str(folder / name), teachers, **given)))
+        return _trained(inherit_settings(Job(changed, str(store), str(folder / name), teachers, **given)))
 
     def last(name: str) -> Path:
         return folder / name / "last"
@@ -110,7 +110,10 @@ def measure(databases: Path, folder: Path) -> dict[str, Any]:
         "order": {
             "images": _order(Stage(Job(recipe, str(store), ""), torch.device("cpu"))),
             "windows": _order(
-                Stage(adopt(Job(recipe, str(store), "", features=str(folder / "features"))), torch.device("cpu"))
+                Stage(
+                    inherit_settings(Job(recipe, str(store), "", features=str(folder / "features"))),
+                    torch.device("cpu"),
+                )
             ),
         },
         "runs": runs,

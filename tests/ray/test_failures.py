@@ -18,7 +18,7 @@ import torch.distributed as dist
 from abaw_ray.config import Recipe
 from abaw_ray.errors import DatabaseFormatError
 from abaw_ray.training import trainer
-from abaw_ray.training.failures import told_apart
+from abaw_ray.training.failures import classify_errors
 from abaw_ray.training.job import Job
 from abaw_ray.training.resources import Resources
 
@@ -43,7 +43,7 @@ def second_fails(fail: Callable[[], None], starts: Path) -> Callable[[dict[str, 
             dist.all_reduce(torch.zeros(1))
             return "done"
 
-        return told_apart(train, f"worker {rank + 1}")
+        return classify_errors(train, f"worker {rank + 1}")
 
     return work
 

@@ -21,7 +21,7 @@ from abaw_ray.inference.teach import compute_teacher_outputs
 from abaw_ray.models import checkpoint
 from abaw_ray.spaces import Split
 from abaw_ray.teachers.stored import StoredTeacher
-from abaw_ray.training.job import Job, adopt
+from abaw_ray.training.job import Job, inherit_settings
 from abaw_ray.training.stage import Stage
 
 VIEWS = 3
@@ -52,7 +52,7 @@ def outputs(
 
 def student(store: Path, recipe: Recipe, teacher: Path, outputs: Path | None, out: Path) -> Job:
     known = None if outputs is None else str(outputs)
-    return adopt(Job(recipe, str(store), str(out), teachers=(str(teacher),), teacher_outputs=known))
+    return inherit_settings(Job(recipe, str(store), str(out), teachers=(str(teacher),), teacher_outputs=known))
 
 
 def test_outputs_are_the_teachers_for_every_view_of_training_images_only(store, teacher, student_recipe, outputs):
@@ -117,8 +117,10 @@ def test_an_ensemble_is_asked_before_or_in_every_step(
     for name, folder in (("before", tmp_path / "outputs"), ("every-step", None)):
         given = None if folder is None else str(folder)
         both = tuple(str(path) for path in teachers)
-        job = adopt(Job(student_recipe, str(store), str(tmp_path / name / "run"), both, teacher_outputs=given))
-        results = run(job, tmp_path / name)
+        job = inherit_settings(
+            Job(student_recipe, str(store), str(tmp_path / name / "run"), both, teacher_outputs=given)
+        )
+        results = run(inherit_settings(job), tmp_path / name)
         losses.append([result.losses[k] for result in results for k in sorted(result.losses)])
     np.testing.assert_allclose(*losses, rtol=1e-4)
     with pytest.raises(ConfigurationError, match="other teachers"):

@@ -34,7 +34,7 @@ from abaw_ray.inference.teach import compute_teacher_outputs
 from abaw_ray.models import checkpoint
 from abaw_ray.sampling.windows import covering_windows
 from abaw_ray.spaces import Split
-from abaw_ray.training.job import Job, adopt
+from abaw_ray.training.job import Job, inherit_settings
 from abaw_ray.training.stage import Stage
 from abaw_ray.world import World
 
@@ -65,7 +65,7 @@ def gru(store: Path, recipe, features: Path, tmp_path_factory: pytest.TempPathFa
 
 def job(store: Path, recipe, out: Path, teachers: Sequence[Path] = (), **inputs: Path) -> Job:
     given = {name: str(path) for name, path in inputs.items()}
-    return adopt(Job(recipe, str(store), str(out), tuple(str(teacher) for teacher in teachers), **given))
+    return inherit_settings(Job(recipe, str(store), str(out), tuple(str(teacher) for teacher in teachers), **given))
 
 
 def test_features_are_those_of_the_cnn_in_every_variant(store, cnn, features):

@@ -18,7 +18,7 @@ from abaw_ray.blocks.schema import BLOCKS, INDEX, UNSEEN, VIDEOS, Encoding
 from abaw_ray.blocks.videos import in_order, write_unseen, write_videos
 from abaw_ray.blocks.writer import BlockMetadata, write_block
 from abaw_ray.databases.base import split_column, videos_schema
-from abaw_ray.preprocess.label_files import in_a_row, write_label_files
+from abaw_ray.preprocess.label_files import consecutive_rows, write_label_files
 from abaw_ray.spaces import Split
 
 SIZE = 16
@@ -127,7 +127,7 @@ def finish_store(
     spaces = [SPACES] * len(parts)
     frames = [in_order(own, of_videos) for own, of_videos in zip(unseen, videos, strict=True)]
     labels = write_label_files(
-        path, SPACES, in_a_row([part.rows for part in parts], spaces), in_a_row(frames, spaces), []
+        path, SPACES, consecutive_rows([part.rows for part in parts], spaces), consecutive_rows(frames, spaces), []
     )
     manifest = Manifest(
         seed=0,

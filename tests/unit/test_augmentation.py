@@ -128,7 +128,7 @@ def test_variant_views_are_crops_on_the_diagonal_and_flips():
 def test_a_cpu_makes_views_ahead_and_they_are_those_of_the_step(images):
     samples = FrameSamples({"face": images}, {"face": torch.ones(4, dtype=torch.bool)}, {"face": IMAGES})
     batch = SetBatch(samples, torch.rand(4, NUM_UNIFORMS), SetLabels({}, {}))
-    ahead = batch.ahead(torch.device("cpu"), CONFIG)
+    ahead = batch.prepared_for(torch.device("cpu"), CONFIG)
     assert ahead.samples.kept["face"].shape == (4, 3, 112, 112)
     torch.testing.assert_close(ahead.to(torch.device("cpu")).inputs(CONFIG), batch.inputs(CONFIG))
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from abaw_ray.config import LossConfig, ModelConfig
 from abaw_ray.databases.base import RowBuilder
 from abaw_ray.errors import ConfigurationError
-from abaw_ray.preprocess.label_files import in_a_row
+from abaw_ray.preprocess.label_files import consecutive_rows
 from abaw_ray.spaces import LabelSpace, Split, all_spaces
 from abaw_ray.tasks import build_tasks
 from abaw_ray.tasks.base import Task
@@ -64,7 +64,7 @@ def test_labels_of_a_smaller_space_leave_out_what_it_does_not_have() -> None:
     for frame, (vector, split) in enumerate([([0, 1], Split.TRAIN), ([np.nan, np.nan], Split.TEST)]):
         rows.add("a", frame, "a.png", {"expression": (vector, split)})
     rows.add("a", 2, "a.png", {})
-    (part,) = in_a_row([rows.table()], [(own,)])
+    (part,) = consecutive_rows([rows.table()], [(own,)])
     labels = part.labels(EIGHT, "")
     assert labels is not None
     assert labels.rows.tolist() == [0, 1]

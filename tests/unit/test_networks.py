@@ -407,7 +407,7 @@ def test_a_checkpoint_of_streams_comes_back(tmp_path: Path) -> None:
 def test_a_temporal_network_goes_on_from_a_cnn_with_heads_of_their_own(tmp_path: Path) -> None:
     tasks = {"expression": {"head": {"kind": "reversal", "strength": 0.1}}, "valence_arousal": {"form": "plain"}}
     cnn = checkpoint.load(make_checkpoint(tmp_path / "cnn", tasks=tasks))
-    recipe = cnn.adopted_by(small_recipe())
+    recipe = cnn.inherited_by(small_recipe())
     gru = checkpoint.load(make_checkpoint(tmp_path / "gru", kind="temporal", recipe=recipe, seed=1))
     network = gru.network(torch.device("cpu"))
     assert isinstance(network, TemporalNetwork)

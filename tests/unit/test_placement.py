@@ -327,8 +327,8 @@ class Asked(World):
 
 
 def test_workers_know_which_are_on_one_node() -> None:
-    assert World().on("ff" * 28).nodes == (0,)
+    assert World().on_node("ff" * 28).nodes == (0,)
     ids = tuple(node * 28 for node in ("b7", "0a", "b7", "ff"))
     for rank, node in enumerate((0, 1, 0, 2)):
-        world = Asked(rank, 4, answers=ids).on(ids[rank])
+        world = Asked(rank, 4, answers=ids).on_node(ids[rank])
         assert (world.nodes, world.node, world.num_nodes) == ((0, 1, 0, 2), node, 3)

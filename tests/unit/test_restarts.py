@@ -16,7 +16,7 @@ import abaw_ray.video
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, DivergedError, UserError, WorkerFault
 from abaw_ray.training import trainer
-from abaw_ray.training.failures import MAX_RESTARTS, told_apart
+from abaw_ray.training.failures import MAX_RESTARTS, classify_errors
 from abaw_ray.training.job import Job
 from abaw_ray.training.resources import Resources
 
@@ -108,10 +108,10 @@ def test_a_run_gives_up_after_some_losses(monkeypatch):
 def test_a_workers_errors_are_told_apart():
     for error in (ConfigurationError("mine"), torch.distributed.DistNetworkError("closed"), GONE, LOST):
         with pytest.raises(type(error)) as found:
-            told_apart(raising(error), "worker 1")
+            classify_errors(raising(error), "worker 1")
         assert found.value is error
     with pytest.raises(WorkerFault, match=r"(?s)worker 3\n.*in fail\n.*KeyError: 'gloo'"):
-        told_apart(raising(KeyError("gloo")), "worker 3")
+        classify_errors(raising(KeyError("gloo")), "worker 3")
 
 
 def raising(error: Exception) -> Callable[[], None]:

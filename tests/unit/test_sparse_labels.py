@@ -18,7 +18,7 @@ from abaw_ray.blocks.reader import read_label_files
 from abaw_ray.blocks.schema import LABELS
 from abaw_ray.databases.base import RowBuilder
 from abaw_ray.errors import ConfigurationError, StoreError
-from abaw_ray.preprocess.label_files import in_a_row, write_label_files
+from abaw_ray.preprocess.label_files import consecutive_rows, write_label_files
 from abaw_ray.spaces import LabelSpace, Split, all_spaces
 
 NONE, TRAIN, VALIDATION, TEST = Split
@@ -72,7 +72,7 @@ def expected(rows: Sequence[dict[str, tuple[list[float], Split]]], own: Sequence
 
 def write(folder: Path, tables: Sequence[pa.Table], of_databases=DATABASES) -> tuple[list[LabelFile], dict]:
     spaces = all_spaces(of_databases)
-    files = write_label_files(folder, spaces, in_a_row(tables, of_databases), [], [])
+    files = write_label_files(folder, spaces, consecutive_rows(tables, of_databases), [], [])
     found = read_label_files(folder, files, spaces, lambda path, _: Path(str(path)))
     database = np.repeat(np.arange(len(tables), dtype=np.int8), [table.num_rows for table in tables])
     return files, label_sets(found, spaces, of_databases, database, np.zeros(0, np.int8), None)

@@ -84,7 +84,7 @@ class Track:
         return max([last_image, *(len(labels.vectors) for labels in self.labels.values())])
 
     def rows(self, problems: Problems) -> pa.Table:
-        """Of `row_schema`: frames that have an image and a label, or any image of a track in a test set."""
+        """A table of `row_schema`: frames that have an image and a label, or any image of a track in a test set."""
         if (self.labels or self.tests) and not len(self.frames):
             problems.add("video_without_images", self.name)
         frames = self.frames

@@ -18,7 +18,7 @@ class AudioOptions(Section):
     """Options of the encoder."""
 
     width: int = Field(128, ge=GROUPS, multiple_of=GROUPS)
-    """Of its features."""
+    """Length of its features."""
 
 
 class AudioCNN(Encoder):

@@ -23,9 +23,10 @@ class Encoder(nn.Module):
     """
 
     Options: ClassVar[type[Section]] = Section
-    """Of this encoder; none unless it has some. One called `weights` is a file of first weights; None: random ones."""
+    """The options that the encoder has; none unless it says so. One called `weights` is a file of first weights, or None
+    for random ones."""
     axes: ClassVar[tuple[str, ...]]
-    """Of the samples that it takes, for messages."""
+    """Names of the axes of the samples that it takes, for messages."""
     width: int
 
     def __init__(self, options: Any, shape: Shape, config: ModelConfig) -> None:

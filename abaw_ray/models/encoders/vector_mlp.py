@@ -13,7 +13,7 @@ class VectorOptions(Section):
     """Options of the encoder."""
 
     width: int = Field(128, ge=1)
-    """Of its features."""
+    """Length of its features."""
     dropout: float = Field(0.0, ge=0, lt=1)
 
 

@@ -20,7 +20,7 @@ class Fusion(nn.Module, ABC):
     """
 
     Options: ClassVar[type[Section]] = Section
-    """Of this fusion; none unless it has some."""
+    """The options that the fusion has; none unless it says so."""
     width: int
 
     def __init__(self, options: Any, widths: Mapping[str, int]) -> None:

@@ -16,7 +16,7 @@ class AttentionOptions(Section):
     """Options of the fusion."""
 
     width: int = Field(256, ge=1)
-    """Of the space that all streams are projected to, and of the result."""
+    """Width that all streams are projected to, and of the result."""
 
 
 class MaskedAttention(Fusion):

@@ -22,7 +22,7 @@ class Head(nn.Module):
     """
 
     Options: ClassVar[type[Section]] = Section
-    """Of this head; none unless it has some."""
+    """The options that the head has; none unless it says so."""
     features: nn.Module
     classifier: nn.Module
 

@@ -16,7 +16,7 @@ class ReversalOptions(Section):
     """Options of the head."""
 
     strength: float = Field(1.0, ge=0)
-    """Of the reversed gradient that the network gets (lambda); the head itself learns by its loss as it is."""
+    """Factor of the reversed gradient that the network gets (lambda); the head itself learns by its loss as it is."""
 
 
 class Reversed(torch.autograd.Function):

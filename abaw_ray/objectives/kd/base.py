@@ -18,7 +18,7 @@ class KDOptions(Section):
     """Options of every KD loss."""
 
     weight: float = Field(1.0, gt=0)
-    """Of the loss in the sum of all KD losses."""
+    """Weight of the loss in the sum of all KD losses."""
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ class DKDOptions(KDOptions):
     """Weights of the two parts; the defaults are the paper's for CIFAR-100."""
 
     alpha: float = Field(1.0, ge=0)
-    """Of the target class against all others (TCKD)."""
+    """Weight of the target class against all others (TCKD)."""
     beta: float = Field(8.0, ge=0)
-    """Of the other classes among themselves (NCKD)."""
+    """Weight of the other classes among themselves (NCKD)."""
 
 
 class DKD(KDLoss):

@@ -64,6 +64,6 @@ def _frozen(job: Job, store: Store, device: torch.device) -> tuple[Checkpoint, F
         cnn = checkpoint.load(job.cnn)
         cnn.require(store)
         source = ComputedFeatures(store, cnn.cnn(device), job.recipe)
-    if cnn.adopted_by(job.recipe) != job.recipe:
+    if cnn.inherited_by(job.recipe) != job.recipe:
         raise ConfigurationError(f"the sections tasks, model and augment must be those of the CNN, {cnn.path}")
     return cnn, source
