@@ -51,6 +51,11 @@ class PrepareConfig(Section):
     """Keep what can be seen of images that are damaged within; False: they are left out as `damaged_image`."""
     block_rows: int = Field(1024, ge=1)
     """Most images in one block file."""
+    exclude_leaks: Literal["none", "validation", "train"] = "none"
+    """Still pictures that are in the training and the validation split, of one database or of two, are always reported;
+    this leaves out their validation labels, or their train labels. Those of test splits stay."""
+    near_duplicates: int | None = Field(None, ge=0, le=15)
+    """Also pictures that are nearly the same count as one: bits of 64 in which their perceptual hashes may differ."""
     exclude_leaking_videos: bool = False
     """Leave out of validation the videos that are in another task's training split; False, as the reference."""
 

@@ -24,11 +24,13 @@ class BlockMetadata:
         plan_hash: hash of everything that the block was made from.
         dropped: planned rows that have no sample, by position in the plan.
         problems: reason -> count and examples, as `Problems.to_dict`.
+        fingerprints: of still pictures, those of its samples (see `preprocess.duplicates`); else empty.
     """
 
     plan_hash: str
     dropped: list[int]
     problems: dict[str, dict[str, Any]]
+    fingerprints: str = ""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import ray.data
 from abaw_ray.blocks.writer import BlockMetadata, BlockResult, write_block
 from abaw_ray.databases.base import Problems
 from abaw_ray.errors import UserError
+from abaw_ray.preprocess.duplicates import fingerprints, to_text
 from abaw_ray.ray_session import data_context
 from abaw_ray.storage import AnyPath
 from abaw_ray.streams.base import Stream
@@ -40,6 +41,7 @@ class BlockTask:
         root: of the database.
         stream: whose samples it holds.
         kind: of the stream. A worker that unpickles it imports its module, wherever that is.
+        is_still: whether the samples are still pictures, whose fingerprints are kept.
     """
 
     path: str
@@ -48,6 +50,7 @@ class BlockTask:
     root: Path
     stream: Stream
     kind: Kind
+    is_still: bool
 
 
 def write_blocks(
@@ -132,6 +135,9 @@ def _write(folder: AnyPath, task: BlockTask, rows: pa.Table, settings: CutSettin
         if reason:
             problems.add(reason, where)
             dropped.append(row)
-    metadata = BlockMetadata(task.plan_hash, dropped, problems.to_dict())
+    told = ""
+    if task.is_still and found.images is not None:
+        told = to_text(fingerprints(np.delete(found.images, dropped, axis=0)))
+    metadata = BlockMetadata(task.plan_hash, dropped, problems.to_dict(), told)
     samples = rows.select(["video", "frame"]).append_column(field, found.samples)
     return write_block(folder, task.path, samples, metadata, field)

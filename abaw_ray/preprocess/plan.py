@@ -34,7 +34,7 @@ from abaw_ray.spaces import LabelSpace, Split
 from abaw_ray.streams import kind_of
 from abaw_ray.streams.base import FACE, Stream
 
-CODE_VERSION = 3
+CODE_VERSION = 4
 """Raised when the code makes other images from the same input; finished blocks are then made anew."""
 
 SAMPLE_COLUMNS = ["video", "frame", "image", "geometry"]
@@ -242,12 +242,17 @@ def _without_leaks(
         videos = pc.unique(rows["video"].filter(pa.array(leaking))).to_pylist()
         add_each(problems, LEAK, videos, lambda video, column=column: f"{video}: {column}{which}")  # type: ignore[misc]
         problems.add(LEAK, count=int(leaking.sum()) - len(videos))
-        name = split_column(column)
-        splits = np.where(leaking, np.int8(Split.NONE), rows[name].to_numpy())
-        labelled |= splits != Split.NONE
-        rows = rows.set_column(rows.schema.get_field_index(name), name, pa.array(splits))
-        rows = rows.set_column(rows.schema.get_field_index(column), column, _cleared(rows[column], leaking))
+        rows = without_labels(rows, column, leaking)
+        labelled |= rows[split_column(column)].to_numpy() != Split.NONE
     return rows.combine_chunks(), labelled
+
+
+def without_labels(rows: pa.Table, column: str, where: np.ndarray) -> pa.Table:
+    """`rows` without the labels of a column `where` (rows,) is true."""
+    name = split_column(column)
+    splits = np.where(where, np.int8(Split.NONE), rows[name].to_numpy())
+    rows = rows.set_column(rows.schema.get_field_index(name), name, pa.array(splits))
+    return rows.set_column(rows.schema.get_field_index(column), column, _cleared(rows[column], where))
 
 
 def _cleared(labels: pa.ChunkedArray, where: np.ndarray) -> pa.Array:

@@ -38,6 +38,7 @@ from abaw_ray.preprocess.contents import (
 )
 from abaw_ray.preprocess.dataflow import BlockTask, write_blocks
 from abaw_ray.preprocess.label_files import consecutive_rows, of_videos, write_label_files
+from abaw_ray.preprocess.leaks import with_leaks_noted
 from abaw_ray.preprocess.plan import DatabasePlan, Source, plan_database
 from abaw_ray.preprocess.sets import training_sets
 from abaw_ray.preprocess.stream_files import all_streams, write_streams
@@ -129,7 +130,7 @@ def _write(
     streams = all_streams(plans)
     begin_store(store)
     blocks, num_written = _make_blocks(store, plans, config, recorded, num_cpus, progress, damaged)
-    made = _made_databases(plans, blocks)
+    made = with_leaks_noted(_made_databases(plans, blocks), config)
     faces = [block for part in made for block in part.face.blocks]
     if sum(block.num_rows for block in faces) == 0:
         raise MissingInputError(f"no image could be read; {_summary(made)}")
@@ -218,16 +219,19 @@ def _make_blocks(
     folder = store / BLOCKS
     made: dict[str, BlockResult] = {}
     tasks, tables = [], []
-    parts = [(plan.source.root, part) for plan in plans for part in (plan.face, *plan.streams)]
-    for root, part in parts:
+    parts = [(plan.source, part) for plan in plans for part in (plan.face, *plan.streams)]
+    for source, part in parts:
         kind = kind_of(part.stream)
+        is_still = part.stream.name == FACE and not source.database.sequential
         for planned in part.blocks:
             block = read_block(folder, planned.path) if planned.path not in damaged else None
             if block is not None and block.metadata.plan_hash == planned.hash:
                 made[planned.path] = with_sha256(folder, block, recorded.get(planned.path))
             else:
                 rows = part.rows.slice(planned.start, planned.stop - planned.start)
-                tasks.append(BlockTask(planned.path, planned.hash, rows.num_rows, root, part.stream, kind))
+                tasks.append(
+                    BlockTask(planned.path, planned.hash, rows.num_rows, source.root, part.stream, kind, is_still)
+                )
                 tables.append(rows)
     num_written = len(tasks)
     total = sum(part.rows.num_rows for _, part in parts)

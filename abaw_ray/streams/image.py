@@ -98,7 +98,7 @@ class ImageKind(Kind):
                 for row in left:
                     reasons[row], places[row] = "unreadable_frame", f"{names[row]}: frame {numbers[row]}"
         column = _raw(images) if stream.encoding == "raw" else _jpeg(images, reasons, settings.jpeg_quality)
-        return Cut(column, reasons, places)
+        return Cut(column, reasons, places, images)
 
 
 def _images(

@@ -39,11 +39,13 @@ class Cut(NamedTuple):
         samples: (rows,) of the kind's field; anything where there is none.
         reasons: (rows,) why a row has no sample; empty where it has one.
         places: (rows,) of those that have none: which it is, and what was found.
+        images: (rows, size, size, 3) uint8 before they were encoded; None: they are no images.
     """
 
     samples: pa.Array
     reasons: list[str]
     places: list[str]
+    images: np.ndarray | None = None
 
 
 class Kind(ABC):

@@ -23,8 +23,8 @@ class Encoder(nn.Module):
     """
 
     Options: ClassVar[type[Section]] = Section
-    """The options that the encoder has; none unless it says so. One called `weights` is a file of first weights, or None
-    for random ones."""
+    """The options that the encoder has; none unless it says so. One called `weights` is a file of first weights; None:
+    random ones."""
     axes: ClassVar[tuple[str, ...]]
     """Names of the axes of the samples that it takes, for messages."""
     width: int
