@@ -14,11 +14,11 @@ from abaw_ray.config import Recipe
 from abaw_ray.databases.reading.names import file_name
 from abaw_ray.errors import ConfigurationError, StoreError
 from abaw_ray.evaluation.decisions import read_decisions, warn_of_thresholds
-from abaw_ray.evaluation.evaluate import open_network
 from abaw_ray.evaluation.evaluator import Evaluator
 from abaw_ray.evaluation.frames import evaluation_frames
 from abaw_ray.evaluation.predictions import Decisions
 from abaw_ray.evaluation.smoothing import parse_smoothing
+from abaw_ray.inference.networks import open_network
 from abaw_ray.inference.predict import Predictions, Progress
 from abaw_ray.models import checkpoint
 from abaw_ray.on_worker import on_worker

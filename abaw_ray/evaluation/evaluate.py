@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from abaw_ray.blocks.features import FeatureStore
 from abaw_ray.blocks.files import write_json
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
@@ -21,12 +20,9 @@ from abaw_ray.evaluation.evaluator import HEADLINE, Evaluation, Evaluator, Predi
 from abaw_ray.evaluation.figures import save, task_figures
 from abaw_ray.evaluation.predictions import POOLED, pairs, video_scores, write_predictions
 from abaw_ray.evaluation.smoothing import CANDIDATES, Smoothing, parse_smoothing
-from abaw_ray.inference.features import ComputedFeatures, FeatureSource, RememberedFeatures
+from abaw_ray.inference.networks import open_network
 from abaw_ray.inference.predict import Progress
 from abaw_ray.models import checkpoint
-from abaw_ray.models.checkpoint import Checkpoint
-from abaw_ray.models.sets import Network
-from abaw_ray.models.temporal import TemporalNetwork
 from abaw_ray.on_worker import on_worker
 from abaw_ray.spaces import Split
 from abaw_ray.storage import AnyPath, local_folder
@@ -143,36 +139,6 @@ def _evaluated(
     decisions = None if split == Split.VALIDATION else trained.description.decisions
     evaluation = evaluator.score(predicted, decisions, smoothing)
     return _Found(evaluation, str(smoothing) if smoothing is not None else None, tried, evaluator.frames.faceless)
-
-
-def open_network(
-    trained: Checkpoint, store: Store, recipe: Recipe, features: AnyPath | None
-) -> tuple[Network, FeatureSource | None]:
-    """A checkpoint's network, and for a temporal one where its features come from.
-
-    Args:
-        trained: the checkpoint.
-        store: to predict for.
-        recipe: zoom, batch size and precision.
-        features: a feature store; None computes features from images.
-
-    Raises:
-        ConfigurationError: features for a CNN, or of another CNN.
-        MissingInputError, StoreError: no such feature store, or one of another store.
-    """
-    network = trained.network(local_device())
-    if isinstance(network, TemporalNetwork):
-        if features is None:
-            return network, RememberedFeatures(ComputedFeatures(store, network.cnn, recipe), len(store.index))
-        source = FeatureStore(features, store)
-        if source.manifest.cnn_sha256 != trained.description.cnn_sha256:
-            raise ConfigurationError(
-                f"{features}: features of another CNN than the one that {trained.path} goes on from"
-            )
-        return network, source
-    if features is not None:
-        raise ConfigurationError(f"--features: {trained.path} is a CNN, which takes images")
-    return network, None
 
 
 def tune_smoothing(evaluator: Evaluator, predicted: Predicted) -> tuple[Smoothing | None, dict[str, float]]:

@@ -13,9 +13,10 @@ from abaw_ray.blocks.teacher_outputs import TeacherManifest
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.inference.blockwise import BlockJob, BlockWorker, claimed, compute_blocks, finish, rows_of_block
+from abaw_ray.inference.ensemble_columns import ensemble_columns
 from abaw_ray.inference.predict import require_numbers
 from abaw_ray.inference.samples import FrameSamples
-from abaw_ray.inference.teach_frames import ensemble_columns, frame_outputs
+from abaw_ray.inference.teach_frames import frame_outputs
 from abaw_ray.models import checkpoint
 from abaw_ray.models.checkpoint import Checkpoint
 from abaw_ray.models.kinds import of_frames, streams_of

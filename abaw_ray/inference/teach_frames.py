@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -11,10 +11,11 @@ from torch import Tensor
 from abaw_ray.blocks.computed import BLOCKS, ComputedBlock, block_files, write_columns
 from abaw_ray.blocks.integrity import find_damage
 from abaw_ray.blocks.reader import Store
-from abaw_ray.blocks.teacher_outputs import TeacherManifest, entropy_column
+from abaw_ray.blocks.teacher_outputs import TeacherManifest
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.inference.blockwise import rows_of_block
+from abaw_ray.inference.ensemble_columns import ensemble_columns
 from abaw_ray.inference.features import ComputedFeatures, RememberedFeatures
 from abaw_ray.inference.predict import Progress, predict_windows, require_numbers
 from abaw_ray.models import checkpoint
@@ -23,18 +24,7 @@ from abaw_ray.models.temporal import TemporalNetwork
 from abaw_ray.on_worker import on_worker
 from abaw_ray.sampling.windows import covering_windows
 from abaw_ray.storage import AnyPath
-from abaw_ray.tasks.base import Task
-from abaw_ray.teachers.ensemble import mean_entropy, mean_logits
 from abaw_ray.world import World, local_device
-
-
-def ensemble_columns(tasks: Mapping[str, Task], said: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Columns (n, width) of a block, from what each teacher says: task -> logits (n, outputs)."""
-    if len(said) == 1:
-        return dict(said[0])
-    of_tasks = {name: [logits[name] for logits in said] for name in tasks}
-    entropies = {entropy_column(name): mean_entropy(tasks[name], logits) for name, logits in of_tasks.items()}
-    return {name: mean_logits(tasks[name], logits) for name, logits in of_tasks.items()} | entropies
 
 
 def frame_outputs(

@@ -15,10 +15,10 @@ from rich.text import Text
 
 from abaw_ray.blocks.files import write_json
 from abaw_ray.config import Recipe
-from abaw_ray.console import ERRORS, table
+from abaw_ray.console import ERRORS, mean_and_spread, table
 from abaw_ray.evaluation.evaluator import HEADLINE
 from abaw_ray.evaluation.predictions import POOLED
-from abaw_ray.paper.steps import STUDENT_SEED, generate_and_prepare, mean_and_spread, train_and_evaluate
+from abaw_ray.paper.steps import STUDENT_SEED, generate_and_prepare, train_and_evaluate
 from abaw_ray.ray_session import ray_session
 from abaw_ray.training.job import Job
 from abaw_ray.training.resources import Resources

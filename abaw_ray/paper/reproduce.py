@@ -13,7 +13,7 @@ from rich.table import Table
 
 from abaw_ray.blocks.files import write_json, write_text
 from abaw_ray.config import Recipe
-from abaw_ray.console import table
+from abaw_ray.console import mean_and_spread, table
 from abaw_ray.errors import MissingInputError
 from abaw_ray.evaluation.evaluator import HEADLINE
 from abaw_ray.inference.extract import extract_features
@@ -21,7 +21,6 @@ from abaw_ray.paper.steps import (
     DATABASES,
     STUDENT_SEED,
     generate_and_prepare,
-    mean_and_spread,
     prepare_databases,
     train_and_evaluate,
 )

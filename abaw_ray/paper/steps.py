@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +58,3 @@ def train_and_evaluate(
     result |= {"run": job.run, "seconds": run["seconds"], "num_epochs": run["num_epochs"]}
     write_json(folder / "scores.json", result)
     return result
-
-
-def mean_and_spread(numbers: Sequence[float]) -> str:
-    """Mean, and standard deviation where there are several."""
-    if len(numbers) == 1:
-        return f"{numbers[0]:.3f}"
-    return f"{statistics.mean(numbers):.3f} ± {statistics.stdev(numbers):.3f}"

@@ -10,8 +10,7 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
-from abaw_ray.console import table
-from abaw_ray.paper.steps import mean_and_spread
+from abaw_ray.console import mean_and_spread, table
 from abaw_ray.storage import AnyPath
 from abaw_ray.tuning.record import BEST, PAGE
 from abaw_ray.tuning.results import Sweep, Value
