@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from abaw_ray.preprocess import images as cutting
 from abaw_ray.preprocess.crops import CROPS, BadGeometry, fit
 from abaw_ray.preprocess.decoding import DamagedImage, UnreadableImage, read_image
-from abaw_ray.streams import image as image_stream
 from abaw_ray.streams.kind import CutSettings
 
 NOTHING = np.empty(0, np.float32)
@@ -329,7 +329,7 @@ def test_three_faces_of_one_photo_are_three_crops_of_one_reading(
         photo[top:bottom, left:right] = colour
     cv2.imwrite(str(tmp_path / "photo.png"), cv2.cvtColor(photo, cv2.COLOR_RGB2BGR))
     read: list[Path] = []
-    monkeypatch.setattr(image_stream, "read_image", lambda path, *args: (read.append(path), read_image(path, *args))[1])
+    monkeypatch.setattr(cutting, "read_image", lambda path, *args: (read.append(path), read_image(path, *args))[1])
     made = cut_faces(planned([("photo.png", b) for b in boxes]), tmp_path, "box", 32)
     images = made.samples.flatten().to_numpy().reshape(3, 32, 32, 3)
     assert [tuple(image.reshape(-1, 3).mean(0)) for image in images] == colours

@@ -13,9 +13,10 @@ import pytest
 from films import film, picture
 
 from abaw_ray.errors import ConfigurationError
+from abaw_ray.preprocess.sounds import OFFSET, RATE, log_mel, mel_filters
 from abaw_ray.sound import UnreadableSound, read_sound
 from abaw_ray.streams import KINDS, kind_of
-from abaw_ray.streams.audio import BANDS, OFFSET, RATE, log_mel, mel_filters
+from abaw_ray.streams.audio import BANDS
 from abaw_ray.streams.base import Stream
 from abaw_ray.streams.kind import Cut, CutSettings
 from abaw_ray.video import frame_times
