@@ -25,18 +25,22 @@ def generate(
     out: Annotated[Path, typer.Argument(help="Folder to write.")],
     seed: Annotated[int | None, typer.Option(min=0, help="Default: the recipe's.")] = None,
     size: Annotated[str, typer.Option(help="tiny, small or medium.")] = "small",
+    layouts: Annotated[bool, typer.Option("--layouts", help="Also write an example of every other layout.")] = False,
     recipe: RecipeOption = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Draw four synthetic databases in the native layouts of Aff-Wild2, ExpW, AFEW-VA and AffectNet."""
     from abaw_ray.synthetic import generate as generate_databases
+    from abaw_ray.synthetic.examples import write_layouts
 
     output = Output()
     warn_of(unused_by("generate", keys_of(overrides)), "generate")
     own_seed = load_recipe(recipe, overrides).seed if seed is None else seed
     with stoppable(lambda: "the same command begins again"), progress_bar("drawing faces") as progress:
         counts = generate_databases(out, own_seed, size, progress=progress)
+        if layouts:
+            write_layouts(out)
     columns = ["num_images", "num_faces", "num_expression_labels", "num_va_labels", "num_missing_images"]
     rows = [[name, *(f"{values[c]:,}" for c in columns)] for name, values in counts.items()]
     titles = ["database", *(c.removeprefix("num_").replace("_", " ") for c in columns)]
