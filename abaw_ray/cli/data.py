@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,9 @@ from abaw_ray.databases import databases
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.interruption import GOES_ON, stoppable
 from abaw_ray.storage import as_path
+
+if TYPE_CHECKING:
+    from abaw_ray.preprocess.plan import Source
 
 app = typer.Typer()
 
@@ -51,17 +54,25 @@ def generate(
 def inspect(
     name: Annotated[str, typer.Argument(help="; ".join(f"{d.name}: {d.title}" for d in databases().values()))],
     root: Annotated[Path, typer.Argument(help="Folder of the database.")],
+    figures: Annotated[
+        Path | None, typer.Option(help="Folder for a sheet of faces by class, and densities of valence and arousal.")
+    ] = None,
     recipe: RecipeOption = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Validate a database and count its rows, classes, ranges, and everything that would be left out."""
-    from abaw_ray.databases.reading.inspection import inspect_database
+    from abaw_ray.databases.reading.database import read_database
+    from abaw_ray.databases.reading.inspection import inspect_table
+    from abaw_ray.preprocess.plan import Source
 
     output = Output()
     warn_of(unused_by("inspect", keys_of(overrides)), "inspect")
     settings = load_recipe(recipe, overrides).prepare.databases.get(name, {})
-    inspection = inspect_database(name, root, {k: v for k, v in settings.items() if k != "root"})
+    database, options, labels = read_database(name, root, {k: v for k, v in settings.items() if k != "root"})
+    inspection = inspect_table(database, root, labels)
+    if figures is not None:
+        _write_figures(Source(database, root.absolute(), options, labels), figures)
     output.result(inspection.to_dict(), inspection.render(), as_json)
 
 
@@ -113,6 +124,16 @@ def check(
     output.result(report.to_dict(), report.render(), as_json)
     if not report.ok:
         raise typer.Exit(2)
+
+
+def _write_figures(source: Source, folder: Path) -> None:
+    """What `inspection_figures` draws, as PNG files."""
+    from abaw_ray.evaluation.figures import save
+    from abaw_ray.preprocess.contact_sheet import inspection_figures
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, figure in inspection_figures(source).items():
+        save(figure, folder / f"{name}.png")
 
 
 def _roots(databases_given: list[str], recipe: Recipe) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from abaw_ray.databases.base import is_published, label_column, label_keys, source_columns, split_column, task_labels
+from abaw_ray.databases.base import (
+    SUBJECT,
+    Database,
+    LabelTable,
+    is_published,
+    label_column,
+    label_keys,
+    source_columns,
+    split_column,
+    task_labels,
+)
 from abaw_ray.databases.reading.database import read_database
 from abaw_ray.databases.reading.names import printable
 from abaw_ray.spaces import LabelSpace, Split
@@ -43,6 +53,8 @@ class Inspection:
         counts: task -> split -> class or attribute -> rows; a distribution counts for its largest class. Without names
             of people, and others of open spaces.
         statistics: task -> split -> dimension -> min, max and mean.
+        subjects: split -> people with a label of it; empty: the database names nobody.
+        warnings: what is odd about the splits, in sentences.
         problems: reason -> count and first examples.
     """
 
@@ -57,6 +69,8 @@ class Inspection:
     unpublished: dict[str, dict[str, int]]
     counts: dict[str, dict[str, dict[str, int]]]
     statistics: dict[str, dict[str, dict[str, dict[str, float]]]]
+    subjects: dict[str, int]
+    warnings: list[str]
     problems: dict[str, dict[str, Any]]
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,6 +103,10 @@ class Inspection:
                 for dimension, stats in by_dimension.items()
             ]
             console.print(_table(_title(task), ("split", "dimension", "min", "max", "mean"), values))
+        if self.subjects:
+            line("People: " + ", ".join(f"{split} {count:,}" for split, count in self.subjects.items()))
+        for warning in self.warnings:
+            line(f"Warning: {warning}")
         line("Left out or noted:" if self.problems else "Nothing was left out.")
         for reason, problem in self.problems.items():
             line(f"  {reason}: {problem['count']:,}")
@@ -106,11 +124,18 @@ def inspect_database(name: str, root: Path | str, options: Mapping[str, Any]) ->
         DatabaseFormatError: a file is not in the database's format.
     """
     database, _, table = read_database(name, root, options)
+    return inspect_table(database, root, table)
+
+
+def inspect_table(database: Database, root: Path | str, table: LabelTable) -> Inspection:
+    """Counts what was read of a database."""
     rows, by_name = table.rows, {space.name: space for space in table.spaces}
     columns = [(label_column(*key), by_name[key[0]], part) for part in (rows, table.clips) for key in label_keys(part)]
     spaces = {column: space for column, space, _ in columns if not space.open}
     labels = {column: dict(_by_split(part, column)) for column, _, part in columns}
     published = {task: {split: v[is_published(v)] for split, v in by.items()} for task, by in labels.items()}
+    counts = _of_each(published, {n: s for n, s in spaces.items() if s.kind != "regression"}, _name_counts)
+    people = _people(rows)
     return Inspection(
         name=database.name,
         title=database.title,
@@ -121,10 +146,41 @@ def inspect_database(name: str, root: Path | str, options: Mapping[str, Any]) ->
         streams={s.name: rows.num_rows - rows[source_columns(s.name)[0]].null_count for s in table.streams},
         labels=_counts(labels, len),
         unpublished=_counts(labels, lambda vectors: int((~is_published(vectors)).sum())),
-        counts=_of_each(published, {n: s for n, s in spaces.items() if s.kind != "regression"}, _name_counts),
+        counts=counts,
         statistics=_of_each(published, {n: s for n, s in spaces.items() if s.kind == "regression"}, _statistics),
+        subjects={split: len(names) for split, names in people.items()},
+        warnings=[*_never_trained(counts), *_in_two_splits(people)],
         problems=table.problems.to_dict(),
     )
+
+
+def _people(rows: pa.Table) -> dict[str, set[str]]:
+    """Split -> names of the people with a label of it, in any space."""
+    found: dict[str, set[str]] = {}
+    columns = [split_column(label_column(*key)) for key in label_keys(rows)]
+    for split in SPLITS:
+        has = np.any([rows[column].to_numpy() == split for column in columns], axis=0)
+        names = set(pc.unique(rows[SUBJECT].filter(pa.array(has))).to_pylist()) - {None}
+        if names:
+            found[split.name.lower()] = names
+    return found
+
+
+def _never_trained(counts: Mapping[str, Mapping[str, Mapping[str, int]]]) -> Iterable[str]:
+    """Classes and attributes that are evaluated and not trained, where others are."""
+    for task, by_split in counts.items():
+        trained = by_split.get("train", {})
+        for split in (name for name in by_split if name != "train" and trained):
+            lacking = [name for name, count in by_split[split].items() if count and not trained[name]]
+            if lacking:
+                yield f"{task}: {split} has {', '.join(lacking)}, which train lacks"
+
+
+def _in_two_splits(people: Mapping[str, set[str]]) -> Iterable[str]:
+    for split in (name for name in people if name != "train"):
+        both = sorted(people[split] & people.get("train", set()))
+        if both:
+            yield f"{len(both):,} people are in train and in {split}, as {both[0]}"
 
 
 def _by_split(rows: pa.Table, task: str) -> Iterable[tuple[str, np.ndarray]]:
