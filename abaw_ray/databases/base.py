@@ -147,6 +147,8 @@ class LabelTable:
         crop: name of the crop that the rows' geometry is for; None: the database's.
         clips: of `clips_schema`, sorted by video: those of `videos`, or photos with a row, that are labelled whole;
             None: none is.
+        sequential: whether the rows are video frames; None: as the database says.
+        sets: the training sets that the rows take part in; None: the database's.
     """
 
     spaces: tuple[LabelSpace, ...]
@@ -156,6 +158,8 @@ class LabelTable:
     videos: pa.Table = None
     crop: str | None = None
     clips: pa.Table = None
+    sequential: bool | None = None
+    sets: tuple[SetMember, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.unseen is None:

@@ -24,6 +24,7 @@ from abaw_ray.databases.base import (
     LabelTable,
     Options,
     Problems,
+    SetMember,
     label_column,
     label_keys,
     split_column,
@@ -56,6 +57,16 @@ class Source:
     def crop(self) -> str:
         """Name of the crop that makes its faces."""
         return self.table.crop or self.database.crop
+
+    @property
+    def sequential(self) -> bool:
+        """Whether its rows are video frames."""
+        return self.database.sequential if self.table.sequential is None else self.table.sequential
+
+    @property
+    def sets(self) -> tuple[SetMember, ...]:
+        """The training sets that it takes part in."""
+        return self.database.sets(self.options) if self.table.sets is None else self.table.sets
 
 
 @dataclass(frozen=True)
@@ -114,7 +125,7 @@ def plan_database(source: Source, config: PrepareConfig) -> DatabasePlan:
         clips, labelled = _without_leaks(clips, trainers, problems, ", labels of clips")
         clips = clips.filter(pa.array(labelled)).combine_chunks()
     spaces = tuple(_closed(space, [rows, unseen, clips]) for space in table.spaces)
-    blocks = _hashed(source, rows, _blocks(source.database, rows, starts, config.block_rows), config)
+    blocks = _hashed(source, rows, _blocks(source, rows, starts, config.block_rows), config)
     return DatabasePlan(source, rows, unseen, clips, spaces, blocks, num_leaking_videos, problems)
 
 
@@ -129,7 +140,7 @@ def _closed(space: LabelSpace, tables: Sequence[pa.Table]) -> LabelSpace:
 def _check_videos(source: Source) -> None:
     """That a sequential database names its videos, once each, and that the numbers of their frames fit."""
     table, videos = source.table, source.table.videos
-    if not source.database.sequential:
+    if not source.sequential:
         assert table.unseen.num_rows == videos.num_rows == 0, "photos are not videos"
         return
     assert pc.count_distinct(videos["video"]).as_py() == videos.num_rows, "a video is named once"
@@ -220,16 +231,17 @@ def _cleared(labels: pa.ChunkedArray, where: np.ndarray) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(flat), size)
 
 
-def _blocks(database: Database, rows: pa.Table, starts: np.ndarray, block_rows: int) -> list[PlannedBlock]:
+def _blocks(source: Source, rows: pa.Table, starts: np.ndarray, block_rows: int) -> list[PlannedBlock]:
     """Consecutive blocks: each video's rows for sequential databases, else whole photos."""
     stops = np.append(starts[1:], rows.num_rows) if len(starts) else starts
-    if not database.sequential:
-        return _named(database.name, database.name, _photo_cuts(stops, block_rows))
+    database = source.database.name
+    if not source.sequential:
+        return _named(database, database, _photo_cuts(stops, block_rows))
     names = rows["video"].take(pa.array(starts)).to_pylist()
     return [
         block
         for name, start, stop in zip(names, starts.tolist(), stops.tolist(), strict=True)
-        for block in _named(database.name, name, [*range(start, stop, block_rows), stop])
+        for block in _named(database, name, [*range(start, stop, block_rows), stop])
     ]
 
 
