@@ -77,13 +77,17 @@ class Part:
     def numbers(self, column: str) -> np.ndarray:
         """The numbers of a column, (rows,) float64 that a float32 holds; NaN where a cell is empty."""
         cells = self._cells(column)
-        if pa.types.is_string(cells.type):
-            texts = self.texts(column)
-            numbers, is_given = self._parsed(column, texts), pc.not_equal(texts, "")
-        elif pa.types.is_nested(cells.type):
+        is_given = cells.is_valid()
+        if pa.types.is_nested(cells.type):
             raise self._wrong_type(column, cells, "numbers")
+        if not pa.types.is_string(cells.type):
+            numbers = self._cast(column, cells)
         else:
-            numbers, is_given = self._cast(column, cells), cells.is_valid()
+            try:
+                numbers = _filled(cells.cast(pa.float64()))
+            except pa.ArrowInvalid:  # an empty cell, or blanks around a number
+                texts = self.texts(column)
+                numbers, is_given = self._parsed(column, texts), pc.not_equal(texts, "")
         wrong = is_given.to_numpy(zero_copy_only=False) & ~(np.abs(numbers) <= LARGEST_NUMBER)
         self._refuse(wrong, column, lambda row: str(numbers[row]), "a finite number, or an empty cell")
         return numbers
@@ -141,7 +145,7 @@ class Part:
     def _parsed(self, column: str, texts: pa.Array) -> np.ndarray:
         filled = pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)
         try:
-            return pc.fill_null(filled.cast(pa.float64()), np.nan).to_numpy()
+            return _filled(filled.cast(pa.float64()))
         except pa.ArrowInvalid:  # one by one: to name the bad one, or for what only Python reads, as +1
             expected = f"a number in column {quoted(column)}, or an empty cell"
             place, values = self.file.path, []
@@ -155,7 +159,7 @@ class Part:
     def _cast(self, column: str, cells: pa.Array) -> np.ndarray:
         try:
             plain = cells.cast(pa.uint8()) if pa.types.is_boolean(cells.type) else cells
-            return pc.fill_null(plain.cast(pa.float64(), safe=False), np.nan).to_numpy()
+            return _filled(plain.cast(pa.float64(), safe=False))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             raise self._wrong_type(column, cells, "numbers") from None
 
@@ -167,6 +171,11 @@ class Part:
 
     def _wrong_type(self, column: str, cells: pa.Array, expected: str) -> DatabaseFormatError:
         return DatabaseFormatError(self.file.path, None, f"{cells.type} in column {quoted(column)}", expected)
+
+
+def _filled(numbers: pa.Array) -> np.ndarray:
+    """Numbers (rows,) with NaN for null."""
+    return pc.fill_null(numbers, np.nan).to_numpy(zero_copy_only=False)
 
 
 def _whole_numbers(cells: pa.Array) -> pa.Array:

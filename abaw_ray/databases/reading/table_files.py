@@ -18,7 +18,7 @@ from abaw_ray.errors import DatabaseFormatError, quoted, shortened
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 PARQUET = ".parquet"
 SUFFIXES = (*DELIMITERS, PARQUET)
-BATCH_BYTES = 8_000_000
+BATCH_BYTES = 2_000_000
 BATCH_ROWS = 16_384
 
 
@@ -52,6 +52,13 @@ class TableFile:
         for batch in self._text_batches(columns) if self._delimiter else self._parquet_batches(columns):
             yield first, batch
             first += batch.num_rows
+
+    def most_rows(self) -> int:
+        """No fewer than the table has."""
+        if not self._delimiter:
+            return int(self._parquet().metadata.num_rows)
+        ends = np.sum([(part.count(b"\n"), part.count(b"\r")) for part in self._parts()], axis=0)
+        return int(ends.max())
 
     def line(self, row: int) -> int:
         """Line of a row."""
