@@ -42,9 +42,13 @@ def test_photos_with_a_class_a_number_and_attributes(tmp_path: Path) -> None:
         + "  energy: {kind: regression, columns: e, low: 0, high: 10}\n"
         + "  looks: {kind: multilabel, columns: [hat, beard]}\n"
     )
-    table(tmp_path, config, "path,mood,e,hat,beard,more", "a/2.jpg,tense,2.5,1,0,x", "a/1.jpg,calm,,,1,", "a/3.jpg,,10,,,")
+    table(
+        tmp_path, config, "path,mood,e,hat,beard,more", "a/2.jpg,tense,2.5,1,0,x", "a/1.jpg,calm,,,1,", "a/3.jpg,,10,,,"
+    )
     rows, problems = read("table", tmp_path)
-    assert [(r["video"], r["frame"], r["image"]) for r in rows] == [(p, 0, p) for p in ("a/1.jpg", "a/2.jpg", "a/3.jpg")]
+    assert [(r["video"], r["frame"], r["image"]) for r in rows] == [
+        (p, 0, p) for p in ("a/1.jpg", "a/2.jpg", "a/3.jpg")
+    ]
     assert labels_of(rows, "mood") == [[1, 0], [0, 1], [0, 0]]  # classes are those that occur, sorted
     assert [r["mood_split"] for r in rows] == [Split.TRAIN, Split.TRAIN, Split.NONE]
     assert labels_of(rows, "energy") == [[0], [2.5], [10]]
@@ -189,7 +193,12 @@ def test_a_clips_label_may_be_in_some_of_its_rows_only(tmp_path: Path) -> None:
 
 def test_annotators_labels_are_beside_those_of_nobody(tmp_path: Path) -> None:
     config = BOXES.replace("spaces", "annotator: who\nspaces")
-    lines = ["a/p.jpg,0,0,9,9,Ann,calm", "a/p.jpg,0,0,9,9,Bob,tense", "a/p.jpg,0,0,9,9,,calm", "a/q.jpg,0,0,9,9,Ann,tense"]
+    lines = [
+        "a/p.jpg,0,0,9,9,Ann,calm",
+        "a/p.jpg,0,0,9,9,Bob,tense",
+        "a/p.jpg,0,0,9,9,,calm",
+        "a/q.jpg,0,0,9,9,Ann,tense",
+    ]
     table(tmp_path, config, "path,left,top,right,bottom,who,mood", *lines, "a/q.jpg,0,0,9,9,Ann,calm")
     label_table = whole(tmp_path)
     rows = label_table.rows.to_pylist()

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 import yaml
 
+from abaw_ray.databases.reading.names import printable
 from abaw_ray.databases.reading.spaces import ACTION_UNITS, EXPRESSION, VALENCE_AROUSAL
 from abaw_ray.databases.reading.table_cells import Part
 from abaw_ray.databases.reading.table_files import TableFile
@@ -65,7 +66,7 @@ class _Guess:
     def text(self) -> str:
         """The YAML."""
         lines = ["# Guessed from the first rows. Without `names`, classes are the texts that occur in the column."]
-        lines += [f"# Not used: {column}" for column in self.left]
+        lines += [f"# Not used: {printable(column)}" for column in self.left]
         if self.values["path"] == UNKNOWN:
             lines.append("# No column looks like paths of pictures: name it.")
         if not self.values["spaces"]:
