@@ -66,8 +66,12 @@ def test_a_file_that_is_no_table(tmp_path: Path, content: bytes, found: str) -> 
 
 def test_a_quote_without_end_takes_no_rows_with_it(tmp_path: Path) -> None:
     table(tmp_path, MOOD, "path,mood", "a/1.jpg,calm", 'a/2.jpg,"calm', "a/3.jpg,calm")
-    with pytest.raises(DatabaseFormatError, match="a quote that is not closed"):
+    with pytest.raises(DatabaseFormatError, match="unreadable text") as error:
         read("table", tmp_path)
+    assert error.value.line == 3
+    table(tmp_path, MOOD, "path,mood,,", 'a/1.jpg,5" tall,,')
+    rows, _ = read("table", tmp_path)
+    assert len(rows) == 1, "within a cell it is only a mark"
 
 
 @pytest.mark.parametrize("values", [["calm", 1.0], [["calm"], ["tense"]]])

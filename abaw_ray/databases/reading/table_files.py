@@ -38,7 +38,7 @@ class TableFile:
         self.columns: list[str] = self._header() if self._delimiter else self._parquet().schema_arrow.names
         seen: set[str] = set()
         for name in self.columns:
-            if name in seen:
+            if name and name in seen:
                 raise DatabaseFormatError(path, 1, f"two columns {quoted(name)}", "columns of different names")
             seen.add(name)
 
@@ -120,7 +120,8 @@ class TableFile:
         except (pa.ArrowException, OSError) as error:
             raise self._malformed(str(error)) from None
         if self._num_quotes % 2:
-            raise DatabaseFormatError(self.path, None, "a quote that is not closed", "quotes in pairs")
+            for _ in self._rows(strict=True):
+                pass
 
     def _malformed(self, message: str) -> DatabaseFormatError:
         """What is wrong with a file that cannot be parsed, with its line where that can be found."""
@@ -130,16 +131,21 @@ class TableFile:
                 return DatabaseFormatError(self.path, line, f"{len(row)} fields", shortened(expected, 300))
         return DatabaseFormatError(self.path, None, shortened(message, 300), shortened(expected, 300))
 
-    def _rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Last line, and fields, of each row of text, the header and blank lines among them."""
+    def _rows(self, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
+        """Last line, and fields, of each row of text, the header and blank lines among them.
+
+        A quote that is not closed is an error if `strict`; else the rest of the file is in it.
+        """
         with self.path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, delimiter=self._delimiter or ",")
+            reader = csv.reader(stream, delimiter=self._delimiter or ",", strict=strict)
+            last = 0
             try:
                 for row in reader:
-                    yield reader.line_num, row
+                    last = reader.line_num
+                    yield last, row
             except (csv.Error, UnicodeDecodeError) as error:
                 found = f"unreadable text ({error})"
-                raise DatabaseFormatError(self.path, reader.line_num + 1, found, "a table in UTF-8") from None
+                raise DatabaseFormatError(self.path, last + 1, found, "a table in UTF-8, quotes closed") from None
 
     def _parts(self) -> Iterable[bytes]:
         with self.path.open("rb") as stream:
