@@ -18,7 +18,7 @@ from abaw_ray.errors import DatabaseFormatError, quoted, shortened
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 PARQUET = ".parquet"
 SUFFIXES = (*DELIMITERS, PARQUET)
-BATCH_BYTES = 2_000_000
+BATCH_BYTES = 8_000_000
 BATCH_ROWS = 16_384
 
 
