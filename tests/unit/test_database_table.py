@@ -122,6 +122,15 @@ def test_a_common_space_has_the_common_classes_and_set(tmp_path: Path) -> None:
     )
 
 
+def test_cells_may_hold_other_texts_than_the_classes_names(tmp_path: Path) -> None:
+    names = "{3: Fear, glad: Happiness, 1: Fear}"
+    config = f"path: path\nspaces:\n  expression: {{kind: multiclass, columns: e, names: {names}}}\n"
+    table(tmp_path, config, "path,e", "a/1.jpg,3", "a/2.jpg,glad", "a/3.jpg,1")
+    label_table = read_table("table", tmp_path)
+    assert label_table.spaces[0].names == ("Fear", "Happiness")
+    assert label_table.rows["expression"].to_pylist() == [[1, 0], [0, 1], [1, 0]]
+
+
 def test_frames_of_a_video(tmp_path: Path) -> None:
     config = MOOD.replace("spaces", "video: clip\nframe: n\nsubject: who\nspaces")
     lines = ["a/v/2.jpg,v,2,Ann,calm", "a/v/0.jpg,v,0,Ann,tense", "gone/7.jpg,v,7,,calm", "a/u/1.jpg,u,1,,"]

@@ -44,6 +44,12 @@ LANDMARKS = MOOD.replace("spaces", "landmarks: points\nspaces")
         (MOOD.replace("spaces", "box: b\nspaces"), ["path,b,mood", "a/1.jpg,1 2 x 4,calm"], 2, "'x'"),
         (MOOD.replace("spaces", "split: s\nspaces"), ["path,s,mood", "a/1.jpg,third,calm"], 2, "'third' in column 's'"),
         (MOOD.replace("mood}", "mood, names: [calm, tense]}"), ["path,mood", "a/1.jpg,Calm"], 2, "'Calm' in column"),
+        (
+            MOOD.replace("mood}", "mood, names: {1: calm}}"),
+            ["path,mood", "a/1.jpg,calm"],
+            2,
+            "expected one of 1 (spaces",
+        ),
         (MOOD.replace("columns: mood", "columns: [x, y]"), ["path,x,y", "a/1.jpg,1,"], 2, "1 empty cells"),
     ],
 )
@@ -183,6 +189,7 @@ def test_tabs_and_parquet_are_read_alike(tmp_path: Path) -> None:
         (MOOD.replace("spaces", "box: b\nlandmarks: c\nspaces"), "found both"),
         (ENERGY.replace("high: 10", "high: 0"), "low < high"),
         (ENERGY.replace("energy}", "[a, a]}").replace("columns: energy", "columns: [a, a]"), "different ones"),
+        (LOOKS.replace("[hat]", "[hat], names: {hat: Hat}"), "found a mapping"),
         (LOOKS.replace("[hat]", "[hat], names: [a, b]"), "a name for each of 1 columns"),
         (MOOD.replace("mood:", "expression:").replace("multiclass", "regression"), "expected multiclass from -1 to 1"),
         ("path: p\nspaces:\n  valence_arousal: {kind: regression, columns: [A, V]}\n", "columns A, V"),

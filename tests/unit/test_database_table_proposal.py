@@ -90,6 +90,14 @@ def test_classes_that_are_not_the_common_ones_are_named(tmp_path: Path) -> None:
     assert values["spaces"]["labels_2nd_level"]["high"] == 3
 
 
+def test_numbers_of_classes_want_names(tmp_path: Path) -> None:
+    write(tmp_path / "t.csv", "path,emotion\n" + "".join(f"{k}.png,{k % 3}\n" for k in range(9)))
+    images(tmp_path, *(f"{k}.png" for k in range(9)))
+    space = proposed(tmp_path)["spaces"]["emotion"]
+    assert space["names"] == {"0": "CLASS 0", "1": "CLASS 1", "2": "CLASS 2"}
+    assert read_table("table", tmp_path).spaces[0].names == ("CLASS 0", "CLASS 1", "CLASS 2")
+
+
 def test_what_cannot_be_guessed_is_said(tmp_path: Path) -> None:
     write(tmp_path / "t.csv", "a,b\nx,y\n")
     text = proposal(tmp_path)

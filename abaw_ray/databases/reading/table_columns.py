@@ -130,11 +130,13 @@ def _named_labels(file: TableFile, name: str, config: SpaceConfig, texts: Texts)
             raise file.error(row, f"one more class in column {column}", expected)
     found = texts.values.to_pylist()
     space = label_space(name, config, found)
-    places = np.array(space.places(found), np.int64)
+    by_cell = config.by_cell or {name: name for name in space.names}
+    of_class = dict(zip(by_cell, space.places(by_cell.values()), strict=True))
+    places = np.array([of_class.get(text, -1) for text in found], np.int64)
     if (places < 0).any():
         code = int(np.argmax(places < 0))
         row = int(np.argmax(texts.codes == code))
-        expected = shortened(f"one of {', '.join(space.names)} (spaces.{name}.names), or an empty cell", 300)
+        expected = shortened(f"one of {', '.join(by_cell)} (spaces.{name}.names), or an empty cell", 300)
         raise file.error(row, f"{quoted(found[code])} in column {column}", expected)
     is_given = texts.codes >= 0
     vectors = np.zeros((len(texts.codes), space.size), np.float32)

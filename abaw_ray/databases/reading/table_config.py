@@ -24,6 +24,13 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _with_text_keys(value: Any) -> Any:
+    """A mapping whose numbers, as YAML reads `3: Fear`, are the texts that cells hold."""
+    if not isinstance(value, dict):
+        return value
+    return {str(key) if type(key) is int else key: name for key, name in value.items()}
+
+
 Columns = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 """One column's name, or several in a list."""
 
@@ -35,9 +42,10 @@ class SpaceConfig(Section):
     columns: Columns = Field(min_length=1)
     """multiclass: one column with the name of a class, or one for each class with its part of a distribution;
     multilabel: one for each attribute, 0 or 1; regression: one for each dimension."""
-    names: tuple[str, ...] = ()
-    """Of the classes, attributes or dimensions; of several columns in their order. Default: for one column of classes
-    those of a common space, else the texts that occur; otherwise the columns' names."""
+    names: Annotated[tuple[str, ...] | dict[str, str], BeforeValidator(_with_text_keys)] = ()
+    """Of the classes, attributes or dimensions; of several columns in their order; of one column of classes also what
+    its cells hold -> the class, as {0: Neutral, 1: Fear}. Default: for one column of classes those of a common space,
+    else the texts that occur; otherwise the columns' names."""
     low: float = -1.0
     high: float = 1.0
     """Range of a regression."""
@@ -49,10 +57,18 @@ class SpaceConfig(Section):
         """Whether one column holds names of classes."""
         return self.kind == "multiclass" and len(self.columns) == 1
 
+    @property
+    def by_cell(self) -> dict[str, str]:
+        """What a cell can hold -> the class, of declared ones."""
+        return self.names if isinstance(self.names, dict) else {name: name for name in self.names}
+
     @model_validator(mode="after")
     def _consistent(self) -> SpaceConfig:
         _check_different("columns", self.columns)
-        _check_different("names", self.names)
+        if isinstance(self.names, tuple):
+            _check_different("names", self.names)
+        elif not self.is_named:
+            raise ValueError("names: expected a list, found a mapping, which is for one column of classes")
         if self.names and not self.is_named and len(self.names) != len(self.columns):
             raise ValueError(f"expected a name for each of {len(self.columns)} columns, found {len(self.names)}")
         if not self.low < self.high:
@@ -156,7 +172,7 @@ def label_space(name: str, space: SpaceConfig, found: Sequence[str] = ()) -> Lab
         space: its definition.
         found: the texts that occur in a column of classes.
     """
-    names: Sequence[str] = space.names or space.columns
+    names: Sequence[str] = list(dict.fromkeys(space.by_cell.values())) or space.columns
     common = COMMON.get(name)
     if space.is_named and not space.names:
         names = common.names if common else sorted(found)

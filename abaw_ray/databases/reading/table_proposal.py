@@ -151,7 +151,10 @@ class _Guess:
             if name in (EXPRESSION.name, VALENCE_AROUSAL.name, ACTION_UNITS.name) or name in spaces:
                 name = f"{name}_2"
             numbers, texts = self._numbers[column], self._texts[column]
-            if numbers is not None and numbers.min() < numbers.max():
+            if numbers is not None and _plain(column) in EXPRESSIONS and len(texts) <= MOST_CLASSES:
+                of_class = {text: f"CLASS {text}" for text in sorted(texts, key=float)}
+                spaces[name] = {"kind": "multiclass", "columns": self._take([column]), "names": of_class}
+            elif numbers is not None and numbers.min() < numbers.max():
                 low, high = float(numbers.min()), float(numbers.max())
                 spaces[name] = {"kind": "regression", "columns": self._take([column]), "low": low, "high": high}
             elif numbers is None and 1 < len(texts) <= min(MOST_CLASSES, len(self._part.rows) // 2):
