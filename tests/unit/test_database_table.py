@@ -61,14 +61,16 @@ def test_photos_with_a_class_a_number_and_attributes(tmp_path: Path) -> None:
 
 
 def test_several_faces_of_a_photo_are_numbered_in_the_tables_order(tmp_path: Path) -> None:
-    lines = ["a/p.jpg,30,1,40,9,calm", "a/q.jpg,1,1,5,5,calm", "a/p.jpg,0,1,20,9,tense", "a/p.jpg,30,1,40,9,tense"]
+    lines = ["a/p.jpg,30,1,40,9,calm", "a/q.jpg,0,1,20,9,calm", "a/p.jpg,0,1,20,9,tense", "a/p.jpg,30,1,40,9,tense"]
+    lines += ["a/q.jpg,30,1,40,9,calm"]
     table(tmp_path, BOXES, "path,left,top,right,bottom,mood", *lines)
     label_table = read_table("table", tmp_path)
     rows = label_table.rows.to_pylist()
     assert [(r["video"], r["frame"], r["geometry"]) for r in rows] == [
         ("a/p.jpg", 0, [30, 1, 40, 9]),
         ("a/p.jpg", 1, [0, 1, 20, 9]),
-        ("a/q.jpg", 0, [1, 1, 5, 5]),
+        ("a/q.jpg", 0, [0, 1, 20, 9]),
+        ("a/q.jpg", 1, [30, 1, 40, 9]),
     ]
     assert label_table.problems.examples == {"duplicate_row": [f"{tmp_path}/faces.csv:5: a/p.jpg"]}
     assert (label_table.crop, label_table.sequential) == ("box", False)
@@ -182,6 +184,14 @@ def test_labels_of_clips(tmp_path: Path) -> None:
     assert label_table.clips.to_pylist() == [{"video": "one.avi", "mood": [1], "mood_split": Split.TRAIN}]
 
 
+def test_labels_of_photos_without_a_picture_are_left_out(tmp_path: Path) -> None:
+    config = "path: path\nspaces:\n  mood: {kind: multiclass, columns: mood, level: clip}\n"
+    table(tmp_path, config, "path,mood", "a/1.jpg,calm", "gone.jpg,calm")
+    label_table = whole(tmp_path)
+    assert not label_table.sequential
+    assert label_table.rows["video"].to_pylist() == label_table.clips["video"].to_pylist() == ["a/1.jpg"]
+
+
 def test_a_clips_label_may_be_in_some_of_its_rows_only(tmp_path: Path) -> None:
     config = (
         "path: path\nvideo: clip\nspaces:\n  mood: {kind: multiclass, columns: mood, level: clip}\n"
@@ -242,6 +252,14 @@ def test_drawn_splits_do_not_divide(tmp_path: Path, by: str, whole_key: str) -> 
     assert {Split.TRAIN, Split.VALIDATION} == set().union(*splits.values())
     other, _ = read("table", tmp_path, validation_fraction=0.4, by=by, split_seed=1)
     assert [r["mood_split"] for r in rows] != [r["mood_split"] for r in other]
+
+
+def test_a_row_without_a_subject_goes_by_its_video(tmp_path: Path) -> None:
+    config = MOOD.replace("spaces", "subject: who\nspaces")
+    table(tmp_path, config, "path,who,mood", *(f"a/{k}.jpg,{'Ann' if k < 9 else ''},calm" for k in range(60)))
+    rows, _ = read("table", tmp_path, validation_fraction=0.5, by="subject")
+    assert len({r["mood_split"] for r in rows if r["subject_name"] == "Ann"}) == 1
+    assert {r["mood_split"] for r in rows if r["subject_name"] is None} == {Split.TRAIN, Split.VALIDATION}
 
 
 def test_the_plan_takes_what_the_table_says(tmp_path: Path) -> None:

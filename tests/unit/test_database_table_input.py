@@ -30,6 +30,8 @@ LANDMARKS = MOOD.replace("spaces", "landmarks: points\nspaces")
         (MOOD, ["path,mood", ",calm"], 2, "an empty cell in column 'path'"),
         (MOOD, ["path,mood", "a/1.jpg,"], 2, "no text in column 'mood'"),
         (ENERGY, ["path,energy", "a/1.jpg,1", "a/2.jpg,high"], 3, "'high', expected a number in column 'energy'"),
+        (ENERGY, ["path,energy", "a/1.jpg,1", "", "", "a/2.jpg,high"], 5, "'high'"),
+        (MOOD, ["path,mood", *(f"a/1.jpg,{k}" for k in range(1001))], 1002, "one more class in column 'mood'"),
         (ENERGY, ["path,energy", '"a/1\n.jpg",1', "a/2.jpg,high"], 4, "'high'"),
         (ENERGY, ["path,energy", "a/1.jpg,nan"], 2, "nan in column 'energy', expected a finite number"),
         (ENERGY, ["path,energy", "a/1.jpg, ", "a/2.jpg,-inf"], 3, "-inf in column 'energy'"),
@@ -136,6 +138,22 @@ def test_a_clip_has_one_label(tmp_path: Path) -> None:
     assert error.value.line in (2, 3)
 
 
+def test_a_clip_is_in_one_split(tmp_path: Path) -> None:
+    spaces = "spaces:\n  mood: {kind: multiclass, columns: mood, level: clip}\n"
+    config = f"path: path\nvideo: clip\nsplit: s\n{spaces}"
+    table(tmp_path, config, "path,clip,s,mood", "a/1.jpg,v,train,calm", "a/2.jpg,v,test,calm")
+    with pytest.raises(DatabaseFormatError, match="another label or split of v in mood"):
+        read("table", tmp_path)
+
+
+def test_a_distribution_has_no_negative_part_and_a_sum(tmp_path: Path) -> None:
+    config = MOOD.replace("columns: mood", "columns: [calm, tense]")
+    table(tmp_path, config, "path,calm,tense", "a/1.jpg,-1,2", "a/2.jpg,0,0", "a/3.jpg,0,2", "a/4.jpg,,")
+    rows, problems = read("table", tmp_path)
+    assert [r["mood"] for r in rows] == [[0, 1]]
+    assert problems.counts == {"label_out_of_range": 2, "row_without_label": 1}
+
+
 def test_annotators_that_saw_other_boxes_of_a_frame_are_counted(tmp_path: Path) -> None:
     config = BOXES.replace("spaces", "annotator: who\nvideo: v\nframe: n\nspaces")
     header = "path,left,top,right,bottom,who,v,n,mood"
@@ -159,11 +177,11 @@ def test_marks_and_blanks_are_no_text(tmp_path: Path, text: str) -> None:
 
 def test_tabs_and_parquet_are_read_alike(tmp_path: Path) -> None:
     config = MOOD + "  level: {kind: multiclass, columns: level}\n" + ENERGY.split("spaces:\n")[1]
-    write(tmp_path / "one/t.tsv", "path\tmood\tlevel\tenergy\na/1.jpg\tcalm, very\t\t+1.5\na/2.jpg\t\t2\t\n")
+    write(tmp_path / "one/t.tsv", "path\tmood\tlevel\tenergy\na/1.jpg\tcalm, very\t\t+1.5\na/2.jpg\t\t123456789012\t\n")
     columns = {
         "path": ["a/1.jpg", "a/2.jpg"],
         "mood": ["calm, very", None],
-        "level": [None, 2.0],
+        "level": [None, 123456789012.0],
         "energy": [1.5, None],
     }
     (tmp_path / "two").mkdir()
@@ -173,7 +191,7 @@ def test_tabs_and_parquet_are_read_alike(tmp_path: Path) -> None:
         images(tmp_path / folder, "a/1.jpg", "a/2.jpg")
     one, two = (read_table("table", tmp_path / folder) for folder in ("one", "two"))
     assert one.spaces == two.spaces
-    assert one.spaces[1].names == ("2",), "not 2.0"
+    assert one.spaces[1].names == ("123456789012",), "not 1.23e+11"
     assert one.rows.equals(two.rows)
 
 

@@ -90,6 +90,13 @@ def test_classes_that_are_not_the_common_ones_are_named(tmp_path: Path) -> None:
     assert values["spaces"]["labels_2nd_level"]["high"] == 3
 
 
+def test_a_column_of_other_sets_is_no_split(tmp_path: Path) -> None:
+    write(tmp_path / "t.csv", "path,set,mood\n" + "".join(f"{k}.png,{'AB'[k % 2]},calm\n" for k in range(9)))
+    values = proposed(tmp_path)
+    assert "split" not in values
+    assert values["spaces"]["set"]["names"] == ["A", "B"]
+
+
 def test_numbers_of_classes_want_names(tmp_path: Path) -> None:
     write(tmp_path / "t.csv", "path,emotion\n" + "".join(f"{k}.png,{k % 3}\n" for k in range(9)))
     images(tmp_path, *(f"{k}.png" for k in range(9)))
