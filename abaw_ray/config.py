@@ -352,7 +352,7 @@ def _read(source: str) -> dict[str, Any]:
 
 def _values(content: bytes, source: str) -> dict[str, Any]:
     try:
-        values = _load(content.decode())
+        values = load_yaml(content.decode())
     except UNREADABLE as error:
         raise ConfigurationError(f"{source}: not a recipe in YAML: {error}") from None
     if not isinstance(values or {}, dict):
@@ -360,7 +360,8 @@ def _values(content: bytes, source: str) -> dict[str, Any]:
     return values or {}
 
 
-def _load(text: str) -> Any:
+def load_yaml(text: str) -> Any:
+    """The values that a text of YAML holds; raises one of `UNREADABLE`, as where a mapping has a key twice."""
     return yaml.load(text, _Loader)
 
 
@@ -385,7 +386,7 @@ def _override(values: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise ConfigurationError(f"override {quoted(override)}: expected key=value, as train.epochs=5")
     try:
-        value = _load(text)
+        value = load_yaml(text)
     except UNREADABLE:
         raise ConfigurationError(f"override {quoted(override)}: {quoted(text)} is not a YAML value") from None
     _put(values, key.strip(), value, f"override {quoted(override)}")

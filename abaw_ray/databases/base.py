@@ -161,6 +161,8 @@ class LabelTable:
         clips: of `clips_schema`, sorted by video: those of `videos`, or photos with a row, that are labelled whole;
             None: none is.
         streams: that rows have beside their faces.
+        sequential: whether the rows are video frames; None: as the database says.
+        sets: the training sets that the rows take part in; None: the database's.
     """
 
     spaces: tuple[LabelSpace, ...]
@@ -171,6 +173,8 @@ class LabelTable:
     crop: str | None = None
     clips: pa.Table = None
     streams: tuple[Stream, ...] = ()
+    sequential: bool | None = None
+    sets: tuple[SetMember, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.unseen is None:

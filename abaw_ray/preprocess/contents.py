@@ -97,7 +97,7 @@ def index_part(made: MadeDatabase, rows: pa.Table) -> IndexPart:
 
 def videos_of(plan: DatabasePlan) -> pa.Table:
     """The videos of a database, of `videos_schema`: where photos are labelled whole, all photos."""
-    if plan.source.database.sequential or not plan.clips.num_rows:
+    if plan.source.sequential or not plan.clips.num_rows:
         return plan.source.table.videos
     photos = plan.rows.group_by("video").aggregate([("frame", "max")]).sort_by("video")
     num_faces = pc.add(photos["frame_max"], pa.scalar(1, pa.int32()))
@@ -110,7 +110,7 @@ def unseen_frames(made: MadeDatabase, videos: pa.Table) -> pa.Table:
     They are those known before, and those whose image could not be used.
     """
     frames = made.plan.unseen
-    if made.plan.source.database.sequential:
+    if made.plan.source.sequential:
         dropped = made.plan.rows.filter(pa.array(made.face.dropped()))
         labels = [column for key in label_keys(dropped) for column in _columns(*key)]
         # a column that one of the two lacks is null
@@ -158,7 +158,7 @@ def database_entry(made: MadeDatabase, code: int, index: Index, labels: Mapping[
         name=source.database.name,
         title=source.database.title,
         crop=source.crop,
-        sequential=source.database.sequential,
+        sequential=source.sequential,
         options=_portable_options(source),
         num_images=int(own.sum()),
         num_videos=len(np.unique(index.videos.indices.to_numpy()[own])),

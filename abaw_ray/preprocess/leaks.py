@@ -73,7 +73,7 @@ _Row = tuple[int, int]
 def _pictures(made: Sequence[MadeDatabase]) -> _Pictures:
     databases, rows, found = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty((0, 2), np.uint64)]
     for place, database in enumerate(made):
-        if database.plan.source.database.sequential:
+        if database.plan.source.sequential:
             continue
         kept = np.flatnonzero(~database.face.dropped())
         rows.append(kept)

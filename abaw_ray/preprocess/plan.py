@@ -23,6 +23,7 @@ from abaw_ray.databases.base import (
     LabelTable,
     Options,
     Problems,
+    SetMember,
     label_column,
     label_keys,
     source_columns,
@@ -61,6 +62,16 @@ class Source:
     def face(self, config: PrepareConfig) -> Stream:
         """The stream of its faces."""
         return Stream(name=FACE, kind="image", size=config.image_size, encoding=config.encoding, crop=self.crop)
+
+    @property
+    def sequential(self) -> bool:
+        """Whether its rows are video frames."""
+        return self.database.sequential if self.table.sequential is None else self.table.sequential
+
+    @property
+    def sets(self) -> tuple[SetMember, ...]:
+        """The training sets that it takes part in."""
+        return self.database.sets(self.options) if self.table.sets is None else self.table.sets
 
 
 @dataclass(frozen=True)
@@ -155,7 +166,7 @@ def _other_stream(source: Source, stream: Stream, rows: pa.Table, config: Prepar
 def _stream_plan(
     source: Source, stream: Stream, rows: pa.Table, places: np.ndarray, config: PrepareConfig
 ) -> StreamPlan:
-    planned = _blocks(source.database, stream.name, rows, _video_starts(rows), config.block_rows)
+    planned = _blocks(source, stream.name, rows, _video_starts(rows), config.block_rows)
     return StreamPlan(stream, rows, places, _hashed(source, stream, rows, planned, config))
 
 
@@ -170,7 +181,7 @@ def _closed(space: LabelSpace, tables: Sequence[pa.Table]) -> LabelSpace:
 def _check_videos(source: Source) -> None:
     """That a sequential database names its videos, once each, and that the numbers of their frames fit."""
     table, videos = source.table, source.table.videos
-    if not source.database.sequential:
+    if not source.sequential:
         assert table.unseen.num_rows == videos.num_rows == 0, "photos are not videos"
         return
     assert pc.count_distinct(videos["video"]).as_py() == videos.num_rows, "a video is named once"
@@ -266,16 +277,17 @@ def _cleared(labels: pa.ChunkedArray, where: np.ndarray) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(flat), size)
 
 
-def _blocks(database: Database, stream: str, rows: pa.Table, starts: np.ndarray, block_rows: int) -> list[PlannedBlock]:
+def _blocks(source: Source, stream: str, rows: pa.Table, starts: np.ndarray, block_rows: int) -> list[PlannedBlock]:
     """Consecutive blocks: each video's rows for sequential databases, else whole photos."""
     stops = np.append(starts[1:], rows.num_rows) if len(starts) else starts
-    if not database.sequential:
-        return _named(f"{stream}/{database.name}", database.name, _photo_cuts(stops, block_rows))
+    database = source.database.name
+    if not source.sequential:
+        return _named(f"{stream}/{database}", database, _photo_cuts(stops, block_rows))
     names = rows["video"].take(pa.array(starts)).to_pylist()
     return [
         block
         for name, start, stop in zip(names, starts.tolist(), stops.tolist(), strict=True)
-        for block in _named(f"{stream}/{database.name}", name, [*range(start, stop, block_rows), stop])
+        for block in _named(f"{stream}/{database}", name, [*range(start, stop, block_rows), stop])
     ]
 
 

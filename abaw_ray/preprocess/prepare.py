@@ -136,7 +136,7 @@ def _write(
         raise MissingInputError(f"no image could be read; {_summary(made)}")
     _remove_others(store, set(blocks))
     tables = _write_tables(store, made)
-    members = [(plan.source.database.name, plan.source.database.sets(plan.source.options)) for plan in plans]
+    members = [(plan.source.database.name, plan.source.sets) for plan in plans]
     index, labels = tables.index, {task: found for (task, by), found in tables.label_sets.items() if not by}
     manifest = Manifest(
         seed=seed,
@@ -190,7 +190,7 @@ def _write_tables(store: AnyPath, made: Sequence[MadeDatabase]) -> Tables:
         clips=of_videos([plan.clips for plan in plans], videos, of_databases),
     )
     index = read_index(local_file(store / INDEX, index_sha256))
-    sequential = np.array([plan.source.database.sequential for plan in plans])
+    sequential = np.array([plan.source.sequential for plan in plans])
     stored_videos = read_videos(local_file(store / VIDEOS, videos_sha256), index, sequential)
     labels = read_label_files(store, [file for file in files if not file.unseen], spaces, local_file)
     clip = stored_videos.of_rows(len(index)) if any(space.level == "clip" for space in spaces) else None
@@ -222,7 +222,7 @@ def _make_blocks(
     parts = [(plan.source, part) for plan in plans for part in (plan.face, *plan.streams)]
     for source, part in parts:
         kind = kind_of(part.stream)
-        is_still = part.stream.name == FACE and not source.database.sequential
+        is_still = part.stream.name == FACE and not source.sequential
         for planned in part.blocks:
             block = read_block(folder, planned.path) if planned.path not in damaged else None
             if block is not None and block.metadata.plan_hash == planned.hash:

@@ -42,7 +42,7 @@ def read_table(name: str, root: Path, **options: object) -> LabelTable:
     names = [space.name for space in table.spaces]
     assert all(any(r[f"{name}_split"] for name in names) for t in (table.rows, table.unseen) for r in t.to_pylist())
     num_frames = lengths(table)
-    if database(name).sequential:
+    if database(name).sequential if table.sequential is None else table.sequential:
         assert list(num_frames) == sorted({video for video, _ in seen + unseen})
         assert all(0 <= frame < num_frames[video] for video, frame in seen + unseen)
     else:
