@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import yaml
 
 from abaw_ray.synthetic.examples.drawn import Drawn
 
@@ -20,6 +21,20 @@ FERPLUS = ("Neutral", "Happiness", "Surprise", "Sadness", "Anger", "Disgust", "F
 """Classes in the order of the votes."""
 AFFECTNET = ("Neutral", "Happiness", "Sadness", "Surprise", "Fear", "Disgust", "Anger", "Contempt")
 """Classes 0 to 7."""
+TABLE_COLUMNS = {
+    "path": "path",
+    "subject": "person",
+    "split": "split",
+    "spaces": {
+        "expression": {"kind": "multiclass", "columns": ["expression"]},
+        "valence_arousal": {
+            "kind": "regression",
+            "columns": ["valence", "arousal"],
+            "names": ["valence", "arousal"],
+        },
+    },
+}
+"""What the table's YAML says."""
 NUM_VOTES, GREY_SIDE = 10, 48
 FERPLUS_FOLDERS = {False: "FER2013Train", True: "FER2013Valid"}
 
@@ -99,6 +114,7 @@ def write_table(root: Path, faces: Sequence[Drawn]) -> None:
         split = "validation" if face.is_validation else "train"
         rows.append([path, f"person {truth.identity}", split, truth.expression, truth.valence, truth.arousal])
     _write_csv(root / "faces.csv", header, rows)
+    (root / "faces.yaml").write_text(yaml.safe_dump(TABLE_COLUMNS, sort_keys=False))
 
 
 def _name(number: int) -> str:
