@@ -65,7 +65,7 @@ def read(root: Path, options: TableOptions) -> LabelTable:
     columns, problems = read_columns(file, config), Problems()
     rows = TableRows(file, columns, _splits(file, config, columns, options), problems)
     rows.leave_out_unusable(config.geometry[0])
-    has_image = rows.leave_out_missing(root, {name_in(root, path), name_in(root, config_path)})
+    has_image = rows.leave_out_missing(root, {_name_in(root, path), _name_in(root, config_path)})
     if config.split:
         rows.note_several_splits()
     faces = group_faces(rows, root)
@@ -84,7 +84,7 @@ def read(root: Path, options: TableOptions) -> LabelTable:
     )
 
 
-def name_in(root: Path, file: Path) -> str:
+def _name_in(root: Path, file: Path) -> str:
     """A file as paths in the table would name it."""
     return file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file)
 

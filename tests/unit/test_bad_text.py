@@ -61,6 +61,24 @@ def list_of_tests(root: Path, content: str | bytes) -> Path:
     return write(root / "expr_test_file.txt", content)
 
 
+TABLE = "path,l,t,r,b,who,n,mood,energy\na.jpg,0,1,20.5,30,Ann,0,calm,0.5\na.jpg,5,1,20,30,,1,tense,\n"
+COLUMNS = (
+    "path: path\nbox: [l, t, r, b]\nsubject: who\nvideo: path\nframe: n\nspaces:\n"
+    "  mood: {kind: multiclass, columns: mood}\n  energy: {kind: regression, columns: [energy], high: 1}\n"
+)
+
+
+def table(root: Path, content: str | bytes) -> Path:
+    write(root / "a.jpg", b"")
+    write(root / "t.yaml", COLUMNS)
+    return write(root / "t.csv", content)
+
+
+def table_columns(root: Path, content: str | bytes) -> Path:
+    table(root, TABLE)
+    return write(root / "t.yaml", content)
+
+
 WRITERS = {
     "afew_va": afew_va,
     "ferplus": ferplus,
@@ -68,6 +86,8 @@ WRITERS = {
     "affectnet": affectnet,
     "affwild2": affwild2,
     "affwild2 test list": list_of_tests,
+    "table": table,
+    "table columns": table_columns,
 }
 VOTES = 'a.png,"(0, 0, 48, 48)",'
 FACE = f"1/a.jpg,1,2,3,4,{';'.join(['1;2'] * 68)},%s,0.5,0.5\n"
@@ -86,6 +106,10 @@ BAD = {
     "a class of 400 digits": ("expw", f"a.jpg 0 1 2 3 4 50 {MANY}"),
     "an affectnet class of 400 digits": ("affectnet", FACE % MANY),
     "an infinite landmark": ("affectnet", FACE.replace("1;2", "1e300;2", 1) % 1),
+    "a box of 400 digits": ("table", TABLE.replace("20.5", MANY)),
+    "a frame beyond integers": ("table", TABLE.replace("Ann,0", "Ann,3e9")),
+    "a number of 5000 letters": ("table", TABLE.replace("0.5\n", f"{'x' * 5000}\n")),
+    "a table that is no text": ("table", TABLE.encode().replace(b"calm", b"\xff")),
     "a valence of 5000 digits": ("affwild2", f"valence,arousal\n{'9' * 5000},0\n"),
 }
 
@@ -128,6 +152,8 @@ VALID = {
     "affectnet": FACE % 1,
     "affwild2": "valence,arousal\n0.5,-0.25\n",
     "affwild2 test list": "b\nc_left\n",
+    "table": TABLE,
+    "table columns": COLUMNS,
 }
 ODD = (b"1e999", b"-", b"\x00", b'"', b"99" * 99, b"\xef\xbb\xbf", b"\r\n")
 
@@ -145,6 +171,6 @@ def test_a_changed_file_is_read_or_refused_in_a_short_message(tmp_path: Path, na
     message = ""
     try:
         read_database(name.split()[0], tmp_path, {})
-    except (DatabaseFormatError, MissingInputError) as error:
+    except (ConfigurationError, DatabaseFormatError, MissingInputError) as error:
         message = str(error)
     assert len(message) < LONGEST + 3 * len(str(tmp_path))
