@@ -6,7 +6,8 @@ import pytest
 from paper import EXPRESSIONS
 
 from abaw_ray.competition.track_files import TRACK_FORMATS
-from abaw_ray.databases import affectnet, expw, ferplus
+from abaw_ray.databases import affectnet, expw
+from abaw_ray.databases.reading import votes
 
 
 def test_the_order_of_the_expressions():
@@ -19,7 +20,7 @@ def test_the_order_of_the_expressions():
     [
         (expw, [1, 2, 3, 4, 5, 6, 0]),
         (affectnet, [0, 4, 5, 6, 3, 2, 1, -1, -1, -1, -1]),
-        (ferplus, [0, 4, 6, 5, 1, 2, 3, -1, -1, -1]),
+        (votes, [0, 4, 6, 5, 1, 2, 3, -1, -1, -1]),
     ],
 )
 def test_native_class_ids_become_places(database, expected):
