@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,7 @@ from abaw_ray.databases.reading.parsing import (
     require_file,
     require_folder,
 )
+from abaw_ray.databases.reading.pictures import note_same_pictures
 from abaw_ray.databases.reading.spaces import EXPRESSION
 from abaw_ray.databases.reading.votes import NATIVE, AnnotatorOptions, label_of, labels_of_annotators
 from abaw_ray.errors import DatabaseFormatError, MissingInputError, quoted
@@ -50,7 +52,7 @@ def read(root: Path, options: FerPlusOptions) -> LabelTable:
     for name in folders:
         _read_folder(root / name, options, rows, problems)
     table = rows.table()
-    _note_same_pictures(root, table["image"].to_pylist(), problems)
+    note_same_pictures(_digests(root, table["image"].to_pylist()), problems)
     return LabelTable(SPACES, table, problems)
 
 
@@ -81,15 +83,10 @@ def _read_folder(folder: Path, options: FerPlusOptions, rows: RowBuilder, proble
     add_each(problems, "image_without_label", sorted(images - seen), lambda n: f"{folder / n}")
 
 
-def _note_same_pictures(root: Path, images: list[str], problems: Problems) -> None:
-    first_place: dict[bytes, str] = {}
-    noted: set[bytes] = set()
+def _digests(root: Path, images: Sequence[str]) -> Iterator[tuple[str, Split, bytes]]:
     for image in images:
-        digest = hashlib.sha256((root / file_name(image)).read_bytes()).digest()
-        first = first_place.setdefault(digest, image)
-        if first.split("/")[0] != image.split("/")[0] and digest not in noted:
-            noted.add(digest)
-            problems.add("same_picture_in_two_splits", f"{first} and {image}")
+        content = (root / file_name(image)).read_bytes()
+        yield image, FOLDERS[image.split("/")[0]], hashlib.sha256(content).digest()
 
 
 def sets(options: FerPlusOptions) -> tuple[SetMember, ...]:
