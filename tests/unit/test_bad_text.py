@@ -43,6 +43,11 @@ def expw(root: Path, content: str | bytes) -> Path:
     return write(root / "label.lst", content)
 
 
+def rafdb(root: Path, content: str | bytes) -> Path:
+    write(root / "Image" / "aligned" / "train_1_aligned.jpg", b"")
+    return write(root / "EmoLabel" / "list_patition_label.txt", content)
+
+
 def affectnet(root: Path, content: str | bytes) -> Path:
     write(root / "Manually_Annotated_Images" / "1" / "a.jpg", b"")
     lists = root / "Manually_Annotated_file_lists"
@@ -65,6 +70,7 @@ WRITERS = {
     "afew_va": afew_va,
     "ferplus": ferplus,
     "expw": expw,
+    "rafdb": rafdb,
     "affectnet": affectnet,
     "affwild2": affwild2,
     "affwild2 test list": list_of_tests,
@@ -84,6 +90,7 @@ BAD = {
     "a long box": ("ferplus", f'a.png,"{"x" * 10_000}",' + ",".join("1" * 10)),
     "an infinite box": ("expw", "a.jpg 0 1e300 2 3 4 50 1"),
     "a class of 400 digits": ("expw", f"a.jpg 0 1 2 3 4 50 {MANY}"),
+    "a rafdb class of 400 digits": ("rafdb", f"train_1.jpg {MANY}"),
     "an affectnet class of 400 digits": ("affectnet", FACE % MANY),
     "an infinite landmark": ("affectnet", FACE.replace("1;2", "1e300;2", 1) % 1),
     "a valence of 5000 digits": ("affwild2", f"valence,arousal\n{'9' * 5000},0\n"),
@@ -125,6 +132,7 @@ VALID = {
     "afew_va": clip(),
     "ferplus": VOTES + ",".join("1" * 10) + "\n",
     "expw": "a.jpg 0 1 2 30 40 50 1\n",
+    "rafdb": "train_1.jpg 1\n",
     "affectnet": FACE % 1,
     "affwild2": "valence,arousal\n0.5,-0.25\n",
     "affwild2 test list": "b\nc_left\n",

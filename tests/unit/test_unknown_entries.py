@@ -30,11 +30,15 @@ def root(request: pytest.FixtureRequest, generated: Path, tmp_path: Path) -> Pat
         images(tmp_path / "train" / "happy", "a.jpg")
         images(tmp_path / "test" / "sad", "a.png")
         return tmp_path
+    if request.param == "rafdb":
+        images(tmp_path / "Image" / "aligned", "train_1_aligned.jpg")
+        write(tmp_path / "EmoLabel" / "list_patition_label.txt", "train_1.jpg 1")
+        return tmp_path
     return generated / request.param
 
 
 @pytest.mark.parametrize(
-    ("name", "root"), [(name, name) for name in (*DATABASES, "ferplus", "folder")], indirect=["root"]
+    ("name", "root"), [(name, name) for name in (*DATABASES, "ferplus", "folder", "rafdb")], indirect=["root"]
 )
 def test_a_file_that_nobody_asks_for_is_counted_in_any_folder(name: str, root: Path) -> None:
     before = read_table(name, root).problems.counts
