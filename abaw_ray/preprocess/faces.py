@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from abaw_ray.blocks.schema import Encoding, image_field
+from abaw_ray.databases.reading import pixel_table
 from abaw_ray.databases.reading.names import file_name
 from abaw_ray.databases.reading.videos import SUFFIXES
 from abaw_ray.preprocess.crops import CROPS, BadGeometry, fit
@@ -89,10 +90,12 @@ def add_faces(rows: pa.Table, root: Path, crop: str, settings: FaceSettings) -> 
 def _images(
     path: Path, rows: list[int], numbers: list[int], apply_orientation: bool, keep_damaged: bool
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Each of `rows` with the image at `path`; of a video, with the frame of its number, if that can be read."""
-    if path.suffix.lower() in SUFFIXES:
+    """Each of `rows` with the image at `path`; of a video or a table, with that of its number, if that can be read."""
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES or suffix == pixel_table.SUFFIX:
         row_of = {numbers[row]: row for row in rows}
-        yield from ((row_of[number], image) for number, image in read_frames(path, sorted(row_of)))
+        read = read_frames if suffix in SUFFIXES else pixel_table.read_pictures
+        yield from ((row_of[number], image) for number, image in read(path, sorted(row_of)))
     else:
         image = read_image(path, apply_orientation, keep_damaged)
         yield from ((row, image) for row in rows)

@@ -53,7 +53,10 @@ def label_of(votes: np.ndarray, rule: Literal["majority", "distribution"]) -> tu
 
 
 def labels_of_annotators(votes: np.ndarray, split: Split, problems: Problems, where: str) -> dict[LabelKey, Label]:
-    """Labels by annotator, from the votes (10,) by native class; none, and counted, of more than ten votes."""
+    """Labels by annotator, from the votes (10,) by native class; none, and counted, of wrong or too many votes."""
+    if (votes < 0).any():
+        problems.add("label_out_of_range", where)
+        return {}
     if votes.sum() > len(ANNOTATORS):
         problems.add("more_votes_than_annotators", where)
         return {}
