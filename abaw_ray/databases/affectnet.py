@@ -1,4 +1,7 @@
-"""AffectNet, manually annotated part: web photos with 68 landmarks, an expression, valence and arousal."""
+"""AffectNet, manually annotated part: web photos with 68 landmarks, an expression, valence and arousal.
+
+Two layouts are read: the first release's lists of photos with landmarks, and the later one's faces with npy files.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, SetMember, row_schema
+from abaw_ray.databases.reading import affectnet_npy
 from abaw_ray.databases.reading.parsing import (
     add_each,
     csv_rows,
@@ -23,13 +28,14 @@ from abaw_ray.databases.reading.parsing import (
     require_folder,
     rows_table,
 )
-from abaw_ray.databases.reading.spaces import EXPRESSION, VALENCE_AROUSAL
+from abaw_ray.databases.reading.spaces import EIGHT_EXPRESSIONS, EXPRESSION, VALENCE_AROUSAL
 from abaw_ray.errors import DatabaseFormatError, quoted
-from abaw_ray.spaces import Split
+from abaw_ray.spaces import LabelSpace, Split
 
 LAYOUT = (
     "Manually_Annotated_file_lists/training.csv and validation.csv; photos in "
-    "Manually_Annotated_compressed/Manually_Annotated_Images/ or Manually_Annotated_Images/"
+    "Manually_Annotated_compressed/Manually_Annotated_Images/ or Manually_Annotated_Images/; "
+    f"or {affectnet_npy.LAYOUT}"
 )
 COLUMNS = (
     "subDirectory_filePath",
@@ -46,30 +52,21 @@ EXPECTED = f"9 fields: {','.join(COLUMNS)}"
 EXPECTED_LANDMARKS = "68 landmarks: 136 numbers x;y;x;y;..."
 NUM_COORDINATES = 136
 MISSING = -2.0
-SPACES = (EXPRESSION, VALENCE_AROUSAL)
-NATIVE = (
-    "Neutral",
-    "Happiness",
-    "Sadness",
-    "Surprise",
-    "Fear",
-    "Disgust",
-    "Anger",
-    "Contempt",
-    "None",
-    "Uncertain",
-    "Non-Face",
-)
+NATIVE = (*affectnet_npy.NATIVE, "None", "Uncertain", "Non-Face")
 """Classes by native id."""
-CLASSES = EXPRESSION.places(NATIVE)
+EXPRESSIONS = {7: EXPRESSION, 8: EIGHT_EXPRESSIONS}
+OUTSIDE = {7: "class_outside_the_seven", 8: "class_outside_the_eight"}
 CHUNK_ROWS = 16_384  # landmarks are parsed together, a chunk at a time: 287,000 rows hold 39 million numbers
 
 
 class AffectNetOptions(Options):
-    """How the published validation list is used."""
+    """How the published validation list is used, and which expressions there are."""
 
     use_validation_for_training: bool = True
-    """True, as the reference: both lists are for training. False: validation.csv is for validation."""
+    """True, as the reference: both lists are for training. False: validation.csv (val_set) is for validation."""
+    classes: Literal[7, 8] = 7
+    """8: Contempt, too. 7: photos of Contempt are left out, as by the reference; of the faces with npy files they keep
+    valence and arousal."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +81,16 @@ class Face:
 
 
 def read(root: Path, options: AffectNetOptions) -> LabelTable:
-    """One row a line of either list with one of the seven classes; geometry is 68 landmarks (136 numbers)."""
+    """One row a line of either list with one of the classes; geometry is 68 landmarks (136 numbers).
+
+    In the layout with npy files, a row a picture; pictures there are faces, and the crop takes them whole.
+    """
     require_folder(root, LAYOUT)
+    expression = EXPRESSIONS[options.classes]
+    held_out = Split.TRAIN if options.use_validation_for_training else Split.VALIDATION
     lists = root / "Manually_Annotated_file_lists"
+    if not lists.is_dir() and affectnet_npy.is_npy_layout(root):
+        return affectnet_npy.read_npy_layout(root, expression, held_out)
     training = require_file(lists / "training.csv", LAYOUT)
     validation = require_file(lists / "validation.csv", LAYOUT)
     packed = root / "Manually_Annotated_compressed" / "Manually_Annotated_Images"
@@ -97,16 +101,16 @@ def read(root: Path, options: AffectNetOptions) -> LabelTable:
     if images == packed:
         note_others(problems, packed.parent, (packed.name,))
     note_others(problems, lists, (training.name, validation.name))
-    held_out = Split.TRAIN if options.use_validation_for_training else Split.VALIDATION
     seen: set[str] = set()
     prefix = images.relative_to(root).as_posix()
-    tables = [row_schema(SPACES).empty_table()]
+    spaces = (expression, VALENCE_AROUSAL)
+    tables = [row_schema(spaces).empty_table()]
     for file, split in ((training, Split.TRAIN), (validation, held_out)):
-        faces = _faces(file, present, seen, problems)
+        faces = _faces(file, expression, OUTSIDE[options.classes], present, seen, problems)
         while chunk := list(islice(faces, CHUNK_ROWS)):
-            tables.append(_rows(file, chunk, split, prefix))
+            tables.append(_rows(file, chunk, spaces, split, prefix))
     add_each(problems, "image_without_label", sorted(present - seen), lambda p: f"{prefix}/{p}")
-    return LabelTable(SPACES, pa.concat_tables(tables).sort_by("video"), problems)
+    return LabelTable(spaces, pa.concat_tables(tables).sort_by("video"), problems)
 
 
 def _files_below(folder: Path) -> set[str]:
@@ -118,7 +122,10 @@ def _files_below(folder: Path) -> set[str]:
     return found
 
 
-def _faces(file: Path, present: set[str], seen: set[str], problems: Problems) -> Iterator[Face]:
+def _faces(
+    file: Path, space: LabelSpace, outside: str, present: set[str], seen: set[str], problems: Problems
+) -> Iterator[Face]:
+    classes = space.places(NATIVE)
     for line, fields in csv_rows(file, len(COLUMNS), EXPECTED):
         path, _, _, _, _, landmarks, *numbers = fields
         if line == 1 and (path.strip().lower() == COLUMNS[0].lower() or numbers[0].strip().lower() == "expression"):
@@ -132,11 +139,11 @@ def _faces(file: Path, present: set[str], seen: set[str], problems: Problems) ->
             problems.add("duplicate_path", f"{file}:{line}: {path}")
             continue
         seen.add(path)
-        if not 0 <= expression < len(CLASSES):
+        if not 0 <= expression < len(classes):
             problems.add("label_out_of_range", f"{file}:{line}: expression {expression}")
-        elif CLASSES[expression] < 0:
+        elif classes[expression] < 0:
             name = NATIVE[expression]
-            problems.add(f"class_outside_the_seven: {name}", f"{file}:{line}")
+            problems.add(f"{outside}: {name}", f"{file}:{line}")
         elif not missing and max(abs(valence), abs(arousal)) > 1:
             problems.add("label_out_of_range", f"{file}:{line}: valence {valence}, arousal {arousal}")
         elif path not in present:
@@ -144,20 +151,20 @@ def _faces(file: Path, present: set[str], seen: set[str], problems: Problems) ->
         else:
             if missing:
                 problems.add("valence_arousal_unlabelled", f"{file}:{line}")
-            yield Face(line, path, landmarks, CLASSES[expression], None if missing else (valence, arousal))
+            yield Face(line, path, landmarks, classes[expression], None if missing else (valence, arousal))
 
 
-def _rows(file: Path, faces: list[Face], split: Split, prefix: str) -> pa.Table:
+def _rows(file: Path, faces: list[Face], spaces: tuple[LabelSpace, LabelSpace], split: Split, prefix: str) -> pa.Table:
     paths = [f.path for f in faces]
     has_va = np.array([f.valence_arousal is not None for f in faces])
-    one_hot = np.eye(EXPRESSION.size)[[f.expression for f in faces]]
+    one_hot = np.eye(spaces[0].size)[[f.expression for f in faces]]
     valence_arousal = np.array([f.valence_arousal or (0.0, 0.0) for f in faces])
     labels = {
         "expression": (one_hot, np.full(len(faces), int(split))),
         "valence_arousal": (valence_arousal, np.where(has_va, int(split), int(Split.NONE))),
     }
     images = [f"{prefix}/{p}" for p in paths]
-    return rows_table(SPACES, paths, np.zeros(len(faces)), images, labels, _landmarks(file, faces))
+    return rows_table(spaces, paths, np.zeros(len(faces)), images, labels, _landmarks(file, faces))
 
 
 def _landmarks(file: Path, faces: list[Face]) -> pa.ListArray:

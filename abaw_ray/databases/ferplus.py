@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember
-from abaw_ray.databases.reading.names import file_name
+from abaw_ray.databases.base import Database, Label, LabelKey, LabelTable, Problems, RowBuilder, SetMember
 from abaw_ray.databases.reading.parsing import (
     add_each,
     csv_rows,
@@ -21,31 +19,18 @@ from abaw_ray.databases.reading.parsing import (
     require_folder,
 )
 from abaw_ray.databases.reading.spaces import EXPRESSION
+from abaw_ray.databases.reading.votes import NATIVE, AnnotatorOptions, label_of, labels_of_annotators
 from abaw_ray.errors import DatabaseFormatError, MissingInputError, quoted
 from abaw_ray.spaces import Split
 
 LAYOUT = "FER2013Train/, FER2013Valid/, FER2013Test/ (at least one), each with label.csv and its png files"
 FOLDERS = {"FER2013Train": Split.TRAIN, "FER2013Valid": Split.VALIDATION, "FER2013Test": Split.TEST}
 SPACES = (EXPRESSION,)
-NATIVE = (
-    "Neutral",
-    "Happiness",
-    "Surprise",
-    "Sadness",
-    "Anger",
-    "Disgust",
-    "Fear",
-    "Contempt",
-    "Unknown",
-    "NF",
-)
-"""Classes in the order of the votes."""
-CLASSES = EXPRESSION.places(NATIVE)
 EXPECTED = f'12 fields: name, "(left, top, right, bottom)", and the votes for {", ".join(NATIVE)}'
 BOX = re.compile(r"\(\s*\d+\s*(,\s*\d+\s*){3}\)")
 
 
-class FerPlusOptions(Options):
+class FerPlusOptions(AnnotatorOptions):
     """What the votes become."""
 
     labels: Literal["majority", "distribution"] = "majority"
@@ -62,9 +47,7 @@ def read(root: Path, options: FerPlusOptions) -> LabelTable:
     note_others(problems, root, folders)
     for name in folders:
         _read_folder(root / name, options, rows, problems)
-    table = rows.table()
-    _note_same_pictures(root, table["image"].to_pylist(), problems)
-    return LabelTable(SPACES, table, problems)
+    return LabelTable(SPACES, rows.table(), problems)
 
 
 def _read_folder(folder: Path, options: FerPlusOptions, rows: RowBuilder, problems: Problems) -> None:
@@ -76,45 +59,22 @@ def _read_folder(folder: Path, options: FerPlusOptions, rows: RowBuilder, proble
         if not BOX.fullmatch(box.strip()):
             raise DatabaseFormatError(file, line, quoted(box), EXPECTED)
         votes = np.array([parse_integer(t, file, line, EXPECTED) for t in texts])
-        reason, label = _label(votes, options)
+        reason, label = label_of(votes, options.labels)
         if name in seen:
             reason = "duplicate_path"
         elif not reason and name not in images:
             reason = "frame_without_image"
         seen.add(name)
+        where = f"{file}:{line}: {name}, votes {' '.join(texts)}"
         if reason:
-            problems.add(reason, f"{file}:{line}: {name}, votes {' '.join(texts)}")
-        else:
-            image = f"{folder.name}/{name}"
-            rows.add(image, 0, image, {"expression": (label, FOLDERS[folder.name])})
+            problems.add(reason, where)
+            continue
+        image, split = f"{folder.name}/{name}", FOLDERS[folder.name]
+        labels: dict[LabelKey, Label] = {("expression", ""): (label, split)}
+        if options.annotators:
+            labels |= labels_of_annotators(votes, split, problems, where)
+        rows.add(image, 0, image, labels)
     add_each(problems, "image_without_label", sorted(images - seen), lambda n: f"{folder / n}")
-
-
-def _label(votes: np.ndarray, options: FerPlusOptions) -> tuple[str, list[float]]:
-    """Reason to leave a face out (or nothing) and its label vector, from the votes (10,) by native class."""
-    if (votes < 0).any():
-        return "label_out_of_range", []
-    winners = np.flatnonzero(votes == votes.max())
-    if len(winners) == 1 and CLASSES[winners[0]] < 0:
-        return f"class_outside_the_seven: {NATIVE[winners[0]]}", []
-    if options.labels == "majority":
-        return ("no_majority", []) if len(winners) > 1 else ("", EXPRESSION.one_hot(CLASSES[winners[0]]))
-    ours = np.zeros(EXPRESSION.size)
-    for native, expression in enumerate(CLASSES):
-        if expression >= 0:
-            ours[expression] = votes[native]
-    return ("no_vote_in_the_seven", []) if not ours.any() else ("", (ours / ours.sum()).tolist())
-
-
-def _note_same_pictures(root: Path, images: list[str], problems: Problems) -> None:
-    first_place: dict[bytes, str] = {}
-    noted: set[bytes] = set()
-    for image in images:
-        digest = hashlib.sha256((root / file_name(image)).read_bytes()).digest()
-        first = first_place.setdefault(digest, image)
-        if first.split("/")[0] != image.split("/")[0] and digest not in noted:
-            noted.add(digest)
-            problems.add("same_picture_in_two_splits", f"{first} and {image}")
 
 
 def sets(options: FerPlusOptions) -> tuple[SetMember, ...]:

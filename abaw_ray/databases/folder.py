@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember
-from abaw_ray.databases.reading.parsing import entries, require_folder, split_by_name
+from abaw_ray.databases.reading.parsing import add_each, require_folder, split_by_name
+from abaw_ray.databases.reading.pictures import pictures_below, sub_folders
 from abaw_ray.databases.reading.spaces import EXPRESSION
-from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInputError
+from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInputError, quoted
 from abaw_ray.spaces import Split
 
 SPACES = (EXPRESSION,)
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-LAYOUT = "<class name>/*.jpg (jpeg, png, bmp, webp), or the same under train/, validation/ and test/"
-SPLIT_FOLDERS = {"train": Split.TRAIN, "validation": Split.VALIDATION, "test": Split.TEST}
+LAYOUT = (
+    "<class name>/*.jpg (jpeg, png, bmp, webp), or the same under train/, validation/ (or val/, valid/, dev/) and test/"
+)
+SPLIT_FOLDERS = {
+    "train": Split.TRAIN,
+    "validation": Split.VALIDATION,
+    "valid": Split.VALIDATION,
+    "val": Split.VALIDATION,
+    "dev": Split.VALIDATION,
+    "test": Split.TEST,
+}
 SYNONYMS = {
     "Neutral": ("neutrality", "normal"),
     "Anger": ("angry",),
@@ -28,6 +39,9 @@ SYNONYMS = {
 CLASS_BY_FOLDER = {
     folder: index for index, name in enumerate(EXPRESSION.names) for folder in (name.lower(), *SYNONYMS[name])
 }
+LEFT_OUT = -1
+
+Name = Annotated[str, Field(coerce_numbers_to_str=True)]  # YAML reads a folder's name 0 as a number
 
 
 class FolderOptions(Options):
@@ -36,34 +50,50 @@ class FolderOptions(Options):
     validation_fraction: float = Field(0.0, ge=0, lt=1)
     """About this part of the images is validation."""
     split_seed: int = 0
+    classes: dict[Name, str] = Field(default_factory=dict)
+    """Folder -> class, of folders that are not named after their class: {"0": Anger, "1": Disgust}."""
+    leave_out: tuple[Name, ...] = ()
+    """Folders of classes that are not among ours: [contempt]."""
 
 
 def read(root: Path, options: FolderOptions) -> LabelTable:
-    """One row an image; `video` is its path."""
+    """One row an image, in a class folder or anywhere below it; `video` is its path."""
     require_folder(root, LAYOUT)
+    by_folder = _class_by_folder(options)
     rows, problems = RowBuilder(SPACES), Problems()
-    top = _folders(root, problems)
-    classes: list[tuple[Path, Split | None]]
+    top = sub_folders(root, problems)
+    folders: list[tuple[Path, Split | None]]
     if any(f.name.lower() in SPLIT_FOLDERS for f in top):
         _check_split_folders(root, top, options)
-        classes = [(c, SPLIT_FOLDERS[f.name.lower()]) for f in top for c in _folders(f, problems)]
+        folders = [(c, SPLIT_FOLDERS[f.name.lower()]) for f in top for c in sub_folders(f, problems)]
     else:
-        classes = [(c, None) for c in top]
-    if not classes:
+        folders = [(c, None) for c in top]
+    if not folders:
         raise MissingInputError(f"no class folder in {root}; expected layout: {LAYOUT}")
-    for folder, split in classes:
-        _read_class(root, folder, split, options, rows, problems)
+    _check_named_folders(root, {f.name.lower() for f, _ in folders}, options)
+    for folder, split in folders:
+        if folder.name.lower() not in by_folder:
+            raise DatabaseFormatError(folder, None, f"folder {quoted(folder.name)}", f"one of {', '.join(by_folder)}")
+        _read_class(root, folder, by_folder[folder.name.lower()], split, options, rows, problems)
     return LabelTable(SPACES, rows.table(), problems)
 
 
-def _folders(parent: Path, problems: Problems) -> list[Path]:
-    """Sub-folders; files beside them belong to no class and are counted."""
-    found = entries(parent)
-    for entry in found:
-        if not entry.is_dir():
-            is_image = entry.name.lower().endswith(SUFFIXES)
-            problems.add("image_without_label" if is_image else "unexpected_file", entry.path)
-    return [Path(e.path) for e in found if e.is_dir()]
+def _class_by_folder(options: FolderOptions) -> dict[str, int]:
+    """Place in the space by name of a folder in lower case; LEFT_OUT of classes that are left out."""
+    by_folder = dict(CLASS_BY_FOLDER)
+    for folder, name in options.classes.items():
+        if name.lower() not in CLASS_BY_FOLDER:
+            known = ", ".join(EXPRESSION.names)
+            raise ConfigurationError(
+                f"classes: folder {quoted(folder)} has class {quoted(name)}, expected one of {known}"
+            )
+        by_folder[folder.lower()] = CLASS_BY_FOLDER[name.lower()]
+    by_folder.update(dict.fromkeys((folder.lower() for folder in options.leave_out), LEFT_OUT))
+    named = Counter(folder.lower() for folder in (*options.classes, *options.leave_out))
+    twice = [quoted(folder) for folder, count in named.items() if count > 1]
+    if twice:
+        raise ConfigurationError(f"classes and leave_out name folder {', '.join(twice)} more than once")
+    return by_folder
 
 
 def _check_split_folders(root: Path, top: list[Path], options: FolderOptions) -> None:
@@ -76,26 +106,31 @@ def _check_split_folders(root: Path, top: list[Path], options: FolderOptions) ->
         )
 
 
+def _check_named_folders(root: Path, found: set[str], options: FolderOptions) -> None:
+    """That a folder which the options name is there: another one is meant."""
+    absent = [quoted(name) for name in (*options.classes, *options.leave_out) if name.lower() not in found]
+    if absent:
+        raise ConfigurationError(f"classes and leave_out name {', '.join(absent)}, no class folder in {root}")
+
+
 def _read_class(
     root: Path,
     folder: Path,
+    place: int,
     split: Split | None,
     options: FolderOptions,
     rows: RowBuilder,
     problems: Problems,
 ) -> None:
-    if folder.name.lower() not in CLASS_BY_FOLDER:
-        raise DatabaseFormatError(folder, None, f"folder {folder.name!r}", f"one of {', '.join(CLASS_BY_FOLDER)}")
-    label = EXPRESSION.one_hot(CLASS_BY_FOLDER[folder.name.lower()])
-    for entry in entries(folder):
-        if entry.is_dir():
-            problems.add("unexpected_folder", entry.path)
-        elif not entry.name.lower().endswith(SUFFIXES):
-            problems.add("unexpected_file", entry.path)
-        else:
-            image = Path(entry.path).relative_to(root).as_posix()
-            own = split_by_name(image, options.validation_fraction, options.split_seed) if split is None else split
-            rows.add(image, 0, image, {"expression": (label, own)})
+    pictures = pictures_below(folder, problems)
+    if place == LEFT_OUT:
+        add_each(problems, f"class_left_out: {folder.name.lower()}", list(pictures), str)
+        return
+    label = EXPRESSION.one_hot(place)
+    for picture in pictures:
+        image = picture.relative_to(root).as_posix()
+        own = split_by_name(image, options.validation_fraction, options.split_seed) if split is None else split
+        rows.add(image, 0, image, {"expression": (label, own)})
 
 
 def sets(options: FolderOptions) -> tuple[SetMember, ...]:

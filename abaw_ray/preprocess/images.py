@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
+from abaw_ray.databases.reading import pixel_table
 from abaw_ray.databases.reading.names import file_name, portable
 from abaw_ray.databases.reading.videos import SUFFIXES
 from abaw_ray.preprocess.crops import CROPS, BadGeometry, fit
@@ -66,12 +67,14 @@ def cut_images(rows: pa.Table, root: Path, stream: Stream, settings: CutSettings
 def _images(
     path: Path, rows: list[int], numbers: list[int], apply_orientation: bool, keep_damaged: bool
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Each of `rows` with the image at `path`; of a video, with the frame of its number, if that can be read."""
-    if path.suffix.lower() in SUFFIXES:
+    """Each of `rows` with the image at `path`; of a video or a table, with that of its number, if that can be read."""
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES or suffix == pixel_table.SUFFIX:
+        read = read_frames if suffix in SUFFIXES else pixel_table.read_pictures
         rows_of: dict[int, list[int]] = defaultdict(list)
         for row in rows:
             rows_of[numbers[row]].append(row)
-        for number, image in read_frames(path, sorted(rows_of)):
+        for number, image in read(path, sorted(rows_of)):
             yield from ((row, image) for row in rows_of[number])
     else:
         image = read_image(path, apply_orientation, keep_damaged)

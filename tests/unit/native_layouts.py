@@ -12,7 +12,7 @@ import numpy as np
 from paper import EXPRESSIONS
 
 from abaw_ray.databases import database
-from abaw_ray.databases.base import LabelTable, Problems, row_schema, unseen_schema, videos_schema
+from abaw_ray.databases.base import LabelTable, Problems, label_keys, row_schema, unseen_schema, videos_schema
 from abaw_ray.databases.reading.database import read_database
 
 EXPR_HEADER = "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise"
@@ -32,7 +32,7 @@ def read(name: str, root: Path, **options: object) -> tuple[list[dict[str, Any]]
 def read_table(name: str, root: Path, **options: object) -> LabelTable:
     """The label table of the database called `name`, with what holds for every adapter checked."""
     _, _, table = read_database(name, root, options)
-    assert table.rows.schema == row_schema(table.spaces)
+    assert table.rows.schema == row_schema(table.spaces, [key for key in label_keys(table.rows) if key[1]])
     assert table.unseen.schema == unseen_schema(table.spaces)
     assert table.videos.schema == videos_schema()
     seen, unseen = ([(r["video"], r["frame"]) for r in t.to_pylist()] for t in (table.rows, table.unseen))

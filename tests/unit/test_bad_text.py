@@ -43,6 +43,15 @@ def expw(root: Path, content: str | bytes) -> Path:
     return write(root / "label.lst", content)
 
 
+def rafdb(root: Path, content: str | bytes) -> Path:
+    write(root / "Image" / "aligned" / "train_1_aligned.jpg", b"")
+    return write(root / "EmoLabel" / "list_patition_label.txt", content)
+
+
+def fer2013(root: Path, content: str | bytes) -> Path:
+    return write(root / "fer2013.csv", content)
+
+
 def affectnet(root: Path, content: str | bytes) -> Path:
     write(root / "Manually_Annotated_Images" / "1" / "a.jpg", b"")
     lists = root / "Manually_Annotated_file_lists"
@@ -83,6 +92,8 @@ WRITERS = {
     "afew_va": afew_va,
     "ferplus": ferplus,
     "expw": expw,
+    "rafdb": rafdb,
+    "fer2013": fer2013,
     "affectnet": affectnet,
     "affwild2": affwild2,
     "affwild2 test list": list_of_tests,
@@ -91,6 +102,7 @@ WRITERS = {
 }
 VOTES = 'a.png,"(0, 0, 48, 48)",'
 FACE = f"1/a.jpg,1,2,3,4,{';'.join(['1;2'] * 68)},%s,0.5,0.5\n"
+PICTURE = f"emotion,pixels,Usage\n3,{' '.join(['255', *['1'] * 2303])},Training\n"
 MANY = "9" * 400
 
 BAD = {
@@ -104,6 +116,8 @@ BAD = {
     "a long box": ("ferplus", f'a.png,"{"x" * 10_000}",' + ",".join("1" * 10)),
     "an infinite box": ("expw", "a.jpg 0 1e300 2 3 4 50 1"),
     "a class of 400 digits": ("expw", f"a.jpg 0 1 2 3 4 50 {MANY}"),
+    "a rafdb class of 400 digits": ("rafdb", f"train_1.jpg {MANY}"),
+    "a pixel of 400 digits": ("fer2013", PICTURE.replace("255", MANY)),
     "an affectnet class of 400 digits": ("affectnet", FACE % MANY),
     "an infinite landmark": ("affectnet", FACE.replace("1;2", "1e300;2", 1) % 1),
     "a box of 400 digits": ("table", TABLE.replace("20.5", MANY)),
@@ -149,6 +163,8 @@ VALID = {
     "afew_va": clip(),
     "ferplus": VOTES + ",".join("1" * 10) + "\n",
     "expw": "a.jpg 0 1 2 30 40 50 1\n",
+    "rafdb": "train_1.jpg 1\n",
+    "fer2013": PICTURE,
     "affectnet": FACE % 1,
     "affwild2": "valence,arousal\n0.5,-0.25\n",
     "affwild2 test list": "b\nc_left\n",

@@ -13,6 +13,7 @@ from paper import ACTION_UNITS, EXPRESSIONS
 
 from abaw_ray.competition.track_files import TRACK_FORMATS
 from abaw_ray.databases import affectnet, expw
+from abaw_ray.databases.reading.spaces import EXPRESSION
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.synthetic import generate
 from abaw_ray.synthetic.action_units import THRESHOLDS, action_units
@@ -471,7 +472,7 @@ class TestAffectNet:
 
     def test_classes_outside_the_seven_have_no_dimensions(self, tiny: Path, truth: pd.DataFrame) -> None:
         drawn = truth[truth.database == "affectnet"].set_index("video")
-        ours = affectnet.CLASSES
+        ours = EXPRESSION.places(affectnet.NATIVE)
         rows = [*read_affectnet(tiny, "training")[1:], *read_affectnet(tiny, "validation")]
         assert len(rows) == len(drawn)
         assert {int(r[6]) for r in rows} == set(range(11))

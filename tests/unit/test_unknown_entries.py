@@ -12,6 +12,9 @@ from native_layouts import ferplus, images, read_table, write
 from abaw_ray.paper.steps import DATABASES
 from abaw_ray.synthetic import generate
 
+MADE = ("fer2013", "ferplus", "folder", "rafdb")
+"""Databases that are not generated."""
+
 
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -30,11 +33,20 @@ def root(request: pytest.FixtureRequest, generated: Path, tmp_path: Path) -> Pat
         images(tmp_path / "train" / "happy", "a.jpg")
         images(tmp_path / "test" / "sad", "a.png")
         return tmp_path
+    if request.param == "fer2013":
+        write(tmp_path / "fer2013.csv", f"emotion,pixels,Usage\n3,{' '.join(['1'] * 2304)},Training\n")
+        return tmp_path
+    if request.param == "rafdb":
+        images(tmp_path / "Image" / "aligned", "train_1_aligned.jpg")
+        write(tmp_path / "EmoLabel" / "list_patition_label.txt", "train_1.jpg 1")
+        return tmp_path
     return generated / request.param
 
 
 @pytest.mark.parametrize(
-    ("name", "root"), [(name, name) for name in (*DATABASES, "ferplus", "folder")], indirect=["root"]
+    ("name", "root"),
+    [(name, name) for name in (*DATABASES, "fer2013", "ferplus", "folder", "rafdb")],
+    indirect=["root"],
 )
 def test_a_file_that_nobody_asks_for_is_counted_in_any_folder(name: str, root: Path) -> None:
     before = read_table(name, root).problems.counts

@@ -11,6 +11,9 @@ EXPRESSION = LabelSpace(
 )
 """The seven expressions. Class ids of adapters and entries are places in its names."""
 
+EIGHT_EXPRESSIONS = EXPRESSION.model_copy(update={"names": (*EXPRESSION.names, "Contempt")})
+"""The seven and contempt, for databases that can have it."""
+
 VALENCE_AROUSAL = LabelSpace(name="valence_arousal", kind="regression", names=("valence", "arousal"))
 """Both in [-1, 1]."""
 
