@@ -74,8 +74,8 @@ def row_schema(
     """Schema of a label table: one row a face, with its labels in those of `spaces` that are of frames.
 
     `video` groups rows that must stay together (a video track, or a photo); `frame` orders them in it.
-    `image` is relative to the database's root: an image, or the video that `frame` is a frame of; names are those of
-    `names.stored_name`. `geometry` is what
+    `image` is relative to the database's root: an image, the video that `frame` is a frame of, or the table of pictures
+    (`reading.pixel_table`) that `frame` is a line of; names are those of `names.stored_name`. `geometry` is what
     the database's crop needs: empty, a box (left, top, right, bottom) or 68 landmarks (x0, y0, x1, y1, ...), in pixels
     of the image. `subject_name` is who the face is of; null: the database does not say. Every stream has two columns
     more, of `source_columns`.
