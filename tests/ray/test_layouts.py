@@ -20,7 +20,10 @@ from abaw_ray.world import World
 
 OPTIONS = {
     "affwild2-abaw3": {"edition": "abaw3"},
+    "affectnet-npy": {"use_validation_for_training": False, "classes": 8},
     "ferplus": {"annotators": True},
+    "rafdb": {"test_for_validation": True},
+    "rafdb-folders": {"test_for_validation": True},
 }
 
 
