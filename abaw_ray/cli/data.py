@@ -12,7 +12,7 @@ from abaw_ray.cli.recipes import resolve
 from abaw_ray.cli.unused import keys_of, unused_by, warn_of
 from abaw_ray.config import Recipe, load_recipe
 from abaw_ray.console import Output, progress_bar, table
-from abaw_ray.databases import databases
+from abaw_ray.databases import database, databases
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.interruption import GOES_ON, stoppable
 from abaw_ray.storage import as_path
@@ -53,7 +53,10 @@ def generate(
 @app.command(epilog="Example: abaw-ray inspect expw ~/ExpW --set prepare.databases.expw.validation_fraction=0.1")
 def inspect(
     name: Annotated[str, typer.Argument(help="; ".join(f"{d.name}: {d.title}" for d in databases().values()))],
-    root: Annotated[Path, typer.Argument(help="Folder of the database.")],
+    root: Annotated[Path | None, typer.Argument(help="Folder of the database.")] = None,
+    layout: Annotated[
+        bool, typer.Option("--layout", help="Print the tree of files that is expected, and end.")
+    ] = False,
     figures: Annotated[
         Path | None, typer.Option(help="Folder for a sheet of faces by class, and densities of valence and arousal.")
     ] = None,
@@ -67,12 +70,19 @@ def inspect(
     from abaw_ray.preprocess.plan import Source
 
     output = Output()
+    if layout:
+        found = database(name)
+        described = found.layout or f"{name} describes no tree of files; it comes from {found.obtain}\n"
+        output.result({"name": name, "layout": described}, described, as_json)
+        return
+    if root is None:
+        raise ConfigurationError(f"inspect {name}: no folder given; --layout prints what is expected in it")
     warn_of(unused_by("inspect", keys_of(overrides)), "inspect")
     settings = load_recipe(recipe, overrides).prepare.databases.get(name, {})
-    database, options, labels = read_database(name, root, {k: v for k, v in settings.items() if k != "root"})
-    inspection = inspect_table(database, root, labels)
+    read, options, labels = read_database(name, root, {k: v for k, v in settings.items() if k != "root"})
+    inspection = inspect_table(read, root, labels)
     if figures is not None:
-        _write_figures(Source(database, root.absolute(), options, labels), figures)
+        _write_figures(Source(read, root.absolute(), options, labels), figures)
     output.result(inspection.to_dict(), inspection.render(), as_json)
 
 

@@ -130,9 +130,18 @@ def sets(options: AfewVaOptions) -> tuple[SetMember, ...]:
     return (SetMember("mixed_va", ("valence_arousal",)),)
 
 
+TREE = """\
+01/
+  001/              a clip
+    001.json        {"frames": {"00000": {"landmarks": 68 x [x, y], "valence": -10..10, "arousal": -10..10}, ...}}
+    00000.png       its frames
+02/ ... 12/
+"""
+
 DATABASE = Database(
     name="afew_va",
     title="AFEW-VA: 600 film clips, valence and arousal frame by frame, 68 landmarks",
+    layout=TREE,
     obtain="on request: https://ibug.doc.ic.ac.uk/resources/afew-va-database",
     options=AfewVaOptions,
     read=read,

@@ -191,9 +191,26 @@ def sets(options: AffectNetOptions) -> tuple[SetMember, ...]:
     return (SetMember("expr_va", ("expression", "valence_arousal")),)
 
 
+TREE = """\
+Manually_Annotated_file_lists/
+  training.csv      a line a face: path, box, 68 landmarks, expression, valence, arousal
+  validation.csv
+Manually_Annotated_compressed/
+  Manually_Annotated_Images/
+    1/ ...          the photos (here, or at the root)
+
+or, as later releases:
+
+train_set/
+  images/0.jpg
+  annotations/      0_exp.npy, 0_val.npy, 0_aro.npy, 0_lnd.npy
+val_set/            likewise
+"""
+
 DATABASE = Database(
     name="affectnet",
     title="AffectNet (manual labels): web photos, expression with valence and arousal, 68 landmarks",
+    layout=TREE,
     obtain="on request: http://mohammadmahoor.com/affectnet",
     options=AffectNetOptions,
     read=read,

@@ -276,9 +276,25 @@ def sets(options: AffWild2Options) -> tuple[SetMember, ...]:
     )
 
 
+TREE = """\
+EXPR_Set/           (here, or in annotations/)
+  Train_Set/        (or Training_Set/)
+    <track>.txt     Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise, then a class a frame
+  Validation_Set/
+VA_Set/             likewise: valence,arousal
+AU_Set/             likewise: AU1,AU2,AU4,AU6,AU7,AU10,AU12,AU15,AU23,AU24,AU25,AU26
+cropped_aligned/
+  <track>/00001.jpg a face a frame; or, with the option boxes, videos/ and <track>.csv of frame,left,top,right,bottom
+expr_test_file.txt  tracks of the test sets, which may be missing
+va_test_file.txt
+au_test_file.txt
+videos/             needed for a competition entry
+"""
+
 DATABASE = Database(
     name="affwild2",
     title="Aff-Wild2 (ABAW2 2021): in-the-wild videos, expression, valence-arousal and action units frame by frame",
+    layout=TREE,
     obtain="on request, with a signed agreement: https://ibug.doc.ic.ac.uk/resources/aff-wild2",
     options=AffWild2Options,
     read=read,

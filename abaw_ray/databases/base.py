@@ -221,6 +221,7 @@ class Database:
         crop: name of the crop (see `abaw_ray.preprocess.crops`) that turns image and geometry into a face.
         sets: the training sets it takes part in.
         sequential: its rows are video frames (windows over time make sense).
+        layout: the expected tree of files, for people.
     """
 
     name: str
@@ -231,6 +232,7 @@ class Database:
     crop: str
     sets: Callable[[Any], tuple[SetMember, ...]]
     sequential: bool = False
+    layout: str = ""
 
 
 Label = tuple[Iterable[float] | str | None, Split]

@@ -82,9 +82,16 @@ def sets(options: ExpWOptions) -> tuple[SetMember, ...]:
     return (SetMember("mixed_expr", ("expression",)),)
 
 
+TREE = """\
+label.lst           (or label/label.lst) a line a face: image_name face_id top left right bottom confidence expression
+image/
+  angry_actor_104.jpg
+"""
+
 DATABASE = Database(
     name="expw",
     title="ExpW: 91,793 faces in web photos, seven expressions",
+    layout=TREE,
     obtain="freely for research: http://mmlab.ie.cuhk.edu.hk/projects/socialrelation/index.html",
     options=ExpWOptions,
     read=read,

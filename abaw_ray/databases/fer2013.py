@@ -110,9 +110,15 @@ def sets(options: Fer2013Options) -> tuple[SetMember, ...]:
     return (SetMember("mixed_expr", ("expression",)),)
 
 
+TREE = """\
+fer2013.csv         emotion,pixels,Usage
+fer2013new.csv      votes of FER+, line by line: needed for labels=majority, labels=distribution and annotators=true
+"""
+
 DATABASE = Database(
     name="fer2013",
     title="FER2013: 35,887 grey faces of 48 x 48 pixels in a csv file, seven expressions or FER+'s votes",
+    layout=TREE,
     obtain="fer2013.csv of the 2013 Kaggle challenge; votes: https://github.com/microsoft/FERPlus",
     options=Fer2013Options,
     read=read,

@@ -81,9 +81,18 @@ def sets(options: FerPlusOptions) -> tuple[SetMember, ...]:
     return (SetMember("mixed_expr", ("expression",)),)
 
 
+TREE = """\
+FER2013Train/       at least one of the three
+  label.csv         name,"(0, 0, 48, 48)",ten counts of votes
+  fer0000000.png
+FER2013Valid/
+FER2013Test/
+"""
+
 DATABASE = Database(
     name="ferplus",
     title="FER+: FER2013's 48 x 48 grey faces with ten annotators' votes",
+    layout=TREE,
     obtain="labels: https://github.com/microsoft/FERPlus; pictures: fer2013.csv of the 2013 Kaggle challenge",
     options=FerPlusOptions,
     read=read,

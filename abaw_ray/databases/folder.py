@@ -137,9 +137,20 @@ def sets(options: FolderOptions) -> tuple[SetMember, ...]:
     return (SetMember("mixed_expr", ("expression",)),)
 
 
+TREE = """\
+Neutral/            a folder a class (or a name for it, as happy; others by the options classes and leave_out)
+  anything.jpg      jpg, jpeg, png, bmp, webp; also in sub-folders
+Anger/ Disgust/ Fear/ Happiness/ Sadness/ Surprise/
+
+or the same under
+
+train/  validation/ (or val/, valid/, dev/)  test/
+"""
+
 DATABASE = Database(
     name="folder",
     title="Your own face images, one folder an expression",
+    layout=TREE,
     obtain="any images sorted into folders named Neutral, Anger, Disgust, Fear, Happiness, Sadness, Surprise",
     options=FolderOptions,
     read=read,

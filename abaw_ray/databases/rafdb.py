@@ -104,9 +104,23 @@ def sets(options: RafDbOptions) -> tuple[SetMember, ...]:
     return (SetMember("mixed_expr", ("expression",)),)
 
 
+TREE = """\
+EmoLabel/
+  list_patition_label.txt   train_00001.jpg 5
+Image/
+  aligned/
+    train_00001_aligned.jpg
+
+or, as it circulates (here, or in DATASET/):
+
+train/1/ ... 7/     Surprise, Fear, Disgust, Happiness, Sadness, Anger, Neutral
+test/1/ ... 7/
+"""
+
 DATABASE = Database(
     name="rafdb",
     title="RAF-DB (basic): 15,339 aligned faces from web photos, seven expressions",
+    layout=TREE,
     obtain="on request: http://www.whdeng.cn/RAF/model1.html",
     options=RafDbOptions,
     read=read,

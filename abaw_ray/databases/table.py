@@ -145,9 +145,16 @@ def sets(options: TableOptions) -> tuple[SetMember, ...]:
     return ()
 
 
+TREE = """\
+faces.csv           (or .tsv, .parquet) a row a picture, frame or clip
+faces.yaml          which columns are what: without it, `inspect table ROOT` proposes one
+pictures/ ...       whatever the column of paths says
+"""
+
 DATABASE = Database(
     name="table",
     title="Any table of labels: CSV, TSV or Parquet with a row a picture, frame or clip",
+    layout=TREE,
     obtain="your own: a table, and a YAML beside it that says what its columns are",
     options=TableOptions,
     read=read,
