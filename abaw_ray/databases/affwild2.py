@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +12,21 @@ from pydantic import Field
 from abaw_ray.competition.track_files import TRACK_FORMATS, read_test_list
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, SetMember, row_schema, unseen_schema
 from abaw_ray.databases.reading.boxes import read_boxes
-from abaw_ray.databases.reading.parsing import add_each, entries, note_others, require_folder, videos_table
+from abaw_ray.databases.reading.challenge_files import (
+    TRAIN_FOLDERS,
+    VALIDATION_FOLDER,
+    TrackFile,
+    image_prefix,
+    note_leaks,
+    read_labels,
+    track_files,
+    video_frames,
+)
+from abaw_ray.databases.reading.parsing import entries, note_others, require_folder, videos_table
 from abaw_ray.databases.reading.spaces import ACTION_UNITS, EXPRESSION, VALENCE_AROUSAL
-from abaw_ray.databases.reading.tracks import Track, TrackImages, TrackLabels
-from abaw_ray.databases.reading.videos import compare_with_opencv, count_frames, find_video, note_other_videos
+from abaw_ray.databases.reading.tracks import Track, TrackImages
+from abaw_ray.databases.reading.videos import compare_with_opencv, find_video, note_other_videos
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInputError
-from abaw_ray.spaces import Split
 
 LAYOUT = (
     "EXPR_Set/, VA_Set/ and/or AU_Set/ (here or under annotations/), each with Train_Set/ (or Training_Set/) and "
@@ -29,7 +36,6 @@ LAYOUT = (
 )
 SPACES = {space.name: space for space in (EXPRESSION, VALENCE_AROUSAL, ACTION_UNITS)}
 SET_FOLDERS = ", ".join(f.folder for f in TRACK_FORMATS.values())
-TRAIN_FOLDERS, VALIDATION_FOLDER = ("Train_Set", "Training_Set"), "Validation_Set"
 IMAGE_NAME = re.compile(r"\d{5,8}\.jpg")
 
 
@@ -53,14 +59,6 @@ class AffWild2Options(Options):
     au_every: int = Field(1, ge=1)
 
 
-@dataclass(frozen=True)
-class TrackFile:
-    """The label file of one track and task."""
-
-    file: Path
-    split: Split
-
-
 def read(root: Path, options: AffWild2Options) -> LabelTable:
     """One row a frame that has an image and a valid label of any task; the labels of all tasks share the row.
 
@@ -74,12 +72,12 @@ def read(root: Path, options: AffWild2Options) -> LabelTable:
     images: _Images = _Folders(root, options) if options.boxes is None else _Boxes(root, options.boxes, videos)
     _note_others(problems, root, annotations, [images.folder, videos])
     files = {
-        task: _track_files(annotations / of_task.folder, problems)
+        task: track_files(annotations / of_task.folder, LAYOUT, problems)
         for task, of_task in TRACK_FORMATS.items()
         if (annotations / of_task.folder).is_dir()
     }
     tests = {task: _test_tracks(task, annotations, root, files.get(task, {})) for task in TRACK_FORMATS}
-    _note_leaks(files, problems)
+    note_leaks(files, problems)
     spaces = tuple(space for name, space in SPACES.items() if name in files or tests[name])
     rows, unseen = [row_schema(spaces).empty_table()], [unseen_schema(spaces).empty_table()]
     num_frames = {}
@@ -90,11 +88,15 @@ def read(root: Path, options: AffWild2Options) -> LabelTable:
         track = Track(
             name,
             images.of(name, problems),
-            {task: _read_labels(task, of_task[name], problems) for task, of_task in files.items() if name in of_task},
+            {
+                task: read_labels(TRACK_FORMATS[task], SPACES[task], of_task[name], problems)
+                for task, of_task in files.items()
+                if name in of_task
+            },
             [task for task, names in tests.items() if name in names],
             spaces,
         )
-        num_frames[name] = _video_frames(track, videos, problems) if track.tests else track.num_frames
+        num_frames[name] = video_frames(track, [videos], problems) if track.tests else track.num_frames
         rows.append(track.rows(problems))
         if num_frames[name]:
             unseen.append(track.unseen(problems))
@@ -122,7 +124,7 @@ class _Folders:
 
     def __init__(self, root: Path, options: AffWild2Options) -> None:
         self.folder = require_folder(options.cropped_aligned or root / "cropped_aligned", LAYOUT)
-        self._prefix = _image_prefix(root, self.folder)
+        self._prefix = image_prefix(root, self.folder)
         self._names = {e.name for e in entries(self.folder) if e.is_dir()}
 
     def names(self, problems: Problems) -> set[str]:
@@ -150,7 +152,7 @@ class _Boxes:
     def __init__(self, root: Path, folder: Path, videos: Path) -> None:
         self.folder = require_folder(folder, LAYOUT)
         self._files = {e.name[:-4]: Path(e.path) for e in entries(folder) if e.name.endswith(".csv")}
-        self._videos, self._prefix = videos, _image_prefix(root, require_folder(videos, LAYOUT))
+        self._videos, self._prefix = videos, image_prefix(root, require_folder(videos, LAYOUT))
 
     def names(self, problems: Problems) -> set[str]:
         """As of `_Folders`."""
@@ -184,36 +186,6 @@ def _annotations_folder(root: Path, options: AffWild2Options) -> Path:
     return found[0]
 
 
-def _image_prefix(root: Path, images: Path) -> str:
-    # absolute when outside the root: `..` would go astray where the root is a symbolic link
-    return images.relative_to(root).as_posix() if images.is_relative_to(root) else images.resolve().as_posix()
-
-
-def _track_files(set_folder: Path, problems: Problems) -> dict[str, TrackFile]:
-    train = [set_folder / n for n in TRAIN_FOLDERS if (set_folder / n).is_dir()]
-    if len(train) > 1:
-        raise DatabaseFormatError(set_folder, None, "both Train_Set and Training_Set", "one of them")
-    if not train:
-        raise MissingInputError(f"no folder {set_folder / 'Train_Set'}; expected layout: {LAYOUT}")
-    validation = require_folder(set_folder / VALIDATION_FOLDER, LAYOUT)
-    tracks: dict[str, TrackFile] = {}
-    for folder, split in ((train[0], Split.TRAIN), (validation, Split.VALIDATION)):
-        for entry in entries(folder):
-            name, _, suffix = entry.name.rpartition(".")
-            if suffix != "txt" or not entry.is_file():
-                problems.add("unexpected_file", entry.path)
-            elif name in tracks:
-                raise DatabaseFormatError(
-                    entry.path,
-                    None,
-                    f"track {name} also in {tracks[name].file.parent.name}",
-                    "a track in one split",
-                )
-            else:
-                tracks[name] = TrackFile(Path(entry.path), split)
-    return tracks
-
-
 def _test_tracks(task: str, annotations: Path, root: Path, labelled: dict[str, TrackFile]) -> set[str]:
     """Names of the tracks in a task's test set; `labelled` are the task's label files by track."""
     name = TRACK_FORMATS[task].test_list
@@ -228,38 +200,6 @@ def _test_tracks(task: str, annotations: Path, root: Path, labelled: dict[str, T
             found = f"track {track}, which has labels in {labelled[track].file}"
             raise DatabaseFormatError(lists[0], line, found, "a track of the test set")
     return set(tracks)
-
-
-def _note_leaks(files: dict[str, dict[str, TrackFile]], problems: Problems) -> None:
-    for first, second in combinations(files.values(), 2):
-        for name in sorted(first.keys() & second.keys()):
-            if first[name].split != second[name].split:
-                where = f"{first[name].file} and {second[name].file}"
-                problems.add("video_in_train_and_validation_of_different_tasks", where)
-
-
-def _read_labels(task: str, track: TrackFile, problems: Problems) -> TrackLabels:
-    file, of_task = track.file, TRACK_FORMATS[task]
-    lines, numbers = of_task.read(file)
-    unlabelled = (numbers == of_task.unlabelled).any(axis=1)
-    outside = ((numbers < of_task.low) | (numbers > of_task.high)).any(axis=1) & ~unlabelled
-    add_each(problems, f"{task}_unlabelled", np.flatnonzero(unlabelled), lambda k: f"{file}:{k + 2}")
-    add_each(problems, "label_out_of_range", np.flatnonzero(outside), lambda k: f"{file}:{k + 2}: {lines[k + 1]}")
-    vectors = numbers == np.arange(EXPRESSION.size) if task == EXPRESSION.name else numbers
-    return TrackLabels(file, track.split, vectors, np.flatnonzero(~unlabelled & ~outside))
-
-
-def _video_frames(track: Track, videos: Path, problems: Problems) -> int:
-    """Number of frames of the video that a track comes from, as far as can be told."""
-    video = find_video(videos, track.name)
-    if video is None:
-        problems.add("video_not_found", f"{videos}: no video of track {track.name}")
-        return track.num_frames
-    num_frames = count_frames(video)
-    if len(track.frames) and num_frames <= track.frames[-1]:
-        last_image = track.images.describe(int(track.frames[-1]))
-        problems.add("video_shorter_than_its_images", f"{video}: {num_frames} frames, but image {last_image}")
-    return max(num_frames, track.num_frames)
 
 
 def sets(options: AffWild2Options) -> tuple[SetMember, ...]:

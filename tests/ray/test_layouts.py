@@ -19,7 +19,6 @@ from abaw_ray.training.loop import train
 from abaw_ray.world import World
 
 OPTIONS = {
-    "affwild2-abaw3": {"edition": "abaw3"},
     "affectnet-npy": {"use_validation_for_training": False, "classes": 8},
     "ferplus": {"annotators": True},
     "rafdb": {"test_for_validation": True},

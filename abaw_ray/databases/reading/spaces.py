@@ -14,6 +14,9 @@ EXPRESSION = LabelSpace(
 EIGHT_EXPRESSIONS = EXPRESSION.model_copy(update={"names": (*EXPRESSION.names, "Contempt")})
 """The seven and contempt, for databases that can have it."""
 
+EXPRESSION_WITH_OTHER = EXPRESSION.model_copy(update={"names": (*EXPRESSION.names, "Other")})
+"""The seven and any other, as Aff-Wild2 has them since 2022."""
+
 VALENCE_AROUSAL = LabelSpace(name="valence_arousal", kind="regression", names=("valence", "arousal"))
 """Both in [-1, 1]."""
 

@@ -32,15 +32,23 @@ class TrackImages:
         frames: (images,) frames that have an image, ascending.
         boxes: (images, 4) float32 the face's box (left, top, right, bottom) in each frame of the video; None: images
             are files, and faces.
+        names: of the images' files; None: `00001.jpg`, ... for frame 0, ...
     """
 
     place: str
     frames: np.ndarray
     boxes: np.ndarray | None = None
+    names: tuple[str, ...] | None = None
 
     def file(self, frame: int) -> str:
         """What holds a frame's image, as rows name it."""
-        return f"{self.place}/{frame + 1:05d}.jpg" if self.boxes is None else self.place
+        if self.boxes is not None:
+            return self.place
+        name = f"{frame + 1:05d}.jpg"
+        if self.names:
+            at = min(int(np.searchsorted(self.frames, frame)), len(self.names) - 1)
+            name = self.names[at] if self.frames[at] == frame else name
+        return f"{self.place}/{name}"
 
     def describe(self, frame: int) -> str:
         """A frame's image, for people."""

@@ -18,7 +18,7 @@ LAYOUTS: dict[str, tuple[str, Callable[[Path, Sequence[Drawn]], None]]] = {
     "rafdb": ("rafdb", pictures.write_rafdb),
     "rafdb-folders": ("rafdb", pictures.write_rafdb_folders),
     "table": ("table", pictures.write_table),
-    "affwild2-abaw3": ("affwild2", videos.write_abaw3),
+    "affwild2_abaw3": ("affwild2_abaw3", videos.write_abaw3),
     "affwild2_mtl": ("affwild2_mtl", videos.write_mtl),
 }
 """Folder -> database that reads it, and what writes it."""
