@@ -70,6 +70,17 @@ def list_of_tests(root: Path, content: str | bytes) -> Path:
     return write(root / "expr_test_file.txt", content)
 
 
+def affwild2_abaw3(root: Path, content: str | bytes) -> Path:
+    write(root / "cropped_aligned" / "a" / "1.png", b"")
+    (root / "VA_Estimation_Challenge" / "Validation_Set").mkdir(parents=True, exist_ok=True)
+    return write(root / "VA_Estimation_Challenge" / "Train_Set" / "a.txt", content)
+
+
+def affwild2_mtl(root: Path, content: str | bytes) -> Path:
+    write(root / "cropped_aligned" / "a" / "00001.jpg", b"")
+    return write(root / "training_set_annotations.txt", content)
+
+
 TABLE = "path,l,t,r,b,who,n,mood,energy\na.jpg,0,1,20.5,30,Ann,0,calm,0.5\na.jpg,5,1,20,30,,1,tense,\n"
 COLUMNS = (
     "path: path\nbox: [l, t, r, b]\nsubject: who\nvideo: path\nframe: n\nspaces:\n"
@@ -97,6 +108,8 @@ WRITERS = {
     "affectnet": affectnet,
     "affwild2": affwild2,
     "affwild2 test list": list_of_tests,
+    "affwild2_abaw3": affwild2_abaw3,
+    "affwild2_mtl": affwild2_mtl,
     "table": table,
     "table columns": table_columns,
 }
@@ -124,6 +137,8 @@ BAD = {
     "a frame beyond integers": ("table", TABLE.replace("Ann,0", "Ann,3e9")),
     "a number of 5000 letters": ("table", TABLE.replace("0.5\n", f"{'x' * 5000}\n")),
     "a table that is no text": ("table", TABLE.encode().replace(b"calm", b"\xff")),
+    "a unit of 400 digits": ("affwild2_mtl", f"image\na/00001.jpg,0,0,0{',0' * 11},{MANY}"),
+    "a picture of 400 digits": ("affwild2_mtl", f"image\na/{MANY}.jpg,0,0,0{',0' * 12}"),
     "a valence of 5000 digits": ("affwild2", f"valence,arousal\n{'9' * 5000},0\n"),
 }
 
@@ -168,6 +183,8 @@ VALID = {
     "affectnet": FACE % 1,
     "affwild2": "valence,arousal\n0.5,-0.25\n",
     "affwild2 test list": "b\nc_left\n",
+    "affwild2_abaw3": "valence,arousal\n0.5,-0.25\n",
+    "affwild2_mtl": f"image\na/00001.jpg,0,0,0{',0' * 12}\n",
     "table": TABLE,
     "table columns": COLUMNS,
 }
