@@ -1,4 +1,4 @@
-"""Action units, with the criterion of ABAW 2020 and 2021."""
+"""Action units, with the criterion of ABAW 2020 and 2021, or that of its later editions."""
 
 from __future__ import annotations
 
@@ -7,14 +7,31 @@ from typing import ClassVar
 
 import numpy as np
 
-from abaw_ray.tasks.base import Decision
+from abaw_ray.config import LossConfig, ModelConfig
+from abaw_ray.spaces import LabelSpace
+from abaw_ray.tasks.base import Decision, EditionOptions, TrainLabels
 from abaw_ray.tasks.multilabel import Multilabel
 
 
 class ActionUnits(Multilabel):
-    """A multilabel task whose criterion is 0.5 macro F1 + 0.5 accuracy (Deng et al., and ABAW2)."""
+    """A multilabel task whose criterion is 0.5 macro F1 + 0.5 accuracy (Deng et al., and ABAW2).
 
+    Of the editions since 2022 it is macro F1.
+    """
+
+    Options = EditionOptions
     columns: ClassVar[Mapping[str, str]] = {"AU": "criterion", "AU F1": "macro_f1", "AU accuracy": "accuracy"}
+
+    def __init__(
+        self,
+        space: LabelSpace,
+        loss: LossConfig,
+        model: ModelConfig,
+        options: EditionOptions,
+        train_labels: TrainLabels | None = None,
+    ) -> None:
+        super().__init__(space, loss, model, options, train_labels)
+        self._edition = options.edition
 
     def describe(self, vector: np.ndarray, decision: Decision) -> str:
         """Numbers of the units that are present."""
@@ -22,7 +39,7 @@ class ActionUnits(Multilabel):
         return " ".join(["AU", *(name.removeprefix("AU") for name in present)])
 
     def _criterion(self, macro_f1: float, accuracy: float) -> float:
-        return 0.5 * macro_f1 + 0.5 * accuracy
+        return macro_f1 if self._edition == "abaw3" else 0.5 * macro_f1 + 0.5 * accuracy
 
 
 TASK = ActionUnits

@@ -1,10 +1,13 @@
-"""Expressions, with the criterion of ABAW 2020 and 2021."""
+"""Expressions, with the criterion of ABAW 2020 and 2021, or that of its later editions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import ClassVar
 
+from abaw_ray.config import LossConfig, ModelConfig
+from abaw_ray.spaces import LabelSpace
+from abaw_ray.tasks.base import EditionOptions, TrainLabels
 from abaw_ray.tasks.multiclass import Multiclass
 
 F1_WEIGHT = 0.67
@@ -12,11 +15,28 @@ ACCURACY_WEIGHT = 0.33
 
 
 class Expression(Multiclass):
-    """A multiclass task whose criterion is 0.67 macro F1 + 0.33 accuracy (Vu et al., section 4.2)."""
+    """A multiclass task whose criterion is 0.67 macro F1 + 0.33 accuracy (Vu et al., section 4.2).
 
+    Of the editions since 2022 it is macro F1.
+    """
+
+    Options = EditionOptions
     columns: ClassVar[Mapping[str, str]] = {"EXPR": "criterion", "F1": "macro_f1", "accuracy": "accuracy"}
 
+    def __init__(
+        self,
+        space: LabelSpace,
+        loss: LossConfig,
+        model: ModelConfig,
+        options: EditionOptions,
+        train_labels: TrainLabels | None = None,
+    ) -> None:
+        super().__init__(space, loss, model, options, train_labels)
+        self._edition = options.edition
+
     def _criterion(self, macro_f1: float, accuracy: float) -> float:
+        if self._edition == "abaw3":
+            return macro_f1
         return F1_WEIGHT * macro_f1 + ACCURACY_WEIGHT * accuracy
 
 

@@ -243,6 +243,11 @@ def test_what_was_left_out_is_in_the_manifest(prepared: Prepared) -> None:
         "unreadable_image": (1, [f"clips/t1/{BAD_FRAME}.png: not an image"]),
         "bad_geometry": (1, ["web/2.png: empty box 9, 9, 3, 3"]),
         "missing_image": (3, ["web/5.png"] * 3),
+        # photos that are alike, but for an empty box
+        "same_picture_in_two_splits": (
+            3,
+            [f"web web/0.png{face} and web web/7.png{face}" for face in ("", ", face 1", ", face 2")],
+        ),
     }
     assert clips_entry.num_leaking_videos == 1
     assert clips_entry.labels == {
