@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,11 @@ import pyarrow as pa
 from abaw_ray.databases.base import Problems
 from abaw_ray.databases.reading.parsing import add_each, rows_table, unseen_table
 from abaw_ray.spaces import LabelSpace, Split
+
+
+def image_name(frame: int) -> str:
+    """The usual name of a frame's image: `00001.jpg` is frame 0."""
+    return f"{frame + 1:05d}.jpg"
 
 
 @dataclass(frozen=True)
@@ -32,15 +38,19 @@ class TrackImages:
         frames: (images,) frames that have an image, ascending.
         boxes: (images, 4) float32 the face's box (left, top, right, bottom) in each frame of the video; None: images
             are files, and faces.
+        names: frame -> name of its file, where that is not `image_name(frame)`.
     """
 
     place: str
     frames: np.ndarray
     boxes: np.ndarray | None = None
+    names: Mapping[int, str] = field(default_factory=dict)
 
     def file(self, frame: int) -> str:
         """What holds a frame's image, as rows name it."""
-        return f"{self.place}/{frame + 1:05d}.jpg" if self.boxes is None else self.place
+        if self.boxes is not None:
+            return self.place
+        return f"{self.place}/{self.names.get(frame) or image_name(frame)}"
 
     def describe(self, frame: int) -> str:
         """A frame's image, for people."""
