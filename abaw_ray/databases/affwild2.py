@@ -22,10 +22,10 @@ from pydantic import Field
 from abaw_ray.competition.track_files import EDITIONS, Edition, TrackFormat, read_test_list
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, SetMember, row_schema, unseen_schema
 from abaw_ray.databases.reading import affwild2_places as places
-from abaw_ray.databases.reading.parsing import add_each, entries, note_others, require_folder, videos_table
+from abaw_ray.databases.reading.parsing import entries, note_others, require_folder, videos_table
 from abaw_ray.databases.reading.spaces import ACTION_UNITS, EXPRESSION, EXPRESSION_OR_OTHER, VALENCE_AROUSAL
 from abaw_ray.databases.reading.track_images import ImageBoxes, ImageFolders, any_frame, usual_frame
-from abaw_ray.databases.reading.tracks import Track, TrackLabels
+from abaw_ray.databases.reading.tracks import Track, TrackLabels, checked_labels
 from abaw_ray.databases.reading.videos import count_frames, find_video, note_other_videos
 from abaw_ray.errors import DatabaseFormatError, MissingInputError
 from abaw_ray.spaces import LabelSpace, Split
@@ -171,7 +171,7 @@ def _track_files(set_folder: Path, layout: str, problems: Problems) -> dict[str,
 
 def _test_tracks(folders: list[Path], form: TrackFormat, labelled: dict[str, TrackFile]) -> set[str]:
     """Names of the tracks in a task's test set; `labelled` are the task's label files by track."""
-    file = places.test_list(folders, form)
+    file = places.test_list(folders, form.test_lists)
     if file is None:
         return set()
     tracks = read_test_list(file)
@@ -193,12 +193,8 @@ def _note_leaks(files: dict[str, dict[str, TrackFile]], problems: Problems) -> N
 def _read_labels(space: LabelSpace, form: TrackFormat, track: TrackFile, problems: Problems) -> TrackLabels:
     file = track.file
     lines, numbers = form.read(file)
-    unlabelled = (numbers == form.unlabelled).any(axis=1)
-    outside = ((numbers < form.low) | (numbers > form.high)).any(axis=1) & ~unlabelled
-    add_each(problems, f"{space.name}_unlabelled", np.flatnonzero(unlabelled), lambda k: f"{file}:{k + 2}")
-    add_each(problems, "label_out_of_range", np.flatnonzero(outside), lambda k: f"{file}:{k + 2}: {lines[k + 1]}")
-    vectors = numbers == np.arange(space.size) if space.kind == "multiclass" else numbers
-    return TrackLabels(file, track.split, vectors, np.flatnonzero(~unlabelled & ~outside))
+    vectors, valid = checked_labels(space, form, file, lines, numbers, problems)
+    return TrackLabels(file, track.split, vectors, np.flatnonzero(valid))
 
 
 def _video_frames(track: Track, videos: list[Path], problems: Problems) -> int:

@@ -6,8 +6,8 @@ The layout of ABAW3 and later is not described publicly; it is what public reade
   5th and 6th competition) or `EXPR_Recognition_Challenge` (6th and later), each with `Train_Set` and `Validation_Set`,
   in a folder called `annotations`, `ABAW Annotations`, `6th ABAW Annotations`, `5th_ABAW_Annotations` or `Third ABAW
   Annotations`;
-- `cropped_aligned` and `cropped_aligned_new_50_vids`, beside one another, in a folder `cropped_aligned` or in `batch1`
-  and `batch2`; videos as mp4 or avi in `batch1`, `batch2`, `batch3`, `new_vids` or `videos`;
+- `cropped_aligned` and `cropped_aligned_new_50_vids`, beside one another, in a folder `cropped_aligned`, in `testset`,
+  or in `batch1` and `batch2`; videos as mp4 or avi in `batch1`, `batch2`, `batch3`, `new_vids` or `videos`;
 - test lists by the names in `track_files`, beside the labels, in `testset` or in `names_of_videos_in_each_test_set`.
 
 Assumed: folders of labels have names that end in `annotations`, and those of crops names that begin with
@@ -17,7 +17,7 @@ Assumed: folders of labels have names that end in `annotations`, and those of cr
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
 from abaw_ray.competition.track_files import EDITIONS, Edition, TrackFormat
@@ -50,7 +50,7 @@ def label_folders(root: Path, chosen: Path | None, edition: Edition, layout: str
     if not found:
         wanted = ", ".join(form.folder for form in formats.values())
         places = " or ".join(map(str, candidates if len(candidates) > 1 or chosen else [root, root / "annotations"]))
-        asked = [chosen] if chosen else [root, *_folders_like(root, ANNOTATIONS)]
+        asked = [chosen] if chosen else annotation_folders(root)
         others = [
             name for name, of in EDITIONS.items() if name != edition and any(_sets_in(folder, of) for folder in asked)
         ]
@@ -64,6 +64,11 @@ def label_folders(root: Path, chosen: Path | None, edition: Edition, layout: str
             raise ConfigurationError(f"labels in both {folders[0]} and {folders[1]}: remove one of them")
         sets[task] = folders[0]
     return found[0], sets
+
+
+def annotation_folders(root: Path) -> list[Path]:
+    """Where labels handed out since ABAW3 may lie."""
+    return [root, *_folders_like(root, ANNOTATIONS)]
 
 
 def crop_folders(root: Path, chosen: Path | None, edition: Edition, layout: str) -> list[Path]:
@@ -81,7 +86,7 @@ def crop_folders(root: Path, chosen: Path | None, edition: Edition, layout: str)
     usual = require_folder(chosen, layout) if chosen else root / CROPS
     if edition == "abaw2":
         return [require_folder(usual, layout)]
-    outer = [root, *_folders_like(root, VIDEO_FOLDERS)]
+    outer = [root, *_folders_like(root, VIDEO_FOLDERS), *_folders_like(root, "|".join(LIST_FOLDERS))]
     found = [usual] if chosen else [folder for place in outer for folder in _crops_in(place)]
     return [inner for folder in found for inner in (folder, *_crops_in(folder))] or [require_folder(usual, layout)]
 
@@ -114,13 +119,13 @@ def list_folders(root: Path, annotations: Path, edition: Edition) -> list[Path]:
     return places + [place / name for place in places for name in LIST_FOLDERS if (place / name).is_dir()]
 
 
-def test_list(folders: Iterable[Path], form: TrackFormat) -> Path | None:
-    """The test list of a task.
+def test_list(folders: Iterable[Path], names: Container[str]) -> Path | None:
+    """The test list that comes by one of `names`.
 
     Raises:
         ConfigurationError: there are two.
     """
-    lists = [Path(e.path) for folder in folders for e in entries(folder) if e.name in form.test_lists and e.is_file()]
+    lists = [Path(e.path) for folder in folders for e in entries(folder) if e.name in names and e.is_file()]
     if len(lists) > 1:
         raise ConfigurationError(f"test lists {lists[0]} and {lists[1]}: remove one of them")
     return lists[0] if lists else None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from abaw_ray.competition.track_files import TrackFormat
 from abaw_ray.databases.base import Problems
 from abaw_ray.databases.reading.parsing import add_each, rows_table, unseen_table
 from abaw_ray.spaces import LabelSpace, Split
@@ -143,3 +144,27 @@ class Track:
             vectors[of_task] = labels.vectors[frames[of_task]]
             columns[task] = (vectors, np.where(of_task, int(labels.split), int(Split.NONE)))
         return columns
+
+
+def checked_labels(
+    space: LabelSpace, form: TrackFormat, file: Path, lines: Sequence[str], numbers: np.ndarray, problems: Problems
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the numbers of a file of labels say; lines without a label, and with one out of range, are counted.
+
+    Args:
+        space: of the labels.
+        form: of the numbers.
+        file: that they are in.
+        lines: of the file, header included.
+        numbers: (n, num_fields) below the header.
+        problems: what they are counted in.
+
+    Returns:
+        Vectors (n, size), and which of them are valid (n,) bool.
+    """
+    unlabelled = (numbers == form.unlabelled).any(axis=1)
+    outside = ((numbers < form.low) | (numbers > form.high)).any(axis=1) & ~unlabelled
+    add_each(problems, f"{space.name}_unlabelled", np.flatnonzero(unlabelled), lambda k: f"{file}:{k + 2}")
+    add_each(problems, "label_out_of_range", np.flatnonzero(outside), lambda k: f"{file}:{k + 2}: {lines[k + 1]}")
+    vectors = numbers == np.arange(space.size) if space.kind == "multiclass" else numbers
+    return vectors, ~unlabelled & ~outside
