@@ -6,13 +6,14 @@ The first line is a header; line k after it (from 0) is frame k of the video.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from abaw_ray.databases.reading.parsing import parse_numbers, read_lines
-from abaw_ray.databases.reading.spaces import ACTION_UNITS, EXPRESSION, VALENCE_AROUSAL
+from abaw_ray.databases.reading.spaces import ACTION_UNITS, EXPRESSION, EXPRESSION_OR_OTHER, VALENCE_AROUSAL
 from abaw_ray.errors import DatabaseFormatError, quoted
 
 
@@ -30,6 +31,8 @@ class TrackFormat:
         high: greatest valid number.
         integers: whether fractions are wrong.
         unlabelled: a frame with this number anywhere in its line has no label.
+        other_folders: other names that the folder is handed out under.
+        other_test_lists: other names that the test list is handed out under.
     """
 
     folder: str
@@ -41,6 +44,18 @@ class TrackFormat:
     high: float
     integers: bool
     unlabelled: float
+    other_folders: tuple[str, ...] = ()
+    other_test_lists: tuple[str, ...] = ()
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """All names of the folder of labels."""
+        return (self.folder, *self.other_folders)
+
+    @property
+    def test_lists(self) -> tuple[str, ...]:
+        """All names of the test list."""
+        return (self.test_list, *self.other_test_lists)
 
     @property
     def header(self) -> str:
@@ -123,3 +138,42 @@ TRACK_FORMATS: dict[str, TrackFormat] = {
     ),
 }
 """By label space."""
+
+Edition = Literal["abaw2", "abaw3"]
+"""How the labels are handed out: as in 2021, or as since 2022."""
+
+EDITIONS: dict[Edition, dict[str, TrackFormat]] = {
+    "abaw2": TRACK_FORMATS,
+    "abaw3": {
+        EXPRESSION.name: replace(
+            TRACK_FORMATS[EXPRESSION.name],
+            folder="EXPR_Recognition_Challenge",
+            other_folders=("EXPR_Classification_Challenge",),
+            test_list="EXPR_test_set_release.txt",
+            other_test_lists=(
+                "expr_test_set_release.txt",
+                "Expression_Recognition_Challenge_test_set_release.txt",
+                "Expression_Classification_Challenge_test_set_release.txt",
+            ),
+            names=EXPRESSION_OR_OTHER.names,
+            line=f"one class number from 0 to {EXPRESSION_OR_OTHER.size - 1}",
+            high=EXPRESSION_OR_OTHER.size - 1,
+        ),
+        VALENCE_AROUSAL.name: replace(
+            TRACK_FORMATS[VALENCE_AROUSAL.name],
+            folder="VA_Estimation_Challenge",
+            test_list="VA_test_set_release.txt",
+            other_test_lists=(
+                "va_test_set_release.txt",
+                "Valence_Arousal_Estimation_Challenge_test_set_release.txt",
+            ),
+        ),
+        ACTION_UNITS.name: replace(
+            TRACK_FORMATS[ACTION_UNITS.name],
+            folder="AU_Detection_Challenge",
+            test_list="AU_test_set_release.txt",
+            other_test_lists=("au_test_set_release.txt", "Action_Unit_Detection_Challenge_test_set_release.txt"),
+        ),
+    },
+}
+"""The formats of each edition, by label space."""

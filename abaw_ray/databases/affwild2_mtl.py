@@ -1,176 +1,182 @@
-"""s-Aff-Wild2, the part of Aff-Wild2 for the multi-task challenges: pictures of frames with labels of all three tasks.
+"""s-Aff-Wild2, of the multi-task challenge (ABAW4 2022, ABAW7 2024): frames of Aff-Wild2's videos, labels in two files.
 
-Agreed on by the public readers that were seen (ABAW4 and ABAW7): two lists with a header and lines
-`<track>/00001.jpg,valence,arousal,expression,AU1,...,AU26`; -5 for valence and arousal, and -1 for the expression and
-for units, that are not labelled; eight expressions with Other; pictures as in Aff-Wild2. Of the test set there is a
-list of pictures, `MTL_Challenge_test_set_release.txt`, whose first line is a header. What headers say is not looked at.
+What was seen of its files, and what is assumed, is in `competition.image_files`. The images are faces in the folder of
+their track, in `cropped_aligned` or a folder whose name begins so, as `cropped_aligned_2022_MTL_test` (one reader).
+Assumed, too: as in Aff-Wild2, valence and arousal are both unknown where one is, and all units where one is.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from abaw_ray.databases.base import Database, LabelTable, Options, Problems, SetMember
-from abaw_ray.databases.reading.challenge_parts import IMAGE, CropFolders, find_parts
-from abaw_ray.databases.reading.parsing import (
-    add_each,
-    parse_numbers,
-    read_lines,
-    require_folder,
-    rows_table,
-    unseen_table,
-    videos_table,
-)
-from abaw_ray.databases.reading.spaces import ACTION_UNITS, EXPRESSION_WITH_OTHER, VALENCE_AROUSAL
-from abaw_ray.databases.reading.tracks import TrackImages
-from abaw_ray.errors import DatabaseFormatError, MissingInputError, quoted
+from abaw_ray.competition.image_files import IMAGE, MULTI_TASK_FILE, read_image_labels, read_image_list
+from abaw_ray.databases.base import Database, Label, LabelTable, Options, Problems, RowBuilder, SetMember
+from abaw_ray.databases.reading import affwild2_places as places
+from abaw_ray.databases.reading.parsing import add_each, require_file, require_folder, videos_table
+from abaw_ray.databases.reading.spaces import ACTION_UNITS, EXPRESSION_OR_OTHER, VALENCE_AROUSAL
+from abaw_ray.databases.reading.track_images import ImageFolders, any_frame
+from abaw_ray.databases.reading.tracks import TrackImages, checked_labels
+from abaw_ray.errors import ConfigurationError, DatabaseFormatError, quoted
 from abaw_ray.spaces import Split
 
-SPACES = (EXPRESSION_WITH_OTHER, VALENCE_AROUSAL, ACTION_UNITS)
-LISTS = {"training_set_annotations.txt": Split.TRAIN, "validation_set_annotations.txt": Split.VALIDATION}
-NUM_NUMBERS = 3 + ACTION_UNITS.size
-EXPECTED = f"<track>/<number>.jpg and {NUM_NUMBERS} numbers: valence, arousal, expression and units"
-NO_VALENCE, NO_CLASS = -5, -1
-PICTURE = re.compile(rf"([^/]+)/({IMAGE.pattern})", re.IGNORECASE)
-TREE = """\
-training_set_annotations.txt          a header; <track>/00001.jpg,valence,arousal,expression,AU1,AU2,...,AU26
-validation_set_annotations.txt        likewise
-MTL_Challenge_test_set_release.txt    a header; <track>/00001.jpg (it may be missing)
-cropped_aligned/
-  <track>/00001.jpg
-cropped_aligned_new_50_vids/
-
-Each may be at the root or up to three folders further down.
-"""
-LAYOUT = "see `abaw-ray inspect affwild2_mtl --layout`"
-
-Place = tuple[str, int]
-"""Track and frame, from 0."""
-
-Labels = Mapping[str, tuple[np.ndarray, np.ndarray]]
-"""Space -> label vectors (n, size) and `Split` values (n,) of pictures."""
+TRAINING, VALIDATION = "training_set_annotations.txt", "validation_set_annotations.txt"
+LAYOUT = (
+    f"{TRAINING} and {VALIDATION} (here or in a folder whose name ends in annotations) of {MULTI_TASK_FILE.header}; "
+    f"cropped_aligned/{IMAGE}; of the test set, which may be missing: {MULTI_TASK_FILE.test_lists[0]}, an image a line"
+)
+SPACES = {space.name: space for space in (EXPRESSION_OR_OTHER, VALENCE_AROUSAL, ACTION_UNITS)}
 
 
-@dataclass
+class AffWild2MtlOptions(Options):
+    """Where the parts lie."""
+
+    annotations: Path | None = None
+    """Folder of both lists of labels; None: the root, or a folder whose name ends in `annotations`."""
+    cropped_aligned: Path | None = None
+    """Folder of the tracks' images, or of folders with them whose names begin with `cropped_aligned`; None: the root's
+    folders by such names."""
+
+
+@dataclass(frozen=True)
 class Listed:
-    """Pictures in the order of the lists: where each is, the line that names it, split, and numbers (NUM_NUMBERS,)."""
+    """An image in a list, and its valid labels."""
 
-    places: list[Place] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
-    splits: list[Split] = field(default_factory=list)
-    numbers: list[np.ndarray] = field(default_factory=list)
+    file: Path
+    line: int
+    track: str
+    frame: int
+    split: Split
+    labels: Mapping[str, Label]
 
 
-def read(root: Path, options: Options) -> LabelTable:
-    """One row a listed picture that is there; a unit that is -1 is not known."""
+def read(root: Path, options: AffWild2MtlOptions) -> LabelTable:
+    """One row an image that is there and has a valid label of any task, or is in the test list."""
     require_folder(root, LAYOUT)
+    annotations = _annotations(root, options)
+    lists = places.list_folders(root, annotations, "abaw3")
+    images = ImageFolders(root, places.crop_folders(root, options.cropped_aligned, "abaw3", LAYOUT), any_frame)
     problems = Problems()
-    parts = find_parts(root, LISTS, problems)
-    if not parts.named or not parts.crops:
-        lacking = " or ".join(LISTS) if not parts.named else "folder of pictures"
-        raise MissingInputError(f"no {lacking} in {root}; expected layout: {LAYOUT}")
-    listed = Listed()
-    for file in sorted(parts.named):
-        lines = [line.partition(",") for line in read_lines(file)[1:]]
-        numbers = parse_numbers(file, [rest for _, _, rest in lines], 2, NUM_NUMBERS, EXPECTED)
-        _add(listed, file, [name for name, _, _ in lines], LISTS[file.name], numbers)
-    for file in parts.lists:
-        names = [line.partition(",")[0] for line in read_lines(file)[1:]]
-        _add(listed, file, names, Split.TEST, np.full((len(names), NUM_NUMBERS), np.nan))
-    return _table(listed, _labels(listed, problems), CropFolders(parts.crops, root, problems), problems)
+    label_files = {Split.TRAIN: annotations / TRAINING, Split.VALIDATION: annotations / VALIDATION}
+    names = [folder / name for folder in lists for name in MULTI_TASK_FILE.test_lists]
+    batches = sorted({folder.parent for folder in images.folders} - {*images.folders, *lists})
+    places.note_around(problems, [*lists, *batches], [*images.folders, annotations, *label_files.values(), *names])
+    tracks = _by_track(chain(_labelled(label_files, problems), _tested(lists)), problems)
+    spaces, num_frames = tuple(SPACES.values()), {}
+    rows = RowBuilder(spaces)
+    for track in sorted(images.names(problems).union(tracks)):
+        found, listed = images.of(track, problems), tracks.get(track, {})
+        _add_rows(rows, track, found, listed, problems)
+        num_frames[track] = max([*found.frames[-1:].tolist(), *listed], default=-1) + 1
+    table, unseen = rows.table(), rows.unseen()
+    return LabelTable(spaces, table, problems, unseen, videos_table(num_frames, table, unseen))
 
 
-def _add(listed: Listed, file: Path, names: Sequence[str], split: Split, numbers: np.ndarray) -> None:
-    """Adds the pictures called `names`, which are in a file from its second line on."""
-    line_of = dict(zip(listed.places, listed.lines, strict=True))
-    for line, name in enumerate(names, 2):
-        match = PICTURE.fullmatch(name.strip())
-        if match is None or int(match[3]) == 0:
-            raise DatabaseFormatError(file, line, quoted(name), EXPECTED)
-        place = match[1], int(match[3]) - 1
-        if place in line_of:
-            raise DatabaseFormatError(file, line, f"{name} again", f"it once, as in {line_of[place]}")
-        line_of[place] = f"{file}:{line}"
-    listed.places += list(line_of)[len(listed.places) :]
-    listed.lines += list(line_of.values())[len(listed.lines) :]
-    listed.splits += [split] * len(names)
-    listed.numbers += list(numbers)
+def _annotations(root: Path, options: AffWild2MtlOptions) -> Path:
+    candidates = [options.annotations] if options.annotations else places.annotation_folders(root)
+    found = [folder for folder in candidates if (folder / TRAINING).is_file() or (folder / VALIDATION).is_file()]
+    if len(found) > 1:
+        raise ConfigurationError(f"labels in both {found[0]} and {found[1]}: choose with the option annotations")
+    folder = found[0] if found else candidates[0]
+    for name in (TRAINING, VALIDATION):
+        require_file(folder / name, LAYOUT)
+    return folder
 
 
-def _labels(listed: Listed, problems: Problems) -> Labels:
-    """The labels of all listed pictures; of test sets NaN."""
-    numbers, splits = np.array(listed.numbers).reshape(-1, NUM_NUMBERS), np.array(listed.splits, np.int8)
-    va, classes, units = numbers[:, :2], numbers[:, 2], numbers[:, 3:]
-    is_test = splits == Split.TEST
-    one_hot = classes[:, None] == np.arange(EXPRESSION_WITH_OTHER.size)
-    is_unit = np.isin(units, (NO_CLASS, 0, 1))
-    found = {
-        EXPRESSION_WITH_OTHER.name: (np.where(is_test[:, None], np.nan, one_hot), classes != NO_CLASS, one_hot.any(1)),
-        VALENCE_AROUSAL.name: (va, ~(va == NO_VALENCE).any(1), (np.abs(va) <= 1).all(1)),
-        ACTION_UNITS.name: (np.where(units == NO_CLASS, np.nan, units), (units != NO_CLASS).any(1), is_unit.all(1)),
-    }
-    labels = {}
-    for name, (vectors, has_label, is_valid) in found.items():
-        outside = np.flatnonzero(has_label & ~is_valid & ~is_test)
-        add_each(problems, "label_out_of_range", outside, lambda row, name=name: f"{listed.lines[row]}: {name}")  # type: ignore[misc]
-        labels[name] = vectors, np.where(is_test | (has_label & is_valid), splits, np.int8(Split.NONE))
-    return labels
+def _labelled(files: dict[Split, Path], problems: Problems) -> Iterator[Listed]:
+    """The images of both lists of labels that have any."""
+    for split, file in files.items():
+        labelled = read_image_labels(file, MULTI_TASK_FILE)
+        valid, vectors = {}, {}
+        for task, form in MULTI_TASK_FILE.tasks.items():
+            lines, numbers = labelled.lines, labelled.numbers[task]
+            vectors[task], valid[task] = checked_labels(SPACES[task], form, file, lines, numbers, problems)
+        for k, image in enumerate(labelled.images):
+            labels = {task: (vectors[task][k].tolist(), split) for task in vectors if valid[task][k]}
+            yield _listed(file, k + 2, image, split, labels)
 
 
-def _table(listed: Listed, labels: Labels, images: CropFolders, problems: Problems) -> LabelTable:
-    labelled = np.any([splits != Split.NONE for _, splits in labels.values()], axis=0)
-    add_each(problems, "frame_without_label", np.flatnonzero(~labelled), lambda row: listed.lines[row])
-    seen, unseen, paths = [], [], []
-    of_track: dict[str, TrackImages] = {}
-    for row in sorted(np.flatnonzero(labelled).tolist(), key=lambda row: listed.places[row]):
-        track, frame = listed.places[row]
-        own = of_track.setdefault(track, images.images(track, problems)) if track not in of_track else of_track[track]
-        if frame in own.frames:
-            seen.append(row)
-            paths.append(own.file(frame))
+def _tested(folders: list[Path]) -> Iterator[Listed]:
+    """The images of the test list."""
+    file = places.test_list(folders, MULTI_TASK_FILE.test_lists)
+    if file is None:
+        return
+    unknown = {space.name: ([np.nan] * space.size, Split.TEST) for space in SPACES.values()}
+    for image, line in read_image_list(file).items():
+        yield _listed(file, line, image, Split.TEST, unknown)
+
+
+def _listed(file: Path, line: int, image: str, split: Split, labels: Mapping[str, Label]) -> Listed:
+    track, _, name = image.partition("/")
+    frame = any_frame(name)
+    if not track or frame is None:
+        raise DatabaseFormatError(file, line, quoted(image), f"an image, as {IMAGE}")
+    return Listed(file, line, track, frame, split, labels)
+
+
+def _by_track(listed: Iterable[Listed], problems: Problems) -> dict[str, dict[int, Listed]]:
+    """Track -> frame -> what is listed. An image that is listed again counts once."""
+    tracks: dict[str, dict[int, Listed]] = {}
+    for each in listed:
+        first = tracks.setdefault(each.track, {}).setdefault(each.frame, each)
+        if first.split != each.split:
+            found = f"an image that is also in line {first.line} of {first.file}"
+            raise DatabaseFormatError(each.file, each.line, found, "an image in one split")
+        if first is not each:
+            reason = "line_again" if first.labels == each.labels else "line_again_with_other_labels"
+            problems.add(reason, f"{each.file}:{each.line}: not read, line {first.line} is")
+    for track, frames in sorted(tracks.items()):
+        if len({each.split for each in frames.values()}) > 1:
+            problems.add("video_in_several_splits", track)
+    return tracks
+
+
+def _add_rows(
+    rows: RowBuilder, track: str, found: TrackImages, listed: Mapping[int, Listed], problems: Problems
+) -> None:
+    """Adds the labelled frames of a track, and those of the test set, with an image and without."""
+    if listed and not len(found.frames):
+        problems.add("video_without_images", track)
+    pictured = set(found.frames.tolist())
+    labelled = {frame: each for frame, each in listed.items() if each.labels}
+    add_each(problems, "image_without_label", sorted(pictured - labelled.keys()), found.describe)
+    for frame, each in labelled.items():
+        if frame in pictured:
+            rows.add(track, frame, found.file(frame), each.labels)
         else:
-            unseen.append(row)
-    add_each(problems, "frame_without_image", unseen, lambda row: listed.lines[row])
-    add_each(problems, "track_without_label", sorted(images.tracks - set(of_track)), str)
-    rows = rows_table(SPACES, *_columns(listed, seen), paths, _of(labels, seen))
-    frames = unseen_table(SPACES, *_columns(listed, unseen), _of(labels, unseen))
-    lengths = {track: frame + 1 for track, frame in sorted(listed.places)}  # a track's last frame stays
-    return LabelTable(SPACES, rows, problems, frames, videos_table(lengths, rows, frames))
+            problems.add("frame_without_image", f"{each.file}:{each.line}: no image {found.describe(frame)}")
+            rows.add_unseen(track, frame, each.labels)
 
 
-def _columns(listed: Listed, rows: Sequence[int]) -> tuple[list[str], list[int]]:
-    """Tracks and frames of some pictures."""
-    return [listed.places[row][0] for row in rows], [listed.places[row][1] for row in rows]
-
-
-def _of(labels: Labels, rows: Sequence[int]) -> Labels:
-    """Labels of some pictures: zeros where there is none."""
-    chosen, found = np.array(rows, np.int64), {}
-    for name, (vectors, splits) in labels.items():
-        is_none = (splits[chosen] == Split.NONE)[:, None]
-        found[name] = np.where(is_none, 0, vectors[chosen]), splits[chosen]
-    return found
-
-
-def sets(options: Options) -> tuple[SetMember, ...]:
+def sets(options: AffWild2MtlOptions) -> tuple[SetMember, ...]:
+    """A set for each task: images are few enough, and chosen already."""
+    del options
     return (
-        SetMember("mixed_expr", (EXPRESSION_WITH_OTHER.name,)),
-        SetMember("mixed_va", (VALENCE_AROUSAL.name,)),
-        SetMember("mixed_au", (ACTION_UNITS.name,)),
+        SetMember("mixed_expr", ("expression",)),
+        SetMember("mixed_va", ("valence_arousal",)),
+        SetMember("mixed_au", ("action_units",)),
     )
 
 
+TREE = """\
+training_set_annotations.txt          image,valence,arousal,expression,aus, then <track>/00001.jpg and 15 numbers
+validation_set_annotations.txt        likewise
+cropped_aligned/
+  <track>/00001.jpg
+cropped_aligned_new_50_vids/          (or others that begin with cropped_aligned)
+MTL_Challenge_test_set_release.txt    a header, then <track>/00001.jpg; it may be missing
+"""
+
 DATABASE = Database(
     name="affwild2_mtl",
-    title="s-Aff-Wild2: pictures of Aff-Wild2's multi-task challenges, with labels of all three tasks",
+    title="s-Aff-Wild2 (multi-task challenge 2022, 2024): frames with eight expressions, valence-arousal, action units",
     layout=TREE,
     obtain="on request, with a signed agreement: https://ibug.doc.ic.ac.uk/resources/aff-wild2",
-    options=Options,
+    options=AffWild2MtlOptions,
     read=read,
     crop="whole",
     sets=sets,

@@ -1,4 +1,4 @@
-"""Action units, with the criterion of ABAW 2020 and 2021, or that of its later editions."""
+"""Action units, with the criteria of the ABAW competition."""
 
 from __future__ import annotations
 
@@ -9,17 +9,22 @@ import numpy as np
 
 from abaw_ray.config import LossConfig, ModelConfig
 from abaw_ray.spaces import LabelSpace
-from abaw_ray.tasks.base import Decision, EditionOptions, TrainLabels
+from abaw_ray.tasks.base import Decision, TaskOptions, TrainLabels
+from abaw_ray.tasks.criteria import Criterion
 from abaw_ray.tasks.multilabel import Multilabel
 
 
+class ActionUnitsOptions(TaskOptions):
+    """Which criterion selects models."""
+
+    criterion: Criterion = "abaw2"
+    """abaw2: 0.5 macro F1 + 0.5 accuracy; abaw3: macro F1, the mean over the units."""
+
+
 class ActionUnits(Multilabel):
-    """A multilabel task whose criterion is 0.5 macro F1 + 0.5 accuracy (Deng et al., and ABAW2).
+    """A multilabel task whose criterion is 0.5 macro F1 + 0.5 accuracy (Deng et al., and ABAW2), or the macro F1."""
 
-    Of the editions since 2022 it is macro F1.
-    """
-
-    Options = EditionOptions
+    Options: ClassVar[type[TaskOptions]] = ActionUnitsOptions
     columns: ClassVar[Mapping[str, str]] = {"AU": "criterion", "AU F1": "macro_f1", "AU accuracy": "accuracy"}
 
     def __init__(
@@ -27,11 +32,11 @@ class ActionUnits(Multilabel):
         space: LabelSpace,
         loss: LossConfig,
         model: ModelConfig,
-        options: EditionOptions,
+        options: ActionUnitsOptions,
         train_labels: TrainLabels | None = None,
     ) -> None:
         super().__init__(space, loss, model, options, train_labels)
-        self._edition = options.edition
+        self._of = options.criterion
 
     def describe(self, vector: np.ndarray, decision: Decision) -> str:
         """Numbers of the units that are present."""
@@ -39,7 +44,7 @@ class ActionUnits(Multilabel):
         return " ".join(["AU", *(name.removeprefix("AU") for name in present)])
 
     def _criterion(self, macro_f1: float, accuracy: float) -> float:
-        return macro_f1 if self._edition == "abaw3" else 0.5 * macro_f1 + 0.5 * accuracy
+        return macro_f1 if self._of == "abaw3" else 0.5 * macro_f1 + 0.5 * accuracy
 
 
 TASK = ActionUnits

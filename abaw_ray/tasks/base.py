@@ -45,17 +45,6 @@ class TaskOptions(Section):
     """A name of `models/heads`, or `kind` and options; None: `model.head`."""
 
 
-Edition = Literal["abaw2", "abaw3"]
-"""Of the ABAW competition: abaw2, those of 2020 and 2021; abaw3, those since 2022 (the third to the tenth)."""
-
-
-class EditionOptions(TaskOptions):
-    """Options of a task of the ABAW competition."""
-
-    edition: Edition = "abaw2"
-    """Whose criterion selects models."""
-
-
 class Task(Protocol):
     """One task of the network."""
 

@@ -1,4 +1,4 @@
-"""Valence and arousal, with the criterion of ABAW 2020 and 2021, or that of its later editions."""
+"""Valence and arousal, with the criteria of the ABAW competition."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ from typing import Any, ClassVar
 
 from abaw_ray.config import LossConfig, ModelConfig
 from abaw_ray.spaces import LabelSpace
-from abaw_ray.tasks.base import EditionOptions, TrainLabels
+from abaw_ray.tasks.base import TrainLabels
+from abaw_ray.tasks.criteria import Criterion
 from abaw_ray.tasks.regression import Regression, RegressionOptions
 
 
-class ValenceArousalOptions(EditionOptions, RegressionOptions):
-    """Options of valence and arousal."""
+class ValenceArousalOptions(RegressionOptions):
+    """Which criterion selects models."""
+
+    criterion: Criterion = "abaw2"
+    """abaw2: the sum of both CCCs; abaw3: their mean."""
 
 
 class ValenceArousal(Regression):
-    """A regression whose criterion is the sum of both CCCs; of the editions since 2022 it is their mean."""
+    """A regression whose criterion is the sum of both CCCs, or their mean."""
 
-    Options = ValenceArousalOptions
+    Options: ClassVar[type[RegressionOptions]] = ValenceArousalOptions
     columns: ClassVar[Mapping[str, str]] = {
         "CCC V": "ccc_valence",
         "CCC A": "ccc_arousal",
@@ -35,12 +39,12 @@ class ValenceArousal(Regression):
         train_labels: TrainLabels | None = None,
     ) -> None:
         super().__init__(space, loss, model, options, train_labels)
-        self._edition = options.edition
+        self._of = options.criterion
 
     def criterion(self, scores: Mapping[str, Any]) -> float:
         """CCC of valence + CCC of arousal, or half of it."""
-        total = float(scores.get("ccc_valence", 0.0) + scores.get("ccc_arousal", 0.0))
-        return total / 2 if self._edition == "abaw3" else total
+        both = float(scores.get("ccc_valence", 0.0) + scores.get("ccc_arousal", 0.0))
+        return both / 2 if self._of == "abaw3" else both
 
 
 TASK = ValenceArousal

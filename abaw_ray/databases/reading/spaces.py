@@ -11,11 +11,12 @@ EXPRESSION = LabelSpace(
 )
 """The seven expressions. Class ids of adapters and entries are places in its names."""
 
+EXPRESSION_OR_OTHER = EXPRESSION.model_copy(update={"names": (*EXPRESSION.names, "Other")})
+"""The same, and an eighth class for expressions that are none of the seven (Aff-Wild2 since ABAW3, 2022). It is of the
+same task: beside databases of seven classes a head has eight, and their rows are without the last."""
+
 EIGHT_EXPRESSIONS = EXPRESSION.model_copy(update={"names": (*EXPRESSION.names, "Contempt")})
 """The seven and contempt, for databases that can have it."""
-
-EXPRESSION_WITH_OTHER = EXPRESSION.model_copy(update={"names": (*EXPRESSION.names, "Other")})
-"""The seven and any other, as Aff-Wild2 has them since 2022."""
 
 VALENCE_AROUSAL = LabelSpace(name="valence_arousal", kind="regression", names=("valence", "arousal"))
 """Both in [-1, 1]."""

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from abaw_ray.competition.track_files import TrackFormat
 from abaw_ray.databases.base import Problems
 from abaw_ray.databases.reading.parsing import add_each, rows_table, unseen_table
 from abaw_ray.spaces import LabelSpace, Split
+
+
+def image_name(frame: int) -> str:
+    """The usual name of a frame's image: `00001.jpg` is frame 0."""
+    return f"{frame + 1:05d}.jpg"
 
 
 @dataclass(frozen=True)
@@ -32,23 +39,19 @@ class TrackImages:
         frames: (images,) frames that have an image, ascending.
         boxes: (images, 4) float32 the face's box (left, top, right, bottom) in each frame of the video; None: images
             are files, and faces.
-        names: of the images' files; None: `00001.jpg`, ... for frame 0, ...
+        names: frame -> name of its file, where that is not `image_name(frame)`.
     """
 
     place: str
     frames: np.ndarray
     boxes: np.ndarray | None = None
-    names: tuple[str, ...] | None = None
+    names: Mapping[int, str] = field(default_factory=dict)
 
     def file(self, frame: int) -> str:
         """What holds a frame's image, as rows name it."""
         if self.boxes is not None:
             return self.place
-        name = f"{frame + 1:05d}.jpg"
-        if self.names:
-            at = min(int(np.searchsorted(self.frames, frame)), len(self.names) - 1)
-            name = self.names[at] if self.frames[at] == frame else name
-        return f"{self.place}/{name}"
+        return f"{self.place}/{self.names.get(frame) or image_name(frame)}"
 
     def describe(self, frame: int) -> str:
         """A frame's image, for people."""
@@ -92,7 +95,7 @@ class Track:
         return max([last_image, *(len(labels.vectors) for labels in self.labels.values())])
 
     def rows(self, problems: Problems) -> pa.Table:
-        """A table of `row_schema`: frames that have an image and a label, or any image of a track in a test set."""
+        """Of `row_schema`: frames that have an image and a label, or any image of a track in a test set."""
         if (self.labels or self.tests) and not len(self.frames):
             problems.add("video_without_images", self.name)
         frames = self.frames
@@ -141,3 +144,27 @@ class Track:
             vectors[of_task] = labels.vectors[frames[of_task]]
             columns[task] = (vectors, np.where(of_task, int(labels.split), int(Split.NONE)))
         return columns
+
+
+def checked_labels(
+    space: LabelSpace, form: TrackFormat, file: Path, lines: Sequence[str], numbers: np.ndarray, problems: Problems
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the numbers of a file of labels say; lines without a label, and with one out of range, are counted.
+
+    Args:
+        space: of the labels.
+        form: of the numbers.
+        file: that they are in.
+        lines: of the file, header included.
+        numbers: (n, num_fields) below the header.
+        problems: what they are counted in.
+
+    Returns:
+        Vectors (n, size), and which of them are valid (n,) bool.
+    """
+    unlabelled = (numbers == form.unlabelled).any(axis=1)
+    outside = ((numbers < form.low) | (numbers > form.high)).any(axis=1) & ~unlabelled
+    add_each(problems, f"{space.name}_unlabelled", np.flatnonzero(unlabelled), lambda k: f"{file}:{k + 2}")
+    add_each(problems, "label_out_of_range", np.flatnonzero(outside), lambda k: f"{file}:{k + 2}: {lines[k + 1]}")
+    vectors = numbers == np.arange(space.size) if space.kind == "multiclass" else numbers
+    return vectors, ~unlabelled & ~outside

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -17,30 +17,38 @@ SIDES = ("_left", "_right")
 """Ends of the names of tracks that share a video with another one."""
 
 
-def find_video(folder: Path, track: str) -> Path | None:
+def find_video(folders: Path | Sequence[Path], track: str) -> Path | None:
     """The video of a track: of its own name or, if there is none, of the name without `_left` or `_right`.
 
+    Args:
+        folders: where it may lie; those that are not there hold none.
+        track: its name.
+
     Raises:
-        DatabaseFormatError: there are several, which differ in their suffix.
+        DatabaseFormatError: there are several, which differ in their suffix or folder.
     """
-    names = [e.name for e in entries(folder)] if folder.is_dir() else []
-    videos = [Path(name) for name in names if Path(name).suffix.lower() in SUFFIXES]
+    places = [folders] if isinstance(folders, Path) else folders
+    videos = [video for folder in places if folder.is_dir() for video in _videos_in(folder)]
     for stem in _stems(track):
         found = [video for video in videos if video.stem == stem]
         if len(found) > 1:
-            raise DatabaseFormatError(folder, None, " and ".join(map(str, found)), f"one video of track {track}")
+            names = " and ".join(video.name if len(places) == 1 else str(video) for video in found)
+            raise DatabaseFormatError(found[0].parent, None, names, f"one video of track {track}")
         if found:
-            return folder / found[0]
+            return found[0]
     return None
 
 
-def note_other_videos(folder: Path, tracks: Iterable[str], problems: Problems) -> None:
-    """Counts what the folder of videos holds besides the videos of `tracks`."""
+def note_other_videos(folder: Path, tracks: Iterable[str], problems: Problems, known: Iterable[str] = ()) -> None:
+    """Counts what the folder of videos holds besides the videos of `tracks` and the entries of `known` names."""
     stems = {stem for track in tracks for stem in _stems(track)}
-    videos = [Path(e.name) for e in entries(folder) if Path(e.name).suffix.lower() in SUFFIXES]
-    others = [video for video in videos if video.stem not in stems]
-    add_each(problems, "video_without_track", others, lambda video: str(folder / video))
-    note_others(problems, folder, map(str, videos))
+    videos = _videos_in(folder)
+    add_each(problems, "video_without_track", [video for video in videos if video.stem not in stems], str)
+    note_others(problems, folder, {*known, *(video.name for video in videos)})
+
+
+def _videos_in(folder: Path) -> list[Path]:
+    return [folder / e.name for e in entries(folder) if Path(e.name).suffix.lower() in SUFFIXES]
 
 
 def _stems(track: str) -> list[str]:
