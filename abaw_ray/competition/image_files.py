@@ -17,12 +17,14 @@ Assumed: that labels have the header of the multi-task entries, or one that name
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from abaw_ray.competition import EntryEdition
 from abaw_ray.competition.track_files import EDITIONS, TrackFormat
 from abaw_ray.databases.reading.parsing import parse_numbers, read_lines
 from abaw_ray.databases.reading.spaces import ACTION_UNITS, EXPRESSION, VALENCE_AROUSAL
@@ -42,7 +44,8 @@ class ImageFormat:
         header: the first line.
         tasks: whose answers, in their order, and the format of each.
         test_lists: names that the list of the test set comes by.
-        sample: what the name of the organisers' sample of an entry has in it, in lower case; empty: there is none.
+        sample: what the organisers' sample of an entry is called, in `CVPR_6th_ABAW_<sample>_test_set_sample.txt`, in
+            any case, or `..._example.txt`; empty: there is none.
     """
 
     file: str
@@ -50,6 +53,11 @@ class ImageFormat:
     tasks: dict[str, TrackFormat]
     test_lists: tuple[str, ...]
     sample: str = ""
+
+    def is_sample(self, name: str) -> bool:
+        """Whether a file of this name is a sample of an entry."""
+        pattern = rf".*abaw_{self.sample}_test_set_(sample|example)\.txt"
+        return bool(self.sample) and re.fullmatch(pattern, name, re.IGNORECASE) is not None
 
     @property
     def num_fields(self) -> int:
@@ -83,13 +91,6 @@ def _of_one(file: str, task: str, sample: str) -> ImageFormat:
     return ImageFormat(file, header, {task: form}, form.test_lists, sample)
 
 
-ENTRY_FILES = (
-    _of_one("EXPR.txt", EXPRESSION.name, "_expr_"),
-    _of_one("VA.txt", VALENCE_AROUSAL.name, "_va_"),
-    _of_one("AU.txt", ACTION_UNITS.name, "_au_"),
-)
-"""Files of an entry since ABAW3, one a task. Their names are ours; each is handed in by itself."""
-
 MULTI_TASK_FILE = ImageFormat(
     file="MTL.txt",
     header=f"image,valence,arousal,expression,{UNITS}",
@@ -101,6 +102,16 @@ MULTI_TASK_FILE = ImageFormat(
     ),
 )
 """The file of an entry of the multi-task challenge."""
+
+IMAGE_EDITIONS: dict[EntryEdition, tuple[ImageFormat, ...]] = {
+    "abaw3": (
+        _of_one("EXPR.txt", EXPRESSION.name, "expr"),
+        _of_one("VA.txt", VALENCE_AROUSAL.name, "va"),
+        _of_one("AU.txt", ACTION_UNITS.name, "au"),
+    ),
+    "mtl": (MULTI_TASK_FILE,),
+}
+"""The files of an entry with a line for an image. Their names are ours: each is handed in by itself."""
 
 
 @dataclass(frozen=True)

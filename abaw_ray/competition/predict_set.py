@@ -1,4 +1,4 @@
-"""Submission files: one text file a face track and task, one row a video frame."""
+"""Entries of the competition: text files with the answers of a network for the frames of videos."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 
 from abaw_ray.blocks.reader import Store
-from abaw_ray.competition import COMPETITION_DATABASE
-from abaw_ray.competition.track_files import TRACK_FORMATS
+from abaw_ray.competition import COMPETITION_DATABASE, EntryEdition
+from abaw_ray.competition.write_entry import TrackAnswers, entry_edition, require_names, write_images, write_tracks
 from abaw_ray.config import Recipe
-from abaw_ray.databases.reading.names import file_name
 from abaw_ray.errors import ConfigurationError, StoreError
 from abaw_ray.evaluation.decisions import read_decisions, warn_of_thresholds
 from abaw_ray.evaluation.evaluator import Evaluator
-from abaw_ray.evaluation.frames import evaluation_frames
+from abaw_ray.evaluation.frames import Frames, evaluation_frames
 from abaw_ray.evaluation.predictions import Decisions
 from abaw_ray.evaluation.smoothing import parse_smoothing
 from abaw_ray.inference.networks import open_network
@@ -24,7 +23,7 @@ from abaw_ray.models import checkpoint
 from abaw_ray.on_worker import on_worker
 from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.spaces import LabelSpace, Split
-from abaw_ray.storage import AnyPath, local_folder
+from abaw_ray.storage import AnyPath
 from abaw_ray.tasks.base import Decision, Task
 from abaw_ray.world import World, local_device
 
@@ -40,11 +39,14 @@ def predict_set(
     features: AnyPath | None = None,
     change: Callable[[Recipe], Recipe] = lambda recipe: recipe,
     progress: Progress | None = None,
+    edition: EntryEdition | None = None,
 ) -> dict[str, Any]:
-    """Writes `out`/<task's folder>/<track>.txt for every track of a split, in the competition's format.
+    """Writes an entry in the competition's format, for every track of a split.
 
-    Every frame of a video has a row: where no face was found, the last prediction before it is repeated. A video
-    without any face has the answer to zeros in every row: Neutral, valence and arousal 0, no action unit.
+    abaw2: `out`/<task's folder>/<track>.txt. abaw3: `out`/EXPR.txt, VA.txt and AU.txt. mtl: `out`/MTL.txt, with the
+    images that the split lists. Every frame of a video has a row, but of mtl: where no face was found, the last
+    prediction before it is repeated. A video without any face has the answer to zeros in every row: Neutral, valence
+    and arousal 0, no action unit.
 
     Args:
         run: a finished run, or a checkpoint.
@@ -58,15 +60,17 @@ def predict_set(
         features: features of a temporal network's CNN on this store; None: computed from the images.
         change: applied to the checkpoint's recipe.
         progress: shows how far it is.
+        edition: the format; None: that of the database.
 
     Returns:
-        `checkpoint`, `out`; `tasks`, the number of files and frames of each; `without_face`, the names of the tracks of
-        each without any face; `without_video`, where `prepare` found no video of a test track, which therefore has a
-        file that ends with its last face, or none.
+        `checkpoint`, `out`; `tasks`, the number of files and frames of each (mtl: of the file); `without_face`, the
+        names of the tracks of each without any face; `without_video`, where `prepare` found no video of a test track,
+        whose rows therefore end with its last face, or are none.
 
     Raises:
-        ConfigurationError: the folder is not empty, another process writes to it, the database holds no videos, or
-            decisions beside a smoothing or of another network.
+        ConfigurationError: the folder is not empty, another process writes to it, the database holds no videos,
+            decisions beside a smoothing or of another network, or an edition that has not the database's tasks or
+            classes.
         MissingInputError, StoreError: no such run or store, or no track of that split.
     """
     trained, store = checkpoint.load(run), Store(store_path)
@@ -88,31 +92,45 @@ def predict_set(
     tasks = {name: task for name, task in trained.tasks(recipe).items() if _has_tracks(store, name, split, database)}
     if not tasks:
         raise StoreError(f"{store.path}: {database} has no {split.name.lower()} tracks of the run's tasks")
+    entry = store.manifest.databases[store.databases.index(database)]
+    own_spaces = {space.name: space for space in entry.spaces}
+    edition = edition or entry_edition(entry)
+    require_names(edition, [own_spaces[name] for name in tasks])
     places = [place.resolve() if place is not None else None for place in (trained.path, store.path, features)]
     predictions = on_worker(_predicted, *places, split, database, list(tasks), recipe, progress=progress)
     frames = evaluation_frames(store, list(tasks), split, [database])
     if smoothing is not None:
         predictions = {name: smoothing.apply(values, frames.starts) for name, values in predictions.items()}
-    own_spaces = {space.name: space for space in store.manifest.databases[store.databases.index(database)].spaces}
-    written: dict[str, dict[str, int]] = {}
-    faceless: dict[str, list[str]] = {}
+    own_frames = {name: evaluation_frames(store, [name], split, [database]) for name in tasks}
+    answers: TrackAnswers = {}
+    for name, task in tasks.items():
+        of_task = _answers(task, own_spaces[name], predictions[name], fitted.get(name, {}))
+        parts = dict(zip(frames.names, np.split(of_task, frames.starts[1:]), strict=True))
+        answers[name] = {track: parts[track] for track in (frames if edition == "mtl" else own_frames[name]).names}
     with folder.held(fresh=True, whole=True):
-        for name, task in tasks.items():
-            answers = _answers(task, own_spaces[name], predictions[name], fitted.get(name, {}))
-            parts = dict(zip(frames.names, np.split(answers, frames.starts[1:]), strict=True))
-            own = evaluation_frames(store, [name], split, [database])
-            with local_folder(out / TRACK_FORMATS[name].folder) as local:
-                for track in own.names:
-                    TRACK_FORMATS[name].write(local / f"{file_name(track)}.txt", parts[track])
-            written[name] = {"num_files": len(own.names), "num_frames": len(own)}
-            faceless[name] = own.faceless
+        if edition == "abaw2":
+            written = write_tracks(out, answers)
+        else:
+            listed = _listed(frames, store, list(tasks), split) if edition == "mtl" else None
+            written = write_images(out, edition, answers, listed)
     return {
         "checkpoint": str(trained.path),
         "out": str(out),
         "tasks": written,
-        "without_face": faceless,
+        "without_face": {name: own.faceless for name, own in own_frames.items()},
         "without_video": _without_video(store, database) if split == Split.TEST else [],
     }
+
+
+def _listed(frames: Frames, store: Store, tasks: Sequence[str], split: Split) -> dict[str, np.ndarray]:
+    """Track -> its frames (k,) that have a label of any of the tasks in the split."""
+    found = np.zeros(len(frames), bool)
+    seen, unseen = np.flatnonzero(frames.seen), np.flatnonzero(frames.unseen >= 0)
+    for task in tasks:
+        found[seen] |= store.labels(task).splits_of(frames.row[seen]) == split
+        found[unseen] |= store.unseen.labels(task).splits_of(frames.unseen[unseen]) == split
+    of_tracks = zip(np.split(frames.frame, frames.starts[1:]), np.split(found, frames.starts[1:]), strict=True)
+    return {track: frame[own] for track, (frame, own) in zip(frames.names, of_tracks, strict=True)}
 
 
 def _answers(task: Task, own: LabelSpace, prediction: np.ndarray, decision: Decision) -> np.ndarray:
