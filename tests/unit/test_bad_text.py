@@ -76,8 +76,12 @@ def affwild2_abaw3(root: Path, content: str | bytes) -> Path:
     return write(root / "VA_Estimation_Challenge" / "Train_Set" / "a.txt", content)
 
 
+MTL_HEADER = "image,valence,arousal,expression,aus\n"
+
+
 def affwild2_mtl(root: Path, content: str | bytes) -> Path:
     write(root / "cropped_aligned" / "a" / "00001.jpg", b"")
+    write(root / "validation_set_annotations.txt", MTL_HEADER)
     return write(root / "training_set_annotations.txt", content)
 
 
@@ -137,8 +141,8 @@ BAD = {
     "a frame beyond integers": ("table", TABLE.replace("Ann,0", "Ann,3e9")),
     "a number of 5000 letters": ("table", TABLE.replace("0.5\n", f"{'x' * 5000}\n")),
     "a table that is no text": ("table", TABLE.encode().replace(b"calm", b"\xff")),
-    "a unit of 400 digits": ("affwild2_mtl", f"image\na/00001.jpg,0,0,0{',0' * 11},{MANY}"),
-    "a picture of 400 digits": ("affwild2_mtl", f"image\na/{MANY}.jpg,0,0,0{',0' * 12}"),
+    "a unit of 400 digits": ("affwild2_mtl", f"{MTL_HEADER}a/00001.jpg,0,0,0{',0' * 11},{MANY}"),
+    "a picture of 400 digits": ("affwild2_mtl", f"{MTL_HEADER}a/{MANY}.jpg,0,0,0{',0' * 12}"),
     "a valence of 5000 digits": ("affwild2", f"valence,arousal\n{'9' * 5000},0\n"),
 }
 
@@ -184,7 +188,7 @@ VALID = {
     "affwild2": "valence,arousal\n0.5,-0.25\n",
     "affwild2 test list": "b\nc_left\n",
     "affwild2_abaw3": "valence,arousal\n0.5,-0.25\n",
-    "affwild2_mtl": f"image\na/00001.jpg,0,0,0{',0' * 12}\n",
+    "affwild2_mtl": f"{MTL_HEADER}a/00001.jpg,0,0,0{',0' * 12}\n",
     "table": TABLE,
     "table columns": COLUMNS,
 }
