@@ -20,7 +20,7 @@ from abaw_ray.cli.options import (
 )
 from abaw_ray.cli.recipes import change_of
 from abaw_ray.cli.unused import keys_of, unused_by, warn_of
-from abaw_ray.competition import COMPETITION_DATABASE
+from abaw_ray.competition import COMPETITION_DATABASE, ENTRY_EDITIONS, EntryEdition
 from abaw_ray.console import Output, progress_bar, table
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.interruption import stoppable
@@ -28,6 +28,8 @@ from abaw_ray.spaces import Split
 from abaw_ray.storage import as_path
 
 app = typer.Typer()
+
+EDITIONS = ", ".join(ENTRY_EDITIONS)
 
 
 @app.command(epilog="Example: abaw-ray evaluate runs/student --store store --out results --smooth tune")
@@ -81,12 +83,15 @@ def predict_set(
         typer.Option(parser=as_path, metavar=PLACE, help="Smooth, and set thresholds, as evaluate in this folder did."),
     ] = None,
     features: FeaturesOption = None,
+    edition: Annotated[
+        str | None, typer.Option(help=f"Format of the entry: {EDITIONS}. Default: the database's.")
+    ] = None,
     recipe: RecipeOption = None,
     overrides: SetOption = None,
     verbose: VerboseOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a competition entry: one text file a face track and task, one row a video frame."""
+    """Write a competition entry: text files with a row for every video frame, or (mtl) for every listed image."""
     from abaw_ray.competition.predict_set import predict_set as write_set
 
     output = Output()
@@ -103,6 +108,7 @@ def predict_set(
             features,
             change_of(recipe, overrides, verbose),
             progress,
+            _edition(edition) if edition else None,
         )
     rows = [[t, f"{v['num_files']:,}", f"{v['num_frames']:,}"] for t, v in result["tasks"].items()]
     for task, names in result["without_face"].items():
@@ -113,18 +119,30 @@ def predict_set(
 
 @app.command("check-submission", epilog="Example: abaw-ray check-submission submission --videos ~/Aff-Wild2/videos")
 def check_submission(
-    folder: Annotated[Path, typer.Argument(help="Folder of EXPR_Set, VA_Set, AU_Set.")],
-    videos: Annotated[Path, typer.Option("--videos", help="Folder of the source videos.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of an entry, as predict-set writes it.")],
+    videos: Annotated[Path | None, typer.Option("--videos", help="Folder of the source videos.")] = None,
+    edition: Annotated[str, typer.Option(help=f"Format of the entry: {EDITIONS}.")] = "abaw2",
+    lists: Annotated[
+        Path | None,
+        typer.Option(help="Folder of test lists and samples of entries. Default: that of videos, and beside it."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check names, headers, row counts and ranges of a competition entry. Status 2 if anything is wrong."""
     from abaw_ray.competition.check_submission import check_submission as check
 
     output = Output()
-    report = check(folder, videos)
+    report = check(folder, videos, _edition(edition), lists)
     output.result(report.to_dict(), report.render(), as_json)
     if not report.ok:
         raise typer.Exit(2)
+
+
+def _edition(name: str) -> EntryEdition:
+    for edition in ENTRY_EDITIONS:
+        if name == edition:
+            return edition
+    raise ConfigurationError(f"--edition {name}: expected any of {EDITIONS}")
 
 
 def _split(name: str) -> Split:

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from abaw_ray.competition.image_files import ImageFormat
 from abaw_ray.competition.track_files import TrackFormat
 from abaw_ray.errors import quoted
 
@@ -41,13 +42,13 @@ class Violation:
         return f"{place}: found {self.found}, expected {self.expected}"
 
 
-def check_entry_file(file: Path, content: bytes, form: TrackFormat) -> tuple[int, list[Violation]]:
-    """The number of rows below the header of a file, and everything that is wrong in its text.
+def check_entry_file(file: Path, content: bytes, form: TrackFormat | ImageFormat) -> tuple[list[str], list[Violation]]:
+    """The rows below the header of a file, and everything that is wrong in its text but the names of images.
 
     Args:
         file: what violations name.
         content: of the file.
-        form: of the task's files.
+        form: of the file.
     """
     violations = []
     header = f"the header {form.header}"
@@ -69,21 +70,25 @@ def check_entry_file(file: Path, content: bytes, form: TrackFormat) -> tuple[int
         lines = lines[:num_filled]
     if not lines or lines[0] != form.header:
         violations.append(Violation(file, 1, quoted(lines[0]) if lines else "an empty file", header))
-    return max(len(lines) - 1, 0), violations + list(_wrong_lines(file, lines, form))
+    return lines[1:], violations + list(_wrong_lines(file, lines, form))
 
 
-def _wrong_lines(file: Path, lines: list[str], form: TrackFormat) -> Iterator[Violation]:
+def _wrong_lines(file: Path, lines: list[str], form: TrackFormat | ImageFormat) -> Iterator[Violation]:
     expected = f"{form.line}, in plain digits" if form.integers else form.line
+    fields = form.fields()
     # lines of classes and action units come many times
-    wrong = {line for line in set(lines[1:]) if not _is_right(line, form)}
+    wrong = {line for line in set(lines[1:]) if not _is_right(line, form, fields)}
     for number, line in enumerate(lines[1:], 2) if wrong else ():
         if line in wrong:
             yield Violation(file, number, quoted(line), expected)
 
 
-def _is_right(line: str, form: TrackFormat) -> bool:
+def _is_right(line: str, form: TrackFormat | ImageFormat, fields: list[TrackFormat]) -> bool:
+    numbers = line.partition(",")[2] if isinstance(form, ImageFormat) else line
+    texts = [text.strip(" \t") for text in numbers.split(",")]
+    return len(texts) == len(fields) and all(map(_is_number, texts, fields))
+
+
+def _is_number(text: str, form: TrackFormat) -> bool:
     pattern = INTEGER if form.integers else DECIMAL
-    fields = [field.strip(" \t") for field in line.split(",")]
-    return len(fields) == form.num_fields and all(
-        pattern.fullmatch(field) and form.low <= float(field) <= form.high for field in fields
-    )
+    return pattern.fullmatch(text) is not None and form.low <= float(text) <= form.high

@@ -71,7 +71,12 @@ class ImageFormat:
 
     def fields(self) -> list[TrackFormat]:
         """The format of each number in a line."""
-        return [form for form in self.tasks.values() for _ in range(form.num_fields)]
+        return [field for form in self.tasks.values() for field in form.fields()]
+
+    @property
+    def integers(self) -> bool:
+        """Whether fractions are wrong anywhere."""
+        return all(form.integers for form in self.tasks.values())
 
     def write(self, file: Path, images: Iterable[str], answers: dict[str, np.ndarray]) -> None:
         """Writes a line for each of `images` (n,) with the `answers` (n, num_fields) of each task.

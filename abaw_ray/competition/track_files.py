@@ -62,6 +62,10 @@ class TrackFormat:
         """The first line of a file."""
         return ",".join(self.names)
 
+    def fields(self) -> list[TrackFormat]:
+        """The format of each number in a line."""
+        return [self] * self.num_fields
+
     def read(self, file: Path) -> tuple[list[str], np.ndarray]:
         """The lines of a file, header included, and the numbers (frames, num_fields) below the header.
 

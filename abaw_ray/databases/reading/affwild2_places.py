@@ -27,7 +27,7 @@ from abaw_ray.errors import ConfigurationError, MissingInputError
 
 ANNOTATIONS = re.compile(r".*annotations", re.IGNORECASE)
 CROPS = "cropped_aligned"
-VIDEO_FOLDERS = re.compile(r"batch\d+|new_vids")
+VIDEO_FOLDERS = re.compile(r"batch\d+|new_vids|videos")
 LIST_FOLDERS = ("names_of_videos_in_each_test_set", "testset")
 
 
@@ -106,9 +106,9 @@ def video_folders(root: Path, chosen: Path | None, edition: Edition, layout: str
     usual = require_folder(chosen, layout) if chosen else root / "videos"
     if edition == "abaw2":
         return [usual]
-    places = [usual] if chosen else [root, usual]
-    batches = [folder for place in places if place.is_dir() for folder in _folders_like(place, VIDEO_FOLDERS)]
-    return [usual, *batches] if usual.is_dir() else batches or [usual]
+    places = [folder for folder in ([usual] if chosen else [root, usual]) if folder.is_dir()]
+    batches = [folder for place in places for folder in _folders_like(place, VIDEO_FOLDERS)]
+    return list(dict.fromkeys([usual, *batches])) if usual.is_dir() else batches or [usual]
 
 
 def list_folders(root: Path, annotations: Path, edition: Edition) -> list[Path]:
