@@ -19,7 +19,7 @@ from abaw_ray.errors import ConfigurationError, DatabaseFormatError
 def check_submission(
     folder: Path, videos: Path | None, edition: EntryEdition = "abaw2", lists: Path | None = None
 ) -> SubmissionReport:
-    """Checks an entry: names, headers, lines (see `entry_file`), numbers of rows. For others than abaw2: `check_images`.
+    """Checks an entry: names, headers, lines (see `entry_file`), numbers of rows. Of abaw3 and mtl: see `check_images`.
 
     abaw2: `folder`/{EXPR_Set,VA_Set,AU_Set}/<track>.txt. The tracks must be those of the task's test list (as
     `expr_test_file.txt`) if there is one in the folder of videos, beside it, or in `annotations` beside it; otherwise
@@ -67,11 +67,11 @@ def _check_task(
     report.num_files[task] = report.num_frames[task] = 0
     tracks = []
     try:
-        listed = entries(folder)
+        contents = entries(folder)
     except OSError as error:
         report.violations.append(unreadable(folder, error, "a folder of files <track>.txt"))
         return
-    for entry in listed:
+    for entry in contents:
         if entry.name.endswith(".txt") and is_kind(entry.is_file):
             tracks.append(entry.name.removesuffix(".txt"))
         else:
