@@ -52,10 +52,9 @@ class PrepareConfig(Section):
     block_rows: int = Field(1024, ge=1)
     """Most images in one block file."""
     exclude_leaks: Literal["none", "validation", "train"] = "none"
-    """Still pictures that are in the training and the validation split, of one database or of two, are always reported;
-    this leaves out their validation labels, or their train labels. Those of test splits stay."""
+    """Leave out the validation, or the train labels of still pictures that are in both splits, of any databases."""
     near_duplicates: int | None = Field(None, ge=0, le=15)
-    """Also pictures that are nearly the same count as one: bits of 64 in which their perceptual hashes may differ."""
+    """Bits of 64 in which perceptual hashes of a picture may differ, for those that are nearly the same."""
     exclude_leaking_videos: bool = False
     """Leave out of validation the videos that are in another task's training split; False, as the reference."""
 
