@@ -28,7 +28,9 @@ from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInpu
 from abaw_ray.spaces import Split
 
 
-@pytest.mark.parametrize("name", ["affectnet", "afew_va", "affwild2", "expw", "ferplus", "folder"])
+@pytest.mark.parametrize(
+    "name", ["affectnet", "afew_va", "affwild2", "affwild2_abaw3", "affwild2_mtl", "expw", "ferplus", "folder"]
+)
 def test_missing_root_says_the_layout(tmp_path: Path, name: str) -> None:
     assert name in databases()
     with pytest.raises(MissingInputError, match="expected layout"):
