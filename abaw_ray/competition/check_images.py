@@ -1,4 +1,4 @@
-"""Checks entries with a line for an image: those since ABAW3, and those of the multi-task challenge."""
+"""Checks entries with a line for an image: those since 2023, and those of the multi-task challenge."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def check_images(folder: Path, edition: EntryEdition, videos: Path | None, lists
     report = SubmissionReport(folder)
     forms = {form.file: form for form in IMAGE_EDITIONS[edition]}
     sources = SourceVideos(videos, affwild2_places.video_folders(videos, videos, "abaw3", "")) if videos else None
-    places = _list_places(videos, lists)
+    places = [place for place in _list_places(videos, lists) if place.resolve() != folder.resolve()]
     found = []
     for entry in listed(folder):
         if entry.name in forms and is_kind(entry.is_file):
@@ -66,6 +66,8 @@ def _list_places(videos: Path | None, lists: Path | None) -> list[Path]:
         listed(lists)
         return affwild2_places.list_folders(lists, lists, "abaw3")
     outer = [videos, videos.resolve().parent] if videos is not None else []
+    for folder in outer:
+        listed(folder)
     inner = [place for folder in outer for place in affwild2_places.annotation_folders(folder)]
     found = [place for folder in inner for place in affwild2_places.list_folders(folder, folder, "abaw3")]
     return list({place.resolve(): place for place in found}.values())
@@ -134,7 +136,7 @@ def _wanted(
         report.violations.append(unreadable(of_images or test_list or file, error, "a list, one a line"))
         return None
     if len(form.tasks) > 1:
-        searched = ", ".join(map(str, places)) or "no folder: --lists is not given"
+        searched = ", ".join(map(str, places)) or "no other folder than the entry's: see --lists"
         raise MissingInputError(f"{file}: no {' or '.join(form.test_lists)} in {searched}")
     if sources is None:
         raise ConfigurationError(f"{file}: found no sample of an entry in --lists; expected --videos, to count frames")

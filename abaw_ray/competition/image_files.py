@@ -6,17 +6,18 @@ The organisers' own files are not public. In readers and writers of participants
   `video/00001.jpg,valence,arousal,expression` and twelve units; -5, -1 and -1 where there is no label; one drops lines
   that come twice;
 - its test lists: a header, which nearly all skip, then `video/00001.jpg`, of which some take the part before a comma;
-- its entries: `image,valence,arousal,expression,aus`, then a line as of labels (all of a dozen writers);
-- entries of the tasks since ABAW5, and the samples of entries that come with the test lists: `image_location,` and the
-  names of classes, dimensions or units, then `video/00001.jpg` and one class number, two numbers or twelve; every frame
-  of a video from 00001.jpg on (all of a dozen writers; one checks its own file for it).
+- its entries, of 2022 and 2024: `image,valence,arousal,expression,aus`, then a line as of labels (all of ten writers);
+- entries of the tasks since ABAW5 (2023), and the samples of entries that come with the test lists: `image_location,`
+  and the names of classes, dimensions or units, then `video/00001.jpg` and one class number, two numbers or twelve;
+  every frame of a video from 00001.jpg on (all of twenty writers; one checks its own file for it). Entries of ABAW3
+  itself (2022) were files a track, as in 2021 but of eight classes (one writer); such are not written.
 
-Assumed: that labels have the header of the multi-task entries, or one that names the units.
+Assumed: that labels have the header of the multi-task entries, or one that names the units; that the order of lines in
+an entry does not matter.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -175,4 +176,5 @@ def read_image_list(file: Path) -> dict[str, int]:
 
 def is_image(name: str) -> bool:
     """Whether a name is that of an image in the folder of a track."""
-    return math.prod(map(len, name.split("/"))) > 0 and name.count("/") == 1
+    track, _, file = name.partition("/")
+    return bool(track and file) and "/" not in file

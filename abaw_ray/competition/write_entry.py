@@ -71,7 +71,7 @@ def write_images(
 
     Args:
         out: a folder.
-        edition: of ABAW3 or later, or of the multi-task challenge, whose tasks have answers for the same tracks.
+        edition: abaw3, or mtl, whose tasks have answers for the same tracks.
         answers: of each task.
         listed: track -> the frames (k,) that have a line; None: every one.
     """

@@ -204,8 +204,9 @@ def test_what_is_needed_to_check_and_is_not_there(entry: Path, multi_task: Path,
         check_submission(entry, None, "abaw3", entry.parent / "data/6th ABAW Annotations")
     with pytest.raises(MissingInputError, match="no MTL_Challenge_test_set_release"):
         check_submission(multi_task, entry.parent / "data", "mtl")
-    with pytest.raises(MissingInputError, match="--lists is not given"):
-        check_submission(multi_task, None, "mtl")
+    for lists in (None, multi_task):  # no entry is its own list
+        with pytest.raises(MissingInputError, match="see --lists"):
+            check_submission(multi_task, None, "mtl", lists)
     for edition in ("abaw2", "abaw3"):
         with pytest.raises(MissingInputError, match="nowhere"):
             check_submission(entry, entry.parent / "data", edition, tmp_path / "nowhere")

@@ -27,7 +27,19 @@ from abaw_ray.databases.reading.parsing import split_by_name
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInputError
 from abaw_ray.spaces import Split
 
-NAMES = ["affectnet", "afew_va", "affwild2", "expw", "fer2013", "ferplus", "folder", "rafdb", "table"]
+NAMES = [
+    "affectnet",
+    "afew_va",
+    "affwild2",
+    "affwild2_abaw3",
+    "affwild2_mtl",
+    "expw",
+    "fer2013",
+    "ferplus",
+    "folder",
+    "rafdb",
+    "table",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
