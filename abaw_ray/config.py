@@ -180,8 +180,7 @@ class SamplingConfig(Section):
     epoch, for stores larger than a node's disk. Classes are then drawn as often as before, but a node's part of a batch
     comes from its own blocks: the samples depend on the number of nodes. On one node it changes nothing.
 
-    It is for training a CNN: temporal training reads features of every video on every node, and evaluation its
-    validation images."""
+    It is for training a CNN: temporal training reads features of every video on every node."""
 
 
 class TemporalConfig(Section):
