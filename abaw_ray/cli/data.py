@@ -60,6 +60,9 @@ def inspect(
     figures: Annotated[
         Path | None, typer.Option(help="Folder for a sheet of faces by class, and densities of valence and arousal.")
     ] = None,
+    beside: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=ROOT", help="Count the pictures that this database has, too.")
+    ] = None,
     recipe: RecipeOption = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
@@ -67,6 +70,7 @@ def inspect(
     """Validate a database and count its rows, classes, ranges, and everything that would be left out."""
     from abaw_ray.databases.reading.database import read_database
     from abaw_ray.databases.reading.inspection import inspect_table
+    from abaw_ray.databases.reading.overlaps import find_overlap
     from abaw_ray.preprocess.plan import Source
 
     output = Output()
@@ -78,9 +82,14 @@ def inspect(
     if root is None:
         raise ConfigurationError(f"inspect {name}: no folder given; --layout prints what is expected in it")
     warn_of(unused_by("inspect", keys_of(overrides)), "inspect")
-    settings = load_recipe(recipe, overrides).prepare.databases.get(name, {})
-    read, options, labels = read_database(name, root, {k: v for k, v in settings.items() if k != "root"})
-    inspection = inspect_table(read, root, labels)
+    recipes = load_recipe(recipe, overrides).prepare.databases
+    settings = {key: value for key, value in recipes.get(name, {}).items() if key != "root"}
+    read, options, labels = read_database(name, root, settings)
+    overlaps = {}
+    for other, place in (_name_and_root(text, "--beside") for text in beside or []):
+        given = {key: value for key, value in recipes.get(other, {}).items() if key != "root"}
+        overlaps[other] = find_overlap(root, labels.rows, place, read_database(other, place, given)[2].rows)
+    inspection = inspect_table(read, root, labels, overlaps)
     if figures is not None:
         _write_figures(Source(read, root.absolute(), options, labels), figures)
     output.result(inspection.to_dict(), inspection.render(), as_json)
@@ -146,14 +155,18 @@ def _write_figures(source: Source, folder: Path) -> None:
         save(figure, folder / f"{name}.png")
 
 
+def _name_and_root(text: str, option: str) -> tuple[str, Path]:
+    name, equals, root = text.partition("=")
+    if not equals or not root:
+        raise ConfigurationError(f"{option} {text}: expected NAME=ROOT, as expw=/data/ExpW")
+    return name, Path(root)
+
+
 def _roots(databases_given: list[str], recipe: Recipe) -> dict[str, dict[str, Any]]:
     """Options of each database, `root` among them: from the recipe, and from NAME=ROOT on the command line."""
     settings = {name: dict(values) for name, values in recipe.prepare.databases.items()}
-    for text in databases_given:
-        name, equals, root = text.partition("=")
-        if not equals or not root:
-            raise ConfigurationError(f"--database {text}: expected NAME=ROOT, as expw=/data/ExpW")
-        settings.setdefault(name, {})["root"] = root
+    for name, root in (_name_and_root(text, "--database") for text in databases_given):
+        settings.setdefault(name, {})["root"] = str(root)
     without = [name for name, values in settings.items() if "root" not in values]
     if without or not settings:
         raise ConfigurationError(f"no root for {', '.join(without) or 'any database'}: give --database NAME=ROOT")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from abaw_ray.cli import app
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder
 from abaw_ray.databases.reading.inspection import inspect_table
 from abaw_ray.preprocess.contact_sheet import NUM_FACES, inspection_figures
@@ -76,3 +79,28 @@ def test_splits_that_do_not_fit_each_other_are_warned_of(source: Source) -> None
         "2 people are in train and in validation, as person 2",
     ]
     assert "Warning: colour: validation has blue, which train lacks" in found.render()
+
+
+# Overlaps
+
+
+def photos(root: Path, contents: dict[str, bytes]) -> Path:
+    """A `folder` database with these pictures."""
+    for name, content in contents.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    return root
+
+
+def test_pictures_that_two_databases_have_are_counted(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    ours = photos(
+        tmp_path / "a", {"Anger/1.jpg": b"same", "Fear/2.jpg": b"same", "Fear/3.jpg": b"ours", "Fear/4.jpg": b"x"}
+    )
+    theirs = photos(tmp_path / "b", {"Sadness/5.jpg": b"same", "Anger/6.jpg": b"they", "Anger/7.jpg": b"longer"})
+    arguments = ["inspect", "folder", str(ours), "--beside", f"folder={theirs}", "--json"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    found = json.loads(capfd.readouterr().out)["overlaps"]
+    pairs = ["Anger/1.jpg and Sadness/5.jpg", "Fear/2.jpg and Sadness/5.jpg"]
+    assert found == {"folder": {"num_files": 2, "examples": pairs}}
+    assert CliRunner().invoke(app, [*arguments[:4], "folder"]).exit_code != 0

@@ -28,6 +28,7 @@ from abaw_ray.databases.base import (
 )
 from abaw_ray.databases.reading.database import read_database
 from abaw_ray.databases.reading.names import printable
+from abaw_ray.databases.reading.overlaps import Overlap
 from abaw_ray.spaces import LabelSpace, Split
 
 SPLITS = (Split.TRAIN, Split.VALIDATION, Split.TEST)
@@ -55,6 +56,7 @@ class Inspection:
         statistics: task -> split -> dimension -> min, max and mean.
         subjects: split -> people with a label of it; empty: the database names nobody.
         warnings: what is odd about the splits, in sentences.
+        overlaps: another database -> the pictures that both have, where it was asked for.
         problems: reason -> count and first examples.
     """
 
@@ -71,6 +73,7 @@ class Inspection:
     statistics: dict[str, dict[str, dict[str, dict[str, float]]]]
     subjects: dict[str, int]
     warnings: list[str]
+    overlaps: dict[str, Overlap]
     problems: dict[str, dict[str, Any]]
 
     def to_dict(self) -> dict[str, Any]:
@@ -107,6 +110,10 @@ class Inspection:
             line("People: " + ", ".join(f"{split} {count:,}" for split, count in self.subjects.items()))
         for warning in self.warnings:
             line(f"Warning: {warning}")
+        for other, overlap in self.overlaps.items():
+            line(f"In {other}, too: {overlap.num_files:,} pictures")
+            for example in overlap.examples[:RENDERED_EXAMPLES]:
+                line(f"    {example}")
         line("Left out or noted:" if self.problems else "Nothing was left out.")
         for reason, problem in self.problems.items():
             line(f"  {reason}: {problem['count']:,}")
@@ -127,8 +134,10 @@ def inspect_database(name: str, root: Path | str, options: Mapping[str, Any]) ->
     return inspect_table(database, root, table)
 
 
-def inspect_table(database: Database, root: Path | str, table: LabelTable) -> Inspection:
-    """Counts what was read of a database."""
+def inspect_table(
+    database: Database, root: Path | str, table: LabelTable, overlaps: Mapping[str, Overlap] | None = None
+) -> Inspection:
+    """Counts what was read of a database; `overlaps` are what others have, too."""
     rows, by_name = table.rows, {space.name: space for space in table.spaces}
     columns = [(label_column(*key), by_name[key[0]], part) for part in (rows, table.clips) for key in label_keys(part)]
     spaces = {column: space for column, space, _ in columns if not space.open}
@@ -150,6 +159,7 @@ def inspect_table(database: Database, root: Path | str, table: LabelTable) -> In
         statistics=_of_each(published, {n: s for n, s in spaces.items() if s.kind == "regression"}, _statistics),
         subjects={split: len(names) for split, names in people.items()},
         warnings=[*_never_trained(counts), *_in_two_splits(people)],
+        overlaps=dict(overlaps or {}),
         problems=table.problems.to_dict(),
     )
 
