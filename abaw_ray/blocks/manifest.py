@@ -235,7 +235,7 @@ class Manifest(Entry):
         """Counts for people: a row a database; training sets and what was left out below."""
         splits = ("train", "validation", "test")
         order = {space.name: place for place, space in enumerate(self.spaces)}
-        tasks = sorted({t for d in self.databases for t in d.labels}, key=lambda t: (order[t.partition("@")[0]], t))
+        tasks = sorted({t for d in self.databases for t in d.labels if "@" not in t}, key=order.__getitem__)
         shown = [(t, s) for t in tasks for s in splits if any(s in d.labels.get(t, {}) for d in self.databases)]
         title = f"{self.num_images:,} images, {self.image_size} x {self.image_size}, {self.encoding}"
         table = Table(title=title, title_justify="left", caption_justify="left")
@@ -260,6 +260,10 @@ class Manifest(Entry):
             for s in self.streams
         ]
         for d in self.databases:
+            named = [by_split for task, by_split in d.labels.items() if "@" in task]
+            if named:
+                total = sum(count for by_split in named for count in by_split.values())
+                lines.append(f"{d.name}: {total:,} labels of {len(named):,} annotators with a name")
             if d.num_leaking_videos:
                 lines.append(f"{d.name}: {d.num_leaking_videos:,} videos train one task and validate another")
         problems_of = [(d.name, d.problems) for d in self.databases] + [(s.name, s.problems) for s in self.streams]

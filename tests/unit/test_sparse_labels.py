@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,10 +11,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
+from stores import make_store
 
 from abaw_ray.blocks.index import IndexPart, read_index, write_index
 from abaw_ray.blocks.labels import Labels, LabelSet, label_name, label_sets
-from abaw_ray.blocks.manifest import LabelFile
+from abaw_ray.blocks.manifest import LabelFile, Manifest
 from abaw_ray.blocks.reader import read_label_files
 from abaw_ray.blocks.schema import LABELS
 from abaw_ray.databases.base import RowBuilder
@@ -212,3 +215,15 @@ def test_a_file_of_other_labels_is_refused(tmp_path: Path) -> None:
     more = files[0].model_copy(update={"num_rows": 2})
     with pytest.raises(StoreError, match=r"labels/mood\.arrow: 1 rows, expected 2"):
         read_label_files(tmp_path, [more], [SEVEN], lambda path, _: Path(str(path)))
+
+
+def test_a_table_of_a_store_counts_named_annotators_in_a_line(tmp_path: Path) -> None:
+    make_store(tmp_path)
+    manifest = Manifest.load(tmp_path)
+    labels = {"expression": {"train": 4}} | {f"expression@vote_{k}": {"train": k} for k in range(1, 11)}
+    databases = [manifest.databases[0].model_copy(update={"labels": labels}), manifest.databases[1]]
+    console = Console(file=io.StringIO(), width=80)
+    console.print(manifest.model_copy(update={"databases": databases}).render())
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "a: 55 labels of 10 annotators with a name" in text
+    assert "vote_1" not in text
