@@ -13,7 +13,7 @@ from abaw_ray.blocks.schema import STREAMS, places_schema
 from abaw_ray.blocks.streams import places_path
 from abaw_ray.databases.base import Problems
 from abaw_ray.errors import ConfigurationError
-from abaw_ray.preprocess.contents import MadeDatabase
+from abaw_ray.preprocess.contents import MadeDatabase, MadeStream
 from abaw_ray.preprocess.plan import DatabasePlan
 from abaw_ray.storage import AnyPath
 from abaw_ray.streams.base import Stream
@@ -55,22 +55,18 @@ def write_streams(store: AnyPath, streams: Sequence[Stream], made: Sequence[Made
 
 
 def _write(store: AnyPath, stream: Stream, made: Sequence[MadeDatabase]) -> StreamEntry:
-    tables, num_rows, crops, problems, blocks, first_row = [], {}, {}, Problems(), [], 0
+    parts, num_rows, crops, problems, blocks, first_row = [], {}, {}, Problems(), [], 0
     for database in made:
-        has_face = ~database.face.dropped()
-        if stream.name in database.streams:
-            own, name = database.streams[stream.name], database.plan.source.database.name
-            row_of_index = np.where(has_face, first_row + np.cumsum(has_face) - 1, -1)
-            rows = row_of_index[own.plan.places[~own.dropped()]]
-            block, place = own.places()
-            kept = rows >= 0  # of a row without a face nothing is in the index
-            columns = [rows[kept], block[kept].astype(np.int32), place[kept].astype(np.int32)]
-            tables.append(pa.table([pa.array(column) for column in columns], schema=places_schema()))
-            num_rows[name], crops[name] = int(kept.sum()), own.plan.stream.crop
+        own = database.streams.get(stream.name)
+        if own is not None:
+            name, places = database.plan.source.database.name, _places(database, own, first_row)
+            has_row = places["row"] >= 0  # of a row without a face nothing is in the index
+            parts.append(pa.table({column: values[has_row] for column, values in places.items()}))
+            num_rows[name], crops[name] = int(has_row.sum()), own.plan.stream.crop
             problems.merge(own.problems())
-            problems.add("sample_of_a_row_without_face", count=int((~kept).sum()))
+            problems.add("sample_of_a_row_without_face", count=int((~has_row).sum()))
             blocks += [result.entry() for result in own.blocks]
-        first_row += int(has_face.sum())
+        first_row += int((~database.face.dropped()).sum())
     return StreamEntry(
         name=stream.name,
         kind=stream.kind,
@@ -78,10 +74,18 @@ def _write(store: AnyPath, stream: Stream, made: Sequence[MadeDatabase]) -> Stre
         encoding=stream.encoding,
         crops=crops,
         num_rows=num_rows,
-        places_sha256=write_table(places_path(store, stream.name), pa.concat_tables(tables)),
+        places_sha256=write_table(places_path(store, stream.name), pa.concat_tables(parts).cast(places_schema())),
         blocks=blocks,
         problems={reason: Problem(**problem) for reason, problem in problems.to_dict().items()},
     )
+
+
+def _places(database: MadeDatabase, own: MadeStream, first_row: int) -> dict[str, np.ndarray]:
+    """Columns of `places_schema` (samples,) of a database from row `first_row` on; a row of -1: it has no face."""
+    has_face = ~database.face.dropped()
+    row_of_index = np.where(has_face, first_row + np.cumsum(has_face) - 1, -1)
+    block, place = own.places()
+    return {"row": row_of_index[own.plan.places[~own.dropped()]], "block": block, "place": place}
 
 
 def _meaning(stream: Stream) -> str:
