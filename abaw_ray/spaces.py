@@ -35,6 +35,17 @@ class Split(IntEnum):
     TEST = 3
 
 
+SPLIT_NAMES = {
+    "train": Split.TRAIN,
+    "validation": Split.VALIDATION,
+    "valid": Split.VALIDATION,
+    "val": Split.VALIDATION,
+    "dev": Split.VALIDATION,
+    "test": Split.TEST,
+}
+"""What folders and tables call a split, in lower case."""
+
+
 class LabelSpace(BaseModel):
     """The labels of one task.
 

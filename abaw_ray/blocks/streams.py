@@ -135,15 +135,6 @@ class StoredStream:
         """Kind of the stream."""
         return self._blocks.kind
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one sample as networks take it."""
-        return self.kind.shape(self.stream)
-
-    def present(self, rows: np.ndarray) -> np.ndarray:
-        """Which of `rows` (n,) of the index have it, (n,) bool."""
-        return self._found(rows)[0]
-
     def read(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Samples (n, ...) as the kind keeps them, of `rows` (n,) of the index, and which of them there are (n,) bool.
 

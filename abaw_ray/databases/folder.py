@@ -13,20 +13,12 @@ from abaw_ray.databases.reading.parsing import add_each, require_folder, split_b
 from abaw_ray.databases.reading.pictures import pictures_below, sub_folders
 from abaw_ray.databases.reading.spaces import EXPRESSION
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInputError, quoted
-from abaw_ray.spaces import Split
+from abaw_ray.spaces import SPLIT_NAMES, Split
 
 SPACES = (EXPRESSION,)
 LAYOUT = (
     "<class name>/*.jpg (jpeg, png, bmp, webp), or the same under train/, validation/ (or val/, valid/, dev/) and test/"
 )
-SPLIT_FOLDERS = {
-    "train": Split.TRAIN,
-    "validation": Split.VALIDATION,
-    "valid": Split.VALIDATION,
-    "val": Split.VALIDATION,
-    "dev": Split.VALIDATION,
-    "test": Split.TEST,
-}
 SYNONYMS = {
     "Neutral": ("neutrality", "normal"),
     "Anger": ("angry",),
@@ -63,9 +55,9 @@ def read(root: Path, options: FolderOptions) -> LabelTable:
     rows, problems = RowBuilder(SPACES), Problems()
     top = sub_folders(root, problems)
     folders: list[tuple[Path, Split | None]]
-    if any(f.name.lower() in SPLIT_FOLDERS for f in top):
+    if any(f.name.lower() in SPLIT_NAMES for f in top):
         _check_split_folders(root, top, options)
-        folders = [(c, SPLIT_FOLDERS[f.name.lower()]) for f in top for c in sub_folders(f, problems)]
+        folders = [(c, SPLIT_NAMES[f.name.lower()]) for f in top for c in sub_folders(f, problems)]
     else:
         folders = [(c, None) for c in top]
     if not folders:
@@ -97,9 +89,9 @@ def _class_by_folder(options: FolderOptions) -> dict[str, int]:
 
 
 def _check_split_folders(root: Path, top: list[Path], options: FolderOptions) -> None:
-    others = [f.name for f in top if f.name.lower() not in SPLIT_FOLDERS]
+    others = [f.name for f in top if f.name.lower() not in SPLIT_NAMES]
     if others:
-        raise DatabaseFormatError(root, None, f"{', '.join(others)} beside split folders", ", ".join(SPLIT_FOLDERS))
+        raise DatabaseFormatError(root, None, f"{', '.join(others)} beside split folders", ", ".join(SPLIT_NAMES))
     if options.validation_fraction or options.split_seed:
         raise ConfigurationError(
             f"{root} has folders train, validation or test: leave out validation_fraction and split_seed"

@@ -11,24 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from abaw_ray.databases.base import Problems
+from abaw_ray.databases.reading import pictures
 from abaw_ray.databases.reading.names import file_name, stored_name
 from abaw_ray.databases.reading.parsing import add_each
 from abaw_ray.databases.reading.table_cells import Texts
 from abaw_ray.databases.reading.table_columns import TableColumns
 from abaw_ray.databases.reading.table_files import TableFile
 from abaw_ray.databases.reading.videos import SUFFIXES, count_frames
-from abaw_ray.spaces import Split
+from abaw_ray.spaces import SPLIT_NAMES, Split
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-OF_SPLIT = {
-    "train": Split.TRAIN,
-    "training": Split.TRAIN,
-    "validation": Split.VALIDATION,
-    "valid": Split.VALIDATION,
-    "val": Split.VALIDATION,
-    "dev": Split.VALIDATION,
-    "test": Split.TEST,
-}
+IMAGE_SUFFIXES = (*pictures.SUFFIXES, ".tif", ".tiff")
+OF_SPLIT = {"train": Split.TRAIN, "training": Split.TRAIN, **SPLIT_NAMES}
 
 
 class TableRows:
