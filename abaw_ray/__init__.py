@@ -26,9 +26,10 @@ What they are made of:
     teachers      a network, stored outputs, or an ensemble: what gives a student its soft labels
     objectives    which loss goes to which rows; KD losses
     training      the loop, its kinds (images, windows over time), and Ray Train around it
-    inference     predictions of rows, features, teachers' outputs
+    inference     predictions of rows, videos and pictures, features, teachers' outputs; exported files
     evaluation    protocols, scores, figures
     competition   ABAW's label files, entries, and their checker
+    palette       colours of figures, pages and videos
     monitoring    TensorBoard and metrics of a run
     tuning        sweeps, by Ray Tune
     jobs          submission to a cluster

@@ -10,6 +10,7 @@ checkpoint.json     kind, role, epoch, scores, early stopping, label spaces, ima
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,18 @@ RUN_FILE = "run.json"
 """Written into the run's folder when training has ended; names the best and the last checkpoint."""
 
 
+class DatabaseUse(BaseModel):
+    """A database of the store that a network was trained on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    title: str
+    crop: str
+    """Name of the crop that made its faces (`preprocess.crops.CROPS`)."""
+    num_images: int
+    labels: dict[str, dict[str, int]]
+    """Task -> split -> images with a label, or videos where labels are of clips."""
+
+
 class Description(BaseModel):
     """What a checkpoint is."""
 
@@ -77,6 +90,8 @@ class Description(BaseModel):
     scores: dict[str, Any]
     decisions: dict[str, Any]
     """Task -> what its answers need, fitted on the validation labels (`tasks.base.Decision`)."""
+    databases: dict[str, DatabaseUse] = {}
+    """Database -> what the store held of it; empty: the checkpoint was written before this was noted."""
     kind: Kind = "cnn"
     cnn_sha256: str | None = None
     """Hash of the weights of the CNN that a temporal network goes on from; None: another kind of network."""
@@ -99,9 +114,18 @@ class Description(BaseModel):
         """The files beside it in a folder."""
         return [Expected(folder / name, sha256) for name, sha256 in self.files.items()]
 
+    @property
+    def crop(self) -> str | None:
+        """The crop of most of the faces that it was trained on; None: not noted."""
+        images: Counter[str] = Counter()
+        for used in self.databases.values():
+            images[used.crop] += used.num_images
+        return max(sorted(images), key=lambda name: images[name], default=None)
+
     def hash(self) -> str:
         """The content hash."""
-        return json_sha256(self.model_dump(exclude={"content_hash"}))
+        unnoted = {"databases"} if not self.databases else set()
+        return json_sha256(self.model_dump(exclude={"content_hash", *unnoted}))
 
     def save(self, folder: AnyPath, files: Mapping[str, str]) -> None:
         """Writes it into a folder with files of these hashes."""

@@ -99,6 +99,13 @@ class Task(Protocol):
         """Predictions of the label's shape, (batch, label size)."""
         ...
 
+    def deviation(self, logits: Tensor) -> Tensor | None:
+        """How far off a network expects its predictions to be: the standard deviations (batch, label size).
+
+        None: predictions are probabilities, which say it themselves.
+        """
+        ...
+
     def balance_weights(self, labels: np.ndarray) -> np.ndarray:
         """How often each row of a training set is drawn, (n,) float64, from its labels (n, label size)."""
         ...

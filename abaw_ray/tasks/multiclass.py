@@ -76,6 +76,10 @@ class Multiclass:
         """Class probabilities (batch, classes)."""
         return logits.float().softmax(-1)
 
+    def deviation(self, logits: Tensor) -> None:
+        """None: predictions are probabilities."""
+        return None
+
     def balance_weights(self, labels: np.ndarray) -> np.ndarray:
         """Every class equally often; of a distribution the most probable class counts."""
         return class_weights(_classes(labels))

@@ -96,6 +96,10 @@ class Multilabel:
         """Probability of each attribute (batch, attributes)."""
         return logits.float().sigmoid()
 
+    def deviation(self, logits: Tensor) -> None:
+        """None: predictions are probabilities."""
+        return None
+
     def balance_weights(self, labels: np.ndarray) -> np.ndarray:
         """All rows alike: the loss has the weights."""
         return np.full(len(labels), 1.0 / len(labels))

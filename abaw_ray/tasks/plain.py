@@ -88,6 +88,10 @@ class PlainForm:
         """
         return logits.float().clamp(self.space.low, self.space.high)
 
+    def deviation(self, logits: Tensor) -> Tensor:
+        """That of the normal distributions that the outputs stand for, the same for all (batch, dimensions)."""
+        return torch.full_like(logits, DEVIATION * (self.space.high - self.space.low), dtype=torch.float32)
+
     def _bin_logits(self, outputs: Tensor) -> Tensor:
         """Outputs (batch, dimensions) as logits of 20 bins (batch, dimensions, 20), as those of the binned form.
 

@@ -85,6 +85,13 @@ class BinnedForm:
         values = bin_values(self._decode, logits.device, self.space.low, self.space.high)
         return self._by_dimension(logits).softmax(-1) @ values
 
+    def deviation(self, logits: Tensor) -> Tensor:
+        """Standard deviations of the distributions over the bins (batch, dimensions)."""
+        values = bin_values(self._decode, logits.device, self.space.low, self.space.high)
+        probability = self._by_dimension(logits).softmax(-1)
+        distance = values - (probability @ values)[..., None]
+        return (probability * distance**2).sum(-1).sqrt()
+
     def _by_dimension(self, logits: Tensor) -> Tensor:
         return logits.float().view(-1, self.space.size, NUM_BINS)
 
@@ -141,6 +148,10 @@ class Regression:
     def decode(self, logits: Tensor) -> Tensor:
         """Values from `low` to `high` (batch, dimensions)."""
         return self._form.decode(logits)
+
+    def deviation(self, logits: Tensor) -> Tensor:
+        """The form's standard deviations (batch, dimensions)."""
+        return self._form.deviation(logits)
 
     def balance_weights(self, labels: np.ndarray) -> np.ndarray:
         """Every cell of the histogram over all dimensions equally often."""

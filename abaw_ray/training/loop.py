@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.evaluation.evaluator import Evaluation, Evaluator
 from abaw_ray.models import checkpoint
@@ -98,6 +99,7 @@ def train(
                 stopping=asdict(stopping),
                 scores=evaluation.scores,
                 decisions=dict(evaluation.decisions),
+                databases=_databases(stage.store),
                 kind=stage.kind,
                 cnn_sha256=stage.cnn_sha256,
             )
@@ -116,6 +118,16 @@ def train(
         "best_epoch": stopping.best_epoch,
         "best_criterion": stopping.best,
         "stopped_early": stopping.stop,
+    }
+
+
+def _databases(store: Store) -> dict[str, checkpoint.DatabaseUse]:
+    """What the store holds of each database."""
+    return {
+        entry.name: checkpoint.DatabaseUse(
+            title=entry.title, crop=entry.crop, num_images=entry.num_images, labels=entry.labels
+        )
+        for entry in store.manifest.databases
     }
 
 

@@ -1,0 +1,65 @@
+"""What a model says of itself to whoever applies it to pictures: no torch, no Ray, no store is needed to read it."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from abaw_ray.spaces import LabelSpace
+
+DEVIATION = ":deviation"
+"""Ending of the names of what a model gives beside a regression's predictions."""
+
+
+class ModelInfo(BaseModel):
+    """What a model takes and gives; stored in exported files.
+
+    Predictions are calibrated, and `thresholds` are of calibrated probabilities.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    version: Literal[1] = 1
+    kind: str
+    """Kind of network, a name in `models.kinds.NETWORKS`."""
+    role: str
+    """`teacher` or `student`."""
+    spaces: tuple[LabelSpace, ...]
+    """What its predictions say: of a multiclass or multilabel space probabilities, of a regression values."""
+    image_size: int
+    """Side in pixels of the faces that it takes."""
+    crop: str
+    """Name of the crop that made the faces it was trained on (`preprocess.crops.CROPS`)."""
+    window: int | None = None
+    """Consecutive frames that it looks at together; None: each face by itself."""
+    thresholds: dict[str, list[float]] = {}
+    """Multilabel task -> least probability at which each attribute is present; 0.5 where a task is missing."""
+    temperatures: dict[str, list[float]] = {}
+    """Multiclass or multilabel task -> what its logits are divided by."""
+    error_scales: dict[str, list[float]] = {}
+    """Regression -> what the deviation of each dimension is multiplied by."""
+    smoothing: str | None = None
+    """Over time, as tuned on validation (`evaluation.smoothing.parse_smoothing`); None: none."""
+    source: str = ""
+    """The checkpoint that it comes from."""
+    weights_sha256: str = ""
+    """Hash of that checkpoint's weights."""
+
+
+class Model(Protocol):
+    """A trained network of faces: a run, or an exported file."""
+
+    info: ModelInfo
+
+    def predict(self, faces: np.ndarray) -> dict[str, np.ndarray]:
+        """Calibrated predictions.
+
+        Args:
+            faces: (n, size, size, 3) uint8 RGB, cut out as `info.crop` says. For a model with a window they are
+                consecutive frames of one person, at most `info.window`.
+
+        Returns:
+            Task -> (n, label size) float32, and for regressions `<task>:deviation` -> (n, label size).
+        """
+        ...
