@@ -9,6 +9,7 @@ The way of the data, stage by stage; each reads only what the one before has wri
     features        inference.extract           features of every frame of the store's videos
     tune            tuning.sweep                a sweep: trials, the best recipe, a page
     evaluate        evaluation.evaluate         scores, predictions, figures, decisions
+    predict         inference.predict_job       what faces in videos and pictures show: tables, drawn videos, pages
     predict-set     competition.predict_set     an entry of the ABAW competition
     submit          jobs.submit                 nothing here: it gives any of these to a cluster
 
@@ -37,3 +38,22 @@ What they are made of:
     synthetic     generated databases, of demo, reproduce and tests
     cli           one command a verb
 """
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from abaw_ray.inference.api import FaceModel
+
+__all__ = ["load"]
+
+
+def load(
+    path: str | os.PathLike[str], decisions: str | os.PathLike[str] | None = None, detector: str | None = None
+) -> FaceModel:
+    """A trained model to be given pictures and videos; see `inference.api.load_model`, whose arguments these are."""
+    from abaw_ray.inference.api import load_model
+
+    return load_model(path, decisions, detector)

@@ -12,8 +12,18 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 from abaw_ray.config import Recipe, changed_settings, dump_recipe
 
@@ -32,11 +42,29 @@ def progress_columns() -> tuple[Any, ...]:
 
 
 @contextmanager
-def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr; call the value with the number done and the number in all."""
-    with Progress(*progress_columns(), console=ERRORS) as bar:
+def progress_bar(description: str, speed: str | None = None) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr; call the value with the number done and the number in all.
+
+    Args:
+        description: what is done.
+        speed: what is counted, to show how many a second; None: not shown.
+    """
+    columns = progress_columns() if speed is None else (*progress_columns(), _Speed(speed))
+    with Progress(*columns, console=ERRORS) as bar:
         task = bar.add_task(description, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+class _Speed(ProgressColumn):
+    """Things a second, as of the last seconds."""
+
+    def __init__(self, things: str) -> None:
+        super().__init__()
+        self._things = things
+
+    def render(self, task: Task) -> Text:
+        rate = task.finished_speed or task.speed
+        return Text(f"{rate:.1f} {self._things}/s" if rate else "")
 
 
 class Output:

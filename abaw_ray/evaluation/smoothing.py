@@ -28,6 +28,11 @@ class Smoothing:
     def __str__(self) -> str:
         return f"{self.kind}:{str(self.width).removesuffix('.0')}"
 
+    @property
+    def reach(self) -> int:
+        """Frames on either side that it looks at."""
+        return int(self.width // 2 if self.kind == "median" else TRUNCATE * self.width)
+
     def apply(self, values: np.ndarray, starts: np.ndarray) -> np.ndarray:
         """Smooths predictions (n, k) of videos one after the other, each by itself.
 
@@ -43,8 +48,7 @@ class Smoothing:
 
     def _smooth(self, values: np.ndarray) -> np.ndarray:
         """One video's predictions (n, k), smoothed."""
-        furthest = self.width // 2 if self.kind == "median" else TRUNCATE * self.width
-        reach = int(min(furthest, len(values) - 1))
+        reach = min(self.reach, len(values) - 1)
         padded = np.pad(values, ((reach, reach), (0, 0)), constant_values=np.nan)
         around = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=0)
         if self.kind == "median":

@@ -36,7 +36,12 @@ def sub_folders(parent: Path, problems: Problems) -> list[Path]:
 
 
 def pictures_below(folder: Path, problems: Problems) -> Iterator[Path]:
-    """Pictures in a folder and in its sub-folders; other files, and links to folders, are counted.
+    """Pictures in a folder and in its sub-folders; other files, and links to folders, are counted."""
+    return media_below(folder, problems, SUFFIXES)
+
+
+def media_below(folder: Path, problems: Problems, suffixes: tuple[str, ...]) -> Iterator[Path]:
+    """Files with one of `suffixes` (in lower case) in a folder and below; other files, and links to folders, count.
 
     A link may lead back to where it lies.
     """
@@ -47,7 +52,7 @@ def pictures_below(folder: Path, problems: Problems) -> Iterator[Path]:
                 below.append(Path(entry.path))
             elif entry.is_dir():
                 problems.add("unexpected_folder", entry.path)
-            elif entry.name.lower().endswith(SUFFIXES):
+            elif entry.name.lower().endswith(suffixes):
                 yield Path(entry.path)
             else:
                 problems.add("unexpected_file", entry.path)

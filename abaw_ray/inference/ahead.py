@@ -1,0 +1,77 @@
+"""Work on a stream of items by several threads, in the items' order, with few of them in memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from queue import Full, Queue
+from threading import Event, Thread
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+NUM_AHEAD = 4
+"""Items that are made before they are asked for."""
+
+POLL_SECONDS = 0.1
+
+
+def in_order(work: Callable[[T], R], items: Iterable[T], num_threads: int) -> Iterator[R]:
+    """`work` of each item, in order; a thread makes the items, and `num_threads` work on the next ones.
+
+    An error of `items` or `work` is raised in its turn.
+    """
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(num_threads, "frames") as pool:
+        source = ahead(items)
+        try:
+            for item in source:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > num_threads + NUM_AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            source.close()
+            for future in waiting:
+                future.cancel()
+
+
+def ahead(items: Iterable[T]) -> Generator[T, None, None]:
+    """The items, which a thread of its own makes; a few are ready before they are asked for."""
+    made: Queue[tuple[T | None, BaseException | None, bool]] = Queue(NUM_AHEAD)
+    is_closed = Event()
+
+    def put(entry: tuple[T | None, BaseException | None, bool]) -> None:
+        while not is_closed.is_set():
+            with suppress(Full):
+                made.put(entry, timeout=POLL_SECONDS)
+                return
+
+    def make() -> None:
+        try:
+            for item in items:
+                if is_closed.is_set():
+                    return
+                put((item, None, False))
+        except BaseException as error:
+            put((None, error, True))
+        else:
+            put((None, None, True))
+
+    thread = Thread(target=make, name="reader", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error, is_last = made.get()
+            if error is not None:
+                raise error
+            if is_last:
+                return
+            yield item  # type: ignore[misc]
+    finally:
+        is_closed.set()
+        thread.join()
