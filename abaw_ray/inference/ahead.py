@@ -28,8 +28,8 @@ def in_order(work: Callable[[T], R], items: Iterable[T], num_threads: int) -> It
     with ThreadPoolExecutor(num_threads, "frames") as pool:
         source = ahead(items)
         try:
-            for item in source:
-                waiting.append(pool.submit(work, item))
+            for result in _submitted(pool, work, source):
+                waiting.append(result)
                 if len(waiting) > num_threads + NUM_AHEAD:
                     yield waiting.popleft().result()
             while waiting:
@@ -38,6 +38,17 @@ def in_order(work: Callable[[T], R], items: Iterable[T], num_threads: int) -> It
             source.close()
             for future in waiting:
                 future.cancel()
+
+
+def _submitted(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T]) -> Iterator[Future[R]]:
+    """The work on each item; an error of `items` is the last."""
+    try:
+        for item in items:
+            yield pool.submit(work, item)
+    except Exception as error:
+        failed: Future[R] = Future()
+        failed.set_exception(error)
+        yield failed
 
 
 def ahead(items: Iterable[T]) -> Generator[T, None, None]:
