@@ -17,8 +17,7 @@ NUM_FRAMES = 300
 AWAY = slice(150, 190)
 """Frames in which the second person is not there."""
 
-CLEAR = Camera(light=(0.08, 0.05), gain=(1.0, 1.0, 1.0), blur=0.0, noise=2.0, jpeg_quality=95)
-JPEG_QUALITY = 80
+CLEAR = Camera(light=(0.08, 0.05), gain=(1.0, 1.0, 1.0), blur=0.6, noise=0.0, jpeg_quality=95)
 STREAM = 5
 
 
@@ -39,7 +38,6 @@ def write_clip(path: Path, seed: int, num_frames: int = NUM_FRAMES) -> None:
     )
     if not film.isOpened():
         raise OSError(f"cannot write {path}: this OpenCV has no motion JPEG")
-    film.set(cv2.VIDEOWRITER_PROP_QUALITY, JPEG_QUALITY)
     for frame in range(num_frames):
         faces = []
         for number, ((who, behaviour, poses, sway), place) in enumerate(zip(cast, places, strict=True)):
