@@ -32,7 +32,7 @@ USUAL_CROP = "box"
 """Of a checkpoint that does not say which crop its faces had."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class RunModel:
     """A checkpoint's network, as a model of faces. It predicts as evaluation does: the same view, the same precision.
 

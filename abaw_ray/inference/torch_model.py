@@ -1,8 +1,8 @@
 """An exported torch file as a model of faces: a `torch.export` program, which needs none of our networks.
 
-Such a file is an archive of raw tensors and of a graph in JSON, but `torch.export.load` also takes archives with pickled
-objects or compiled code, calls any function of torch by its name, and lets SymPy evaluate the sizes' expressions. So
-everything in a file is looked at before torch is given it: what exports do not have is refused.
+Such a file is an archive of raw tensors and of a graph in JSON, but `torch.export.load` also takes archives with
+pickled objects or compiled code, calls any function of torch by its name, and lets SymPy evaluate the expressions of
+sizes. So everything in a file is looked at before torch is given it: what exports do not have is refused.
 """
 
 from __future__ import annotations

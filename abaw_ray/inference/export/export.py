@@ -12,6 +12,7 @@ import numpy as np
 
 from abaw_ray.blocks.files import atomic_path
 from abaw_ray.blocks.reader import Store
+from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError, UserError
 from abaw_ray.inference.export.files import onnx_proto, torch_program, write_onnx, write_torch
 from abaw_ray.inference.export.graph import FaceGraph
@@ -22,7 +23,7 @@ from abaw_ray.inference.exported import EXPORT, INFO, ExportNote, Precision
 from abaw_ray.inference.model_info import Model, ModelInfo
 from abaw_ray.inference.onnx_model import OnnxModel
 from abaw_ray.inference.opening import ONNX, TORCH, open_model
-from abaw_ray.inference.run_model import RunModel, open_run
+from abaw_ray.inference.run_model import open_run
 from abaw_ray.inference.torch_model import TorchModel
 from abaw_ray.models.checkpoint import WEIGHTS, Checkpoint
 from abaw_ray.spaces import Split
@@ -102,7 +103,7 @@ def export_run(
     _require_possible(out, file_format, precision, store_path)
     opened = open_run(run, decisions, device="cpu")
     trained, info = opened.trained, opened.info
-    exact = replace(opened, recipe=_in_float32(opened))
+    exact = replace(opened, recipe=_in_float32(opened.recipe))
     store = None if store_path is None else Store(store_path)
     compared = {"random": random_faces(info)}
     if store is not None:
@@ -155,9 +156,9 @@ def _require_possible(out: AnyPath, file_format: str, precision: str, store: Any
             ) from None
 
 
-def _in_float32(opened: RunModel) -> Any:
-    train = opened.recipe.train.model_copy(update={"precision": "float32"})
-    return opened.recipe.model_copy(update={"train": train})
+def _in_float32(recipe: Recipe) -> Recipe:
+    train = recipe.train.model_copy(update={"precision": "float32"})
+    return recipe.model_copy(update={"train": train})
 
 
 def _written(content: Any, file_format: Format, path: Path, info: ModelInfo, note: ExportNote) -> Model:
