@@ -11,6 +11,7 @@ The way of the data, stage by stage; each reads only what the one before has wri
     evaluate        evaluation.evaluate         scores, predictions, figures, decisions
     predict         inference.predict_job       what faces in videos and pictures show: tables, drawn videos, pages
     predict-set     competition.predict_set     an entry of the ABAW competition
+    export          inference.export.export     one file of a run, onnx or torch, and its model card
     submit          jobs.submit                 nothing here: it gives any of these to a cluster
 
 What they are made of:
@@ -30,6 +31,7 @@ What they are made of:
     inference     predictions of rows, videos and pictures, features, teachers' outputs; exported files
     evaluation    protocols, scores, figures
     competition   ABAW's label files, entries, and their checker
+    reports       model cards
     palette       colours of figures, pages and videos
     monitoring    TensorBoard and metrics of a run
     tuning        sweeps, by Ray Tune

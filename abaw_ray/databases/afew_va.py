@@ -143,6 +143,7 @@ DATABASE = Database(
     title="AFEW-VA: 600 film clips, valence and arousal frame by frame, 68 landmarks",
     layout=TREE,
     obtain="on request: https://ibug.doc.ic.ac.uk/resources/afew-va-database",
+    terms="research that is not commercial, under an agreement with its makers; the films are their owners'",
     options=AfewVaOptions,
     read=read,
     crop="eye_aligned",

@@ -212,6 +212,7 @@ DATABASE = Database(
     title="AffectNet (manual labels): web photos, expression with valence and arousal, 68 landmarks",
     layout=TREE,
     obtain="on request: http://mohammadmahoor.com/affectnet",
+    terms="research that is not commercial, under a signed agreement; the photos are their owners'",
     options=AffectNetOptions,
     read=read,
     crop="landmark_square",

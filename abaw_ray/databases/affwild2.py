@@ -257,6 +257,7 @@ DATABASE = Database(
     title="Aff-Wild2: in-the-wild videos, expression, valence-arousal and action units frame by frame",
     layout=f"{TREE}\nor, with edition=abaw3:\n\n{ABAW3_TREE}",
     obtain="on request, with a signed agreement: https://ibug.doc.ic.ac.uk/resources/aff-wild2",
+    terms="research that is not commercial, under a signed agreement; the videos are their owners'",
     options=AffWild2Options,
     read=read,
     crop="whole",

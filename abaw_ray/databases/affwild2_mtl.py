@@ -176,6 +176,7 @@ DATABASE = Database(
     title="s-Aff-Wild2 (multi-task challenge 2022, 2024): frames with eight expressions, valence-arousal, action units",
     layout=TREE,
     obtain="on request, with a signed agreement: https://ibug.doc.ic.ac.uk/resources/aff-wild2",
+    terms="research that is not commercial, under a signed agreement; the videos are their owners'",
     options=AffWild2MtlOptions,
     read=read,
     crop="whole",

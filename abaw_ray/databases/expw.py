@@ -93,6 +93,7 @@ DATABASE = Database(
     title="ExpW: 91,793 faces in web photos, seven expressions",
     layout=TREE,
     obtain="freely for research: http://mmlab.ie.cuhk.edu.hk/projects/socialrelation/index.html",
+    terms="research that is not commercial; the photos are their owners'",
     options=ExpWOptions,
     read=read,
     crop="box",

@@ -120,6 +120,7 @@ DATABASE = Database(
     title="FER2013: 35,887 grey faces of 48 x 48 pixels in a csv file, seven expressions or FER+'s votes",
     layout=TREE,
     obtain="fer2013.csv of the 2013 Kaggle challenge; votes: https://github.com/microsoft/FERPlus",
+    terms="the rules of the 2013 Kaggle challenge; pictures from a web search, their owners'; votes of FER+: MIT",
     options=Fer2013Options,
     read=read,
     crop="whole",

@@ -94,6 +94,7 @@ DATABASE = Database(
     title="FER+: FER2013's 48 x 48 grey faces with ten annotators' votes",
     layout=TREE,
     obtain="labels: https://github.com/microsoft/FERPlus; pictures: fer2013.csv of the 2013 Kaggle challenge",
+    terms="labels: MIT; pictures: those of FER2013, from a web search, for research, their owners'",
     options=FerPlusOptions,
     read=read,
     crop="whole",

@@ -122,6 +122,7 @@ DATABASE = Database(
     title="RAF-DB (basic): 15,339 aligned faces from web photos, seven expressions",
     layout=TREE,
     obtain="on request: http://www.whdeng.cn/RAF/model1.html",
+    terms="research that is not commercial, under an agreement with its makers; the photos are their owners'",
     options=RafDbOptions,
     read=read,
     crop="whole",

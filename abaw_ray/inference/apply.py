@@ -110,10 +110,9 @@ class Answerer:
     def _follow(self, found: Found) -> list[Sight]:
         scene, seconds = self._scene, found.seconds or 0.0
         faces, crops = list(found.faces), {id(f): c for f, c in zip(found.faces, found.crops, strict=True)}
-        numbers = scene.tracker.update(seconds, faces)
         if self._max_faces is not None:
-            kept = limit(faces, numbers, self._max_faces)
-            faces, numbers = [faces[place] for place in kept], [numbers[place] for place in kept]
+            faces = limit(faces, self._max_faces, scene.tracker, seconds)
+        numbers = scene.tracker.update(seconds, faces)
         sights = sights_of(numbers, faces, [crops[id(face)] for face in faces])
         for number in [n for n, last in scene.last_seen.items() if seconds - last > MAX_GAP_SECONDS]:
             scene.people.pop(number).end()

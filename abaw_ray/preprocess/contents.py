@@ -156,7 +156,7 @@ def database_entry(made: MadeDatabase, code: int, index: Index, labels: Mapping[
     }
     return DatabaseEntry(
         name=source.database.name,
-        title=source.database.title,
+        title=source.database.title_at(source.root),
         crop=source.crop,
         sequential=source.sequential,
         options=_portable_options(source),

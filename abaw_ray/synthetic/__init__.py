@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 import pyarrow.parquet as pq
 
+from abaw_ray.databases.base import GENERATED
 from abaw_ray.disk import TEMPORARY
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.owned_folder import OwnedFolder
@@ -24,7 +25,7 @@ from abaw_ray.synthetic.records import FaceTruth, Written, truth_table
 from abaw_ray.threads import available_cpus
 
 SIZES = ("tiny", "small", "medium")
-MARKER = "generated.json"
+MARKER = GENERATED
 TRUTH = "truth.parquet"
 _LAYOUTS: dict[str, Any] = {m.NAME: m for m in (affwild2, expw, afew_va, affectnet)}
 
