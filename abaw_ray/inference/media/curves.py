@@ -143,10 +143,8 @@ def _draw_run(
     area(image, outline, mixed(tint, INK, 0.45), 0.9)
     polyline(image, np.stack([x, y], 1), tint, sizes.line)
     fill(image, Rect(round(x[0]), ribbon.top, round(x[0]) + 1, ribbon.bottom), INK)
-    size = min(sizes.text, round(ribbon.height / 1.1))
-    room = round(x[-1] - x[0]) - sizes.gap
-    size = min(size, int(size * room / text_width(name, size)))
-    if size >= SMALLEST_TEXT:
+    size = max(SMALLEST_TEXT, min(round(0.85 * sizes.text), round(ribbon.height / 1.1)))
+    if line_height(size) <= ribbon.height + 3 and text_width(name, size) + sizes.gap <= x[-1] - x[0]:
         draw_text(image, name, (round(x[0]) + sizes.gap // 2 + 1, ribbon.bottom - line_height(size)), size, WHITE)
 
 
