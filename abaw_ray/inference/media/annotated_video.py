@@ -22,7 +22,7 @@ from abaw_ray.inference.media.sound_track import written_sound
 from abaw_ray.inference.model_info import ModelInfo
 from abaw_ray.video import UnreadableVideo, frame_times, read_frames
 
-USUAL_RATE = Fraction(25)
+USUAL_RATE, FASTEST = Fraction(25), Fraction(240)
 ROWS_AT_ONCE = 512
 
 
@@ -77,7 +77,7 @@ def _write(
     start, shape = float(times[first[0]]), first[1].shape
     options = {"movflags": "+faststart"} if encoding.container == "mp4" else {}
     with av.open(str(out), "w", format=encoding.container, options=options) as container:
-        track = VideoTrack(container, encoding, shape, *_rate_and_pixels(video, shape))
+        track = VideoTrack(container, encoding, shape, _rate(times), _pixel_shape(video, shape))
         with closing(written_sound(video, container, encoding, start)) as sound:
             heard = next(sound, math.inf)
             for done, (number, image) in enumerate(chain([first], frames), 1):
@@ -92,14 +92,21 @@ def _write(
                 pass
 
 
-def _rate_and_pixels(video: Path, shape: tuple[int, ...]) -> tuple[Fraction, Fraction]:
-    """Frames a second, and the width of a pixel of upright pictures (H, W, 3) divided by its height."""
+def _rate(times: np.ndarray) -> Fraction:
+    """Frames a second, on average: containers of variable rates state anything."""
+    span = float(times[-1] - times[0])
+    found = Fraction((len(times) - 1) / span).limit_denominator(1001) if span > 0 else USUAL_RATE
+    return min(max(found, Fraction(1)), FASTEST)
+
+
+def _pixel_shape(video: Path, shape: tuple[int, ...]) -> Fraction:
+    """The width of a pixel of upright pictures (H, W, 3) divided by its height."""
     import av
 
     with av.open(str(video)) as container:
         stream = container.streams.video[0]
         pixel, is_turned = stream.sample_aspect_ratio or Fraction(1), stream.width == shape[0] != shape[1]
-        return stream.average_rate or USUAL_RATE, 1 / pixel if is_turned else pixel
+        return 1 / pixel if is_turned else pixel
 
 
 def _annotated(video: Path, num_frames: int, rows: pa.Table, info: ModelInfo) -> Iterator[tuple[int, np.ndarray]]:

@@ -13,8 +13,8 @@ from abaw_ray.errors import UserError
 if TYPE_CHECKING:
     from av.container import OutputContainer
 
-TIME_BASE = Fraction(1, 90_000)
-"""Seconds in which times are stated: those of all usual rates are whole numbers of it, or less than one off."""
+TIME_BASE = Fraction(1, 60_000)
+"""Seconds in which times are stated: MPEG-4 knows none finer, and those of usual rates are at most half of it off."""
 COPIED_SOUND = {"aac", "mp3", "mp3float"}
 """Sound (by FFmpeg's names) that an MP4 file takes as it is."""
 BITS_A_PIXEL = 0.12

@@ -136,3 +136,11 @@ def _font(file: str) -> Any:
     from matplotlib import ft2font
 
     return ft2font.FT2Font(file)
+
+
+def families_for(text: str) -> list[str]:
+    """Fonts with which matplotlib draws a text: its usual one, and one that has what that lacks."""
+    from matplotlib.font_manager import FontProperties
+
+    files = dict.fromkeys((_usual_file(False), _font_with(text, False).fname))
+    return [FontProperties(fname=file).get_name() for file in files]
