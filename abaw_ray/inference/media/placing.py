@@ -1,0 +1,61 @@
+"""Where labels go so that they stay in the picture and cover neither faces nor each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from abaw_ray.inference.media.labels import Label
+from abaw_ray.inference.media.shapes import Rect, Sizes
+
+
+def placed(
+    labels: Sequence[Label],
+    box: Rect,
+    others: Sequence[Rect],
+    taken: Sequence[Rect],
+    sizes: Sizes,
+    last: tuple[int, int] | None,
+) -> tuple[tuple[int, int], Rect]:
+    """The label that there is room for, and its place.
+
+    Args:
+        labels: of one face, from the largest to the smallest.
+        box: around the face, inside the picture.
+        others: boxes of the other faces.
+        taken: what has been drawn, and may not be covered.
+        sizes: of the picture.
+        last: what was returned for this person's last frame: kept where it still fits, so that labels do not jump.
+
+    Returns:
+        Which label and which side of the box, and the rectangle of the label.
+    """
+    tries = [(kind, side, place) for kind, label in enumerate(labels) for side, place in _sides(label, box, sizes)]
+    tries.sort(key=lambda one: (one[0], one[1]) != last)
+    for blocking in ([*taken, *others], taken):
+        for kind, side, place in tries:
+            if not any(place.overlap(other) for other in blocking):
+                return (kind, side), place
+    smallest = len(labels) - 1
+    return (smallest, 0), Rect(box.left, box.top, box.left + labels[-1].width, box.top + labels[-1].height).inside(
+        sizes.picture
+    )
+
+
+def _sides(label: Label, box: Rect, sizes: Sizes) -> Iterator[tuple[int, Rect]]:
+    """Places around a box that are inside the picture; the last two are in it, where it is much larger."""
+    gap, width, height = sizes.gap // 2, label.width, label.height
+    corners = [
+        (box.left, box.top - gap - height),
+        (box.left, box.bottom + gap),
+        (box.right + gap, box.top),
+        (box.left - gap - width, box.top),
+        (box.right - width, box.top - gap - height),
+        (box.right - width, box.bottom + gap),
+    ]
+    for side, (left, top) in enumerate(corners):
+        moved = Rect(left, top, left + width, top + height).inside(sizes.picture)
+        if not moved.overlap(box) and moved.right <= sizes.width and moved.bottom <= sizes.height:
+            yield side, moved
+    if box.height > 4 * height and box.width > width:
+        yield len(corners), Rect(box.left, box.bottom - height, box.left + width, box.bottom)
+        yield len(corners) + 1, Rect(box.left, box.top, box.left + width, box.top + height)
