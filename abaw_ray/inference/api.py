@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from abaw_ray.errors import MissingInputError, UserError
+from abaw_ray.errors import UserError
 from abaw_ray.inference.answers import answers_schema, column_names
 from abaw_ray.inference.apply import Answerer, find_faces
 from abaw_ray.inference.faces.base import Detector
@@ -165,11 +165,8 @@ def load_model(
     from abaw_ray.inference.opening import open_model
     from abaw_ray.storage import as_path
 
-    place = as_path(os.fspath(path))
-    if not place.exists():
-        raise MissingInputError(f"{place}: no such run, checkpoint or exported file")
     decided = as_path(os.fspath(decisions)) if decisions is not None else None
-    return FaceModel(open_model(place, decided), find_detector(detector))
+    return FaceModel(open_model(as_path(os.fspath(path)), decided), find_detector(detector))
 
 
 def _pictures(source: object) -> list[np.ndarray] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +18,7 @@ from abaw_ray.inference.faces.tracking import Tracker, limit
 from abaw_ray.inference.footage import Shot
 from abaw_ray.inference.model_info import Model, ModelInfo
 from abaw_ray.inference.people import Batch, Person, Sight, sights_of
+from abaw_ray.preprocess.crops import BadGeometry
 from abaw_ray.threads import num_threads
 
 BATCH = 32
@@ -38,6 +39,7 @@ class Found:
         source, number, seconds: of the shot.
         faces: the most certain first.
         crops: of each face, as the model takes it.
+        num_uncut: faces that were found and cannot be cut out.
     """
 
     source: str
@@ -45,18 +47,22 @@ class Found:
     seconds: float | None
     faces: Sequence[Face]
     crops: Sequence[np.ndarray]
+    num_uncut: int = 0
 
 
 def find_faces(shots: Iterable[Shot], detector: Detector, info: ModelInfo) -> Iterator[Found]:
     """The faces of frames, in the frames' order; several frames are searched at a time."""
 
     def find(shot: Shot) -> Found:
-        faces, crops = [], []
+        faces, crops, num_uncut = [], [], 0
         for face in detector.detect(shot.image):
-            crop = cut_face(shot.image, face, info.crop, info.image_size)
-            faces.append(face)
-            crops.append(crop)
-        return Found(shot.source, shot.number, shot.seconds, faces, crops)
+            try:
+                crops.append(cut_face(shot.image, face, info.crop, info.image_size))
+            except BadGeometry:
+                num_uncut += 1
+            else:
+                faces.append(face)
+        return Found(shot.source, shot.number, shot.seconds, faces, crops, num_uncut)
 
     return in_order(find, shots, num_threads())
 
@@ -90,12 +96,15 @@ class Answerer:
         self._smoothing = parse_smoothing(text) if text is not None else None
         self._batch = Batch(model, BATCH)
         self._frames: deque[_Frame] = deque()
+        self.num_uncut: Counter[str] = Counter()
+        """Input -> faces that were found and cannot be cut out."""
         self._source: str | None = None
         self._scene = _Scene(Tracker(max_gap_seconds=MAX_GAP_SECONDS))
 
     def tables(self, frames: Iterable[Found]) -> Iterator[pa.Table]:
         """Tables of `answers_schema`, a few frames each, in the order of the frames; those of an input together."""
         for found in frames:
+            self.num_uncut[found.source] += found.num_uncut
             if found.source != self._source:
                 self._end_scene()
                 self._source, self._scene = found.source, _Scene(Tracker(max_gap_seconds=MAX_GAP_SECONDS))

@@ -22,11 +22,7 @@ from abaw_ray.inference.apply import Answerer, find_faces
 from abaw_ray.inference.faces.base import Detector
 from abaw_ray.inference.footage import Shot, length, local_copy, shots
 from abaw_ray.inference.inputs import Input
-from abaw_ray.inference.media.annotated_video import write_annotated_video
-from abaw_ray.inference.media.picture import write_annotated_picture
 from abaw_ray.inference.media.recording import Recording
-from abaw_ray.inference.media.timeline import write_timeline
-from abaw_ray.inference.media.video_page import write_video_page
 from abaw_ray.inference.model_info import Model, ModelInfo
 from abaw_ray.preprocess.decoding import UnreadableImage, read_image
 
@@ -64,6 +60,7 @@ class Outcome:
         num_unreadable_frames: that could not be decoded.
         num_frames_without_face: of those that were looked at.
         num_people: that were told apart.
+        num_uncut_faces: that were found and cannot be cut out, as they lie outside of the picture.
         files: that were written for it.
         error: why it could not be read, or not to its end; empty: it was.
     """
@@ -74,6 +71,7 @@ class Outcome:
     num_unreadable_frames: int = 0
     num_frames_without_face: int = 0
     num_people: int = 0
+    num_uncut_faces: int = 0
     files: list[str] = field(default_factory=list)
     error: str = ""
 
@@ -107,11 +105,14 @@ def predict_inputs(
         stop: ends a camera.
     """
     reader = _Reader(inputs, settings, folder, progress, stop)
-    tables = Answerer(model, settings.max_faces).tables(find_faces(reader.shots(), detector, model.info))
+    answerer = Answerer(model, settings.max_faces)
+    tables = answerer.tables(find_faces(reader.shots(), detector, model.info))
     schema = answers_schema(model.info).with_metadata({"model": model.info.model_dump_json()})
     with reader, atomic_path(part) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for rows in _together(_by_source(tables, reader, model.info, folder, settings)):
             writer.write_table(rows.cast(schema))
+    for source, outcome in reader.outcomes.items():
+        outcome.num_uncut_faces = answerer.num_uncut[source]
     return list(reader.outcomes.values())
 
 
@@ -234,6 +235,8 @@ def _finish(spool: _Spool, reader: _Reader, info: ModelInfo, folder: Path, setti
     path = reader.paths.get(source)
     if settings.files:
         if given.kind == "picture" and settings.draw and path is not None:
+            from abaw_ray.inference.media.picture import write_annotated_picture
+
             outcome.files.append(f"{given.name}.jpg")
             image = read_image(path, apply_orientation=True)
             write_annotated_picture(image, rows.to_pylist(), info, folder / outcome.files[-1])
@@ -246,6 +249,10 @@ def _video_files(
     given: Input, path: Path | None, rows: pa.Table, info: ModelInfo, folder: Path, settings: Settings
 ) -> list[str]:
     """Names of the annotated video, the timeline and the page of a video."""
+    from abaw_ray.inference.media.annotated_video import write_annotated_video
+    from abaw_ray.inference.media.timeline import write_timeline
+    from abaw_ray.inference.media.video_page import write_video_page
+
     names = []
     if settings.draw and path is not None:
         names.append(write_annotated_video(path, rows, info, folder / f"{given.name}.mp4").name)
