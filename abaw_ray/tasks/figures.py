@@ -61,8 +61,9 @@ def attributes_figure(target: np.ndarray, answered: np.ndarray, f1: Sequence[flo
     figure = new_figure(6.4, 1.7 + 0.42 * len(shown))
     axes = figure.add_subplot()
     axes.barh(place, f1, height=0.62, color=COLOURS[0], label="F1")
-    for share, color, label in zip(shares, (COLOURS[1], INK), ("share present", "share predicted"), strict=True):
-        axes.plot(share, place, "|", color=color, markersize=13, markeredgewidth=3, label=label)
+    marks = ((COLOURS[1], 18, "share present"), (INK, 9, "share predicted"))
+    for share, (color, length, label) in zip(shares, marks, strict=True):
+        axes.plot(share, place, "|", color=color, markersize=length, markeredgewidth=3, label=label)
     for y, value in enumerate(f1):
         axes.text(value + 0.015, y, f"{value:.2f}", va="center", fontsize=label_size(figure), color=INK)
     title = f"{_words(space.name)}: macro F1 {np.mean(f1):.3f}"
