@@ -25,8 +25,9 @@ from abaw_ray.evaluation.calibration_scores import calibration_scores
 from abaw_ray.evaluation.decisions import read_decisions
 from abaw_ray.evaluation.evaluate import evaluate
 from abaw_ray.evaluation.evaluator import Evaluator
+from abaw_ray.evaluation.fitting import fit_decisions
 from abaw_ray.evaluation.groups import first_part
-from abaw_ray.evaluation.predictions import fit_decisions, prediction_table
+from abaw_ray.evaluation.predictions import prediction_table
 from abaw_ray.evaluation.score_tables import calibration_rows, score_rows
 from abaw_ray.evaluation.smoothing import parse_smoothing
 from abaw_ray.inference.predict import predict_rows
