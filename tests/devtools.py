@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,15 @@ OPTIONS = [
     "--disable-component-update",
     "--remote-debugging-pipe",
 ]
+WITH_PIPES = """
+import os, sys
+from fcntl import F_DUPFD, fcntl
+ends = [fcntl(int(end), F_DUPFD, 10) for end in sys.argv[1:3]]
+for place, end in enumerate(ends, 3):
+    os.dup2(end, place)
+os.execvp(sys.argv[3], sys.argv[3:])
+"""
+"""Becomes a browser, which reads commands from file 3 and answers in file 4."""
 PATIENCE = 120
 """Seconds that an answer may take."""
 
@@ -131,8 +141,8 @@ def opened_browser(profile: Path) -> Iterator[Page]:
         pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
     read_end, to_browser = os.pipe()
     from_browser, write_end = os.pipe()
-    # a browser reads commands from file 3 and answers in file 4
-    line = ["sh", "-c", f'exec "$@" 3<&{read_end} 4>&{write_end}', "sh", program, *OPTIONS, f"--user-data-dir={profile}"]
+    line = [sys.executable, "-c", WITH_PIPES, str(read_end), str(write_end), program, *OPTIONS]
+    line += [f"--user-data-dir={profile}"]
     process = subprocess.Popen(line, pass_fds=(read_end, write_end), stderr=subprocess.DEVNULL)
     os.close(read_end)
     os.close(write_end)
