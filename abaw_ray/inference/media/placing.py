@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 from abaw_ray.inference.media.labels import Label
 from abaw_ray.inference.media.shapes import Rect, Sizes
 
+ELSEWHERE = -1
+"""The side of a label that found no place at its box."""
+
 
 def placed(
     labels: Sequence[Label],
@@ -35,10 +38,25 @@ def placed(
         for kind, side, place in tries:
             if not any(place.overlap(other) for other in blocking):
                 return (kind, side), place
-    smallest = len(labels) - 1
-    return (smallest, 0), Rect(box.left, box.top, box.left + labels[-1].width, box.top + labels[-1].height).inside(
-        sizes.picture
-    )
+    for kind, label in list(enumerate(labels))[-2:]:
+        nearest = _nearest_free(label, box, taken, sizes)
+        if nearest:
+            return (kind, ELSEWHERE), nearest
+    # no room is left in the whole picture
+    return (len(labels) - 1, ELSEWHERE), _at(labels[-1], box.left, box.top).inside(sizes.picture)
+
+
+def _nearest_free(label: Label, box: Rect, taken: Sequence[Rect], sizes: Sizes) -> Rect | None:
+    """The free place nearest to a box's upper left corner, on a grid as fine as the label is high."""
+    lefts = range(0, sizes.width - label.width + 1, max(label.height // 2, 1))
+    tops = range(0, sizes.height - label.height + 1, max(label.height // 2, 1))
+    places = [_at(label, left, top) for left in lefts for top in tops]
+    places.sort(key=lambda place: (place.left - box.left) ** 2 + (place.top - box.top) ** 2)
+    return next((place for place in places if not any(place.overlap(other) for other in taken)), None)
+
+
+def _at(label: Label, left: int, top: int) -> Rect:
+    return Rect(left, top, left + label.width, top + label.height)
 
 
 def _sides(label: Label, box: Rect, sizes: Sizes) -> Iterator[tuple[int, Rect]]:

@@ -147,7 +147,7 @@ def _draw_attributes(axes: Axes, times: np.ndarray, track: Track, space: LabelSp
     for line in range(1, space.size):
         axes.axhline(line, color="white", linewidth=0.8)
     handles = [Patch(color=shades(0.25)), Patch(color=shades(0.9))]
-    _legend(axes, space, handles, ["probable", "present"])
+    _legend(axes, space, handles, ["below threshold", "present"])
 
 
 def _add_legend(axes: Axes, space: LabelSpace) -> None:

@@ -35,12 +35,14 @@ class Tracks:
 
     Args:
         times: (moments,) float64 seconds of the container's clock, ascending.
+        frames: (moments,) int64 number of the first frame of each moment.
         num_frames: that have been looked at.
         tracks: of the persons who are seen most, in the order of their numbers.
         others: number -> frames of the other persons, the most frequent first.
     """
 
     times: np.ndarray
+    frames: np.ndarray
     num_frames: int
     tracks: tuple[Track, ...]
     others: dict[int, int]
@@ -63,7 +65,8 @@ def tracks_of(rows: pa.Table, info: ModelInfo, most_persons: int, most_moments: 
     frames, first, frame_of = np.unique(rows["frame"].to_numpy(), return_index=True, return_inverse=True)
     num_moments = min(len(frames), most_moments)
     moment_of = np.arange(len(frames)) * num_moments // max(len(frames), 1)
-    times = _means(rows["time"].to_numpy()[first].astype(np.float64), moment_of, num_moments)
+    begins = np.unique(moment_of, return_index=True)[1]
+    times = rows["time"].to_numpy()[first][begins].astype(np.float64)
     faces = rows["face"].to_numpy().astype(np.float64)  # NaN where there is none
     persons, counts = np.unique(faces[np.isfinite(faces)].astype(np.int64), return_counts=True)
     by_count = np.argsort(-counts, kind="stable").tolist()
@@ -75,7 +78,7 @@ def tracks_of(rows: pa.Table, info: ModelInfo, most_persons: int, most_moments: 
         seen = np.bincount(moments, minlength=num_moments) > 0
         tracks.append(Track(int(persons[place]), int(counts[place]), values, seen))
     others = {int(persons[place]): int(counts[place]) for place in by_count[most_persons:]}
-    return Tracks(times, len(frames), tuple(tracks), others)
+    return Tracks(times, frames[begins], len(frames), tuple(tracks), others)
 
 
 def curve_columns(info: ModelInfo) -> list[str]:
