@@ -79,7 +79,7 @@ def write_predictions(table: pa.Table, path: Path) -> None:
 
 def pairs(table: pa.Table, task: str) -> tuple[np.ndarray, np.ndarray]:
     """Labels and predictions (n, size) of the labelled frames."""
-    true, predicted = (_vectors(table, name) for name in (task, f"{PREDICTED}{task}"))
+    true, predicted = (vectors(table, name) for name in (task, f"{PREDICTED}{task}"))
     labelled = np.isfinite(true).any(axis=1)
     assert np.isfinite(predicted[labelled]).all(), "predictions that are no numbers are refused where they are made"
     return true[labelled], predicted[labelled]
@@ -156,6 +156,7 @@ def score(table: pa.Table, tasks: Mapping[str, Task], decisions: Decisions) -> d
     return scores | {"criterion": sum(criteria, 0.0)}
 
 
-def _vectors(table: pa.Table, column: str) -> np.ndarray:
+def vectors(table: pa.Table, column: str) -> np.ndarray:
+    """The vectors (n, size) of a column."""
     array = table[column].combine_chunks()
     return array.flatten().to_numpy(zero_copy_only=False).reshape(len(table), array.type.list_size)
