@@ -9,6 +9,7 @@ The way of the data, stage by stage; each reads only what the one before has wri
     features        inference.extract           features of every frame of the store's videos
     tune            tuning.sweep                a sweep: trials, the best recipe, a page
     evaluate        evaluation.evaluate         scores, predictions, figures, decisions
+    report          reports.page                a page about runs
     predict-set     competition.predict_set     an entry of the ABAW competition
     submit          jobs.submit                 nothing here: it gives any of these to a cluster
 
@@ -28,6 +29,7 @@ What they are made of:
     training      the loop, its kinds (images, windows over time), and Ray Train around it
     inference     predictions of rows, videos and pictures, features, teachers' outputs; exported files
     evaluation    protocols, scores, figures
+    reports       pages and cards about runs
     competition   ABAW's label files, entries, and their checker
     palette       colours of figures, pages and videos
     monitoring    TensorBoard and metrics of a run

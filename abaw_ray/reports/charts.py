@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -26,7 +27,7 @@ VARIABLES = {TEXT: "currentColor", LINE: "var(--muted)", GRID: "var(--grid)"} | 
 DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 """Beside their colours, tell lines apart."""
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 9,
@@ -47,7 +48,7 @@ STYLE = {
     "lines.linewidth": 1.8,
     "path.simplify_threshold": 0.5,
 }
-WIDTH, HEIGHT = 3.5, 2.6
+WIDTH, HEIGHT, SIDE = 3.5, 2.6, 3.0
 """Inches; charts are small, for two or more to stand beside each other and one on a telephone to be read."""
 
 NUM_CELLS = 40
@@ -127,8 +128,8 @@ def density(x: np.ndarray, y: np.ndarray, limits: tuple[float, float], names: tu
 
 def _drawn(draw: Callable[[Axes], None], label: str, square: bool = False) -> Markup:
     # ids in the SVG come from this salt: those of two charts of a page are not the same
-    with mpl.rc_context(STYLE | {"svg.hashsalt": label}):
-        figure = Figure(figsize=(WIDTH, WIDTH if square else HEIGHT), layout="constrained")
+    with mpl.rc_context({**STYLE, "svg.hashsalt": label}):
+        figure = Figure(figsize=(SIDE, 0.95 * SIDE) if square else (WIDTH, HEIGHT), layout="constrained")
         draw(figure.add_subplot())
         stream = io.StringIO()
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})

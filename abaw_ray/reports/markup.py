@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-EMPTY = "–"
+EMPTY = "-"
 """Where there is no number."""
 
 
@@ -29,7 +29,8 @@ class Cell:
     strong: bool = False
 
     def __html__(self) -> Markup:
-        classes = [name for name, has in (("strong", self.strong), ("shaded", self.share is not None)) if has]
+        states = {"strong": self.strong, "shaded": self.share is not None, "number": self.value is not None}
+        classes = [name for name, has in states.items() if has]
         attributes = Markup(' class="{}"').format(" ".join(classes)) if classes else Markup()
         if self.value is not None and math.isfinite(self.value):
             attributes += Markup(' data-value="{}"').format(f"{self.value:.6g}")
@@ -40,14 +41,19 @@ class Cell:
 
 def joined(parts: Iterable[object], between: str = "\n") -> Markup:
     """Pieces one after the other."""
-    return Markup(between).join(parts)
+    return Markup(between).join(map(escape, parts))
 
 
 def table(
     head: Sequence[object], rows: Iterable[Sequence[object]], caption: str, sortable: bool = False, kind: str = ""
 ) -> Markup:
     """A table that scrolls in its box where it is too wide; the first cell of each row is its title."""
-    titles = joined(Markup('<th scope="col">{}</th>').format(title) for title in head)
+    rows = list(rows)
+    numeric = {i for row in rows for i, cell in enumerate(row) if isinstance(cell, Cell) and cell.value is not None}
+    titles = joined(
+        Markup('<th scope="col"{}>{}</th>').format(Markup(' class="number"') if i in numeric else "", title)
+        for i, title in enumerate(head)
+    )
     lines = joined(
         Markup('<tr><th scope="row">{}</th>{}</tr>').format(row[0], joined(map(_cell, row[1:]), "")) for row in rows
     )
@@ -96,9 +102,9 @@ def figure(drawing: Markup, caption: object) -> Markup:
     return Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(drawing, caption)
 
 
-def figures(drawn: Iterable[Markup]) -> Markup:
-    """Figures beside each other, as many as fit."""
-    return Markup('<div class="figures">{}</div>').format(joined(drawn))
+def beside(parts: Iterable[Markup], kind: str) -> Markup:
+    """Parts beside each other, as many as fit: `figures`, `squares` (figures that are as high as wide) or `tables`."""
+    return Markup('<div class="beside {}">{}</div>').format(kind, joined(parts))
 
 
 def bullets(lines: Iterable[object]) -> Markup:
@@ -129,12 +135,12 @@ __all__ = [
     "EMPTY",
     "Cell",
     "Markup",
+    "beside",
     "bullets",
     "count",
     "escape",
     "facts",
     "figure",
-    "figures",
     "folded",
     "heading",
     "joined",

@@ -11,9 +11,9 @@ from typing import Any
 
 from abaw_ray.blocks.files import write_text
 from abaw_ray.blocks.reader import Store
+from abaw_ray.console import progress_bar
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.evaluate import evaluate
-from abaw_ray.inference.predict import Progress
 from abaw_ray.models import checkpoint
 from abaw_ray.reports.colours import DARK, LIGHT, variables
 from abaw_ray.reports.markup import Markup, joined, section, table
@@ -59,7 +59,6 @@ def write_report(
     *,
     title: str | None = None,
     extra: ExtraTable | None = None,
-    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Writes a page about runs: verdict, learning curves, recipes, data, answers run by run, limits.
 
@@ -72,7 +71,6 @@ def write_report(
         evaluations: folders that `evaluate` wrote, one for each run in their order; empty: found or made.
         title: of the page; None: made of the runs' names.
         extra: a table of numbers that the runs do not have by themselves.
-        progress: shows how far an evaluation is.
 
     Returns:
         `page`, its size as `num_bytes`, `runs` (name -> criterion) and `evaluations` (name -> folder).
@@ -88,8 +86,7 @@ def write_report(
         raise ConfigurationError(f"expected an evaluation for each of {len(runs)} runs, found {len(evaluations)}")
     names = names_of(runs)
     folders = list(evaluations) or [
-        _evaluated(run, out.parent / f"{out.stem}.evaluation" / name, progress)
-        for run, name in zip(runs, names, strict=True)
+        _evaluated(run, out.parent / f"{out.stem}.evaluation" / name) for run, name in zip(runs, names, strict=True)
     ]
     read = [read_run(run, name, folder) for run, name, folder in zip(runs, names, folders, strict=True)]
     page = render(read, title, extra)
@@ -136,7 +133,7 @@ def _extra(extra: ExtraTable) -> Markup:
     return section("seeds", CONTENTS["seeds"], table(extra.columns, extra.rows, extra.title))
 
 
-def _evaluated(run: AnyPath, folder: AnyPath, progress: Progress | None) -> AnyPath:
+def _evaluated(run: AnyPath, folder: AnyPath) -> AnyPath:
     """The folder with an evaluation of a run, which is made if it is not there."""
     summary, trained = run_summary(run), checkpoint.load(run)
     if is_evaluated(folder, trained):
@@ -144,5 +141,6 @@ def _evaluated(run: AnyPath, folder: AnyPath, progress: Progress | None) -> AnyP
     Store(summary["store"])
     logger.info("evaluating %s on the validation split of %s, into %s", run, summary["store"], folder)
     features = as_path(summary["features"]) if summary.get("features") else None
-    evaluate(run, summary["store"], folder, features=features, progress=progress)
+    with progress_bar(f"predicting with {run.name}") as progress:
+        evaluate(run, summary["store"], folder, features=features, progress=progress)
     return folder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
@@ -166,6 +166,12 @@ def run_summary(path: AnyPath) -> dict[str, Any]:
     return read_json(path / RUN_FILE, checkpoint.DAMAGED)
 
 
+def runs_on(store: str, places: Iterable[str]) -> list[AnyPath]:
+    """Those of some runs and checkpoints that are finished runs on a store."""
+    paths = [as_path(place) for place in places]
+    return [path for path in paths if (path / RUN_FILE).is_file() and run_summary(path)["store"] == store]
+
+
 def read_evaluation(folder: AnyPath, trained: Checkpoint) -> EvaluatedRun:
     """The files of an evaluation.
 
@@ -183,9 +189,7 @@ def read_evaluation(folder: AnyPath, trained: Checkpoint) -> EvaluatedRun:
             raise MissingInputError(f"{folder}: no evaluation, {name} is missing; `abaw-ray evaluate` writes it")
     values, fitted = _read(folder)
     if not _is_of(values, fitted, trained):
-        raise ConfigurationError(
-            f"{folder}: found an evaluation of {values.get('checkpoint')}, expected {trained.path}"
-        )
+        raise ConfigurationError(f"{folder}: found an evaluation of {values.get('checkpoint')}, not of {trained.path}")
     with damage_named(folder / PREDICTIONS):
         table = pq.read_table(pa.BufferReader((folder / PREDICTIONS).read_bytes()))
     videos = None

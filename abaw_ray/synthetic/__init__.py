@@ -102,7 +102,7 @@ def generate(
 
 
 def is_generated(root: AnyPath) -> bool:
-    """Whether the database in the folder `root` is one that `generate` wrote; not known, which is no, where it is gone."""
+    """Whether the database in the folder `root` is one that `generate` wrote; False where it is not there any more."""
     marker = root.parent / MARKER
     try:
         return marker.is_file() and read_json(marker).get("synthetic") is True

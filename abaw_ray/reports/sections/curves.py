@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from abaw_ray.evaluation.evaluator import HEADLINE
 from abaw_ray.evaluation.predictions import POOLED
 from abaw_ray.reports.charts import Line, lines
 from abaw_ray.reports.colours import variable
-from abaw_ray.reports.markup import Markup, figure, figures, joined, paragraph, section
+from abaw_ray.reports.markup import Markup, beside, figure, joined, paragraph, section
 from abaw_ray.reports.run_data import RunData
 from abaw_ray.reports.sections.scores import Column, columns
 
@@ -20,19 +21,18 @@ def curves(runs: Sequence[RunData]) -> Markup:
     """The section: criterion, training loss and the tasks' main scores after every epoch."""
     if not any(run.epochs for run in runs):
         return section("curves", "Learning curves", paragraph("The runs have no metrics of their epochs."))
-    shown: dict[str, Callable[[Epoch], float | None]] = {}
-    for column in columns(runs, main=True):
-        shown[f"{column.heading} (validation)"] = lambda epoch, c=column: _score(epoch, c)
-        if column.task is None:
-            shown["training loss"] = lambda epoch: epoch.get("losses", {}).get("total")
+    shown: dict[str, Callable[[Epoch], float | None]] = {
+        f"{column.heading} (validation)": partial(_score, column) for column in columns(runs, main=True)
+    }
+    shown["training loss"] = _loss
     drawn = [_chart(title, runs, value) for title, value in shown.items()]
     return section(
         "curves",
         "Learning curves",
         legend([run.name for run in runs]) if len(runs) > 1 else "",
-        figures(drawn),
+        beside(drawn, "figures"),
         paragraph(
-            "Points mark the epoch that was kept. Losses of teachers and students are of other terms.", kind="note"
+            "Points mark the epoch that was kept. A student's loss has other terms than a teacher's.", kind="note"
         ),
     )
 
@@ -60,7 +60,11 @@ def _chart(title: str, runs: Sequence[RunData], value: Callable[[Epoch], float |
     return figure(lines(drawn, f"{title} by epoch: {ends or 'nothing noted'}", "epoch"), title)
 
 
-def _score(epoch: Epoch, column: Column) -> float | None:
+def _loss(epoch: Epoch) -> float | None:
+    return epoch.get("losses", {}).get("total")
+
+
+def _score(column: Column, epoch: Epoch) -> float | None:
     if column.task is None:
         return epoch["criterion"]
     pooled = epoch.get("scores", {}).get(HEADLINE, {}).get(POOLED, {})

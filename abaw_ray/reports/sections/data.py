@@ -65,7 +65,6 @@ def _card(manifest: Manifest, run: RunData) -> Markup:
         ),
         _labels(manifest),
         *_classes(manifest),
-        heading("Left out, by reason"),
         _left_out(manifest),
         heading("Leaks between splits"),
         bullets(_leaks(manifest)),
@@ -128,7 +127,9 @@ def _left_out(manifest: Manifest) -> Markup:
     ]
     if not rows:
         return paragraph("Nothing was left out.")
-    return table(["database", "reason", "how many", "as"], rows, "Left out, or noted", sortable=True, kind="reasons")
+    return table(
+        ["database", "reason", "how many", "as"], rows, "Left out or noted, by reason", sortable=True, kind="reasons"
+    )
 
 
 def spelled(reason: str) -> str:
@@ -140,17 +141,21 @@ def spelled(reason: str) -> str:
 def _leaks(manifest: Manifest) -> Iterator[str]:
     for reason in (TWO_SPLITS, TWO_LABELS):
         found = {d.name: d.problems[reason].count for d in manifest.databases if reason in d.problems}
-        each = ", ".join(f"{name} {number:,}" for name, number in found.items())
-        yield f"{spelled(reason).capitalize()}: {f'{sum(found.values()):,} ({each})' if found else 'none found'}."
+        yield f"{spelled(reason).capitalize()}: {_added(found)}."
     videos = {d.name: d.num_leaking_videos for d in manifest.databases if d.num_leaking_videos}
-    each = ", ".join(f"{name} {number:,}" for name, number in videos.items())
-    yield f"Videos that train one task and validate another: {each or 'none'}."
+    yield f"Videos that train one task and validate another: {_added(videos)}."
     settings = manifest.prepare
     excluded = settings.get("exclude_leaks", "none")
     gone = "nothing was left out for it" if excluded == "none" else f"their {excluded} labels were left out"
     bits = settings.get("near_duplicates")
     looked = f"pictures that are nearly the same (at most {bits} bits apart)" if bits else "pictures that are the same"
     yield f"Looked for among still pictures: {looked}; {gone}."
+
+
+def _added(found: dict[str, int]) -> str:
+    """A number by database, and all together."""
+    each = ", ".join(f"{number:,} in {name}" for name, number in found.items())
+    return f"{sum(found.values()):,} ({each})" if len(found) > 1 else each or "none found"
 
 
 def _sets(manifest: Manifest) -> Markup:

@@ -32,13 +32,7 @@ def details(runs: Sequence[RunData], best: RunData, album: Album) -> Markup:
 
 def _run(run: RunData, is_open: bool, album: Album) -> Markup:
     by_task = [_task(run, name, album) for name in run.tasks]
-    return folded(
-        Markup("<h3>{}</h3>").format(run.name),
-        *by_task,
-        heading("Scores by group of people", 4),
-        *groups(run),
-        is_open=is_open,
-    )
+    return folded(heading(run.name), *by_task, heading("Scores by group of people", 4), *groups(run), is_open=is_open)
 
 
 def _task(run: RunData, name: str, album: Album) -> Markup:

@@ -35,8 +35,8 @@ def groups(run: RunData) -> Iterator[Markup]:
     found = [grouping for grouping in _groupings(run, run.store) if len(set(grouping.groups) - {None}) > 1]
     if not found:
         yield paragraph(
-            "The store does not say who is on the pictures, nor any group of people that is not predicted itself: whether"
-            " the run does as well for everybody cannot be told from it.",
+            "The store does not say who is on the pictures, and knows no group of people but what is predicted: whether"
+            " the run does as well for everybody cannot be told.",
             kind="note",
         )
     for grouping in found:
@@ -54,9 +54,8 @@ def _groupings(run: RunData, store: Store) -> Iterator[_Grouping]:
         if space.kind == "multiclass" and name not in targets:
             labels = np.full((len(rows), space.size), np.nan, np.float32)
             labels[pictured] = store.labels(name).of(rows[pictured])[0]
-            known = np.isfinite(labels).any(axis=1)
-            classes = np.nan_to_num(labels).argmax(1)
-            yield _Grouping(name, [space.names[c] if k else None for c, k in zip(classes, known, strict=True)])
+            classes = np.where(np.isfinite(labels).any(axis=1), np.nan_to_num(labels).argmax(1), -1)
+            yield _Grouping(name, [space.names[place] if place >= 0 else None for place in classes.tolist()])
 
 
 def _table(run: RunData, grouping: _Grouping) -> Markup:
@@ -66,7 +65,7 @@ def _table(run: RunData, grouping: _Grouping) -> Markup:
     names, num_frames = np.unique(groups[~unknown].astype(str), return_counts=True)
     large = [name for name, number in zip(names, num_frames, strict=True) if number >= MIN_FRAMES]
     scores = {name: _scores(run, np.flatnonzero(~unknown & (groups == name)), shown) for name in large}
-    order = sorted(large, key=lambda name: scores[name][0] if scores[name][0] is not None else np.inf)
+    order = sorted(large, key=lambda name: scores[name][0] or 0.0)
     if len(order) > 2 * NUM_SHOWN:
         order = order[:NUM_SHOWN] + order[-NUM_SHOWN:]
     sizes = dict(zip(names.tolist(), num_frames.tolist(), strict=True))

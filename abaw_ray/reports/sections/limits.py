@@ -32,8 +32,8 @@ def _of_evaluation(run: RunData) -> Iterator[str]:
     values = run.evaluation.values
     if values["split"] == "validation":
         yield (
-            "Scores are of the validation labels, by which the best epoch was chosen too: on data that nobody has looked"
-            " at they will be lower."
+            "Scores are of the validation labels, by which the best epoch was chosen too: expect lower ones on data"
+            " that nothing was chosen by."
         )
     if values.get("thresholds_fitted_on_these_frames"):
         yield "Thresholds of attributes were fitted on the frames that are scored with them."
@@ -44,8 +44,8 @@ def _of_evaluation(run: RunData) -> Iterator[str]:
         faceless = values.get("videos_without_face") or []
         none = f"; in {len(faceless):,} videos there is none, which are predicted as zeros" if faceless else ""
         yield (
-            f"No face was found in {unseen:,} of {total:,} scored frames: they have the prediction of the last frame with"
-            f" one{none}."
+            f"No face was found in {unseen:,} of {total:,} scored frames: they have the prediction of the last frame"
+            f" with one{none}."
         )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from abaw_ray.evaluation.predictions import pairs
 from abaw_ray.reports.charts import density
-from abaw_ray.reports.markup import Cell, Markup, count, figure, figures, number, paragraph, table
+from abaw_ray.reports.markup import Cell, Markup, beside, count, figure, number, paragraph, table
 from abaw_ray.reports.run_data import RunData
 from abaw_ray.tasks.base import Task
 from abaw_ray.tasks.metrics import ccc, confusion_matrix
@@ -28,7 +28,7 @@ def predictions(run: RunData, name: str) -> Iterator[Markup]:
     elif task.space.kind == "multiclass":
         yield from _classes(run, name, task, true, predicted)
     elif task.space.kind == "regression":
-        yield figures(_densities(run, task, true, predicted))
+        yield beside(_densities(run, task, true, predicted), "squares")
     else:
         yield _attributes(run, name, task, true, predicted)
 
@@ -48,7 +48,10 @@ def _classes(run: RunData, name: str, task: Task, true: np.ndarray, predicted: n
     rows = [
         [
             title,
-            *(Cell(_counted(matrix[i, j], share[i, j]), share=share[i, j]) for j in range(len(names))),
+            *(
+                Cell(_counted(int(matrix[i, j]), share[i, j]), int(matrix[i, j]), share[i, j])
+                for j in range(len(names))
+            ),
             count(int(matrix[i].sum())),
             Cell(number(f1.get(title)), f1.get(title)),
         ]

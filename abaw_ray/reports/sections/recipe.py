@@ -45,9 +45,8 @@ def recipes(runs: Sequence[RunData]) -> Markup:
         else paragraph("All settings are the default.")
     )
     for run in runs:
-        parts.append(
-            folded(f"Whole recipe of {run.name}", Markup("<pre>{}</pre>").format(dump_recipe(run.trained.recipe)))
-        )
+        whole = Markup("<pre>{}</pre>").format(dump_recipe(run.trained.recipe))
+        parts.append(folded(f"Whole recipe of {run.name}", whole))
     return section("recipe", "Recipe", *parts)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from abaw_ray.reports.charts import Line
 from abaw_ray.reports.charts import reliability as chart
-from abaw_ray.reports.markup import Cell, Markup, figure, figures, joined, number, paragraph, table
+from abaw_ray.reports.markup import Cell, Markup, beside, figure, joined, number, paragraph, table
 from abaw_ray.reports.run_data import RunData
 from abaw_ray.reports.sections.curves import legend
 
@@ -44,7 +44,9 @@ def _diagram(run: RunData, name: str, found: dict[str, Any]) -> Markup:
     kind = run.tasks[name].space.kind
     x_label, y_label = AXES.get(kind, ("confidence", "share that is right"))
     drawn = chart(curves, f"{run.name}, reliability of {name} before and after calibration", x_label, y_label)
-    return joined([figures([figure(drawn, f"Reliability of {name}")]), legend([line.name for line in curves])])
+    return joined(
+        [beside([figure(drawn, f"Reliability of {name}")], "squares"), legend([line.name for line in curves])]
+    )
 
 
 def _number(value: float | None) -> Cell:

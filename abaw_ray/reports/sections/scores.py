@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from abaw_ray.evaluation.evaluator import HEADLINE
 from abaw_ray.evaluation.predictions import POOLED
-from abaw_ray.reports.markup import Cell, Markup, folded, heading, number, paragraph, section, table, with_interval
+from abaw_ray.reports.markup import Cell, Markup, folded, number, paragraph, section, table, with_interval
 from abaw_ray.reports.run_data import RunData, by_path
 
 LOWER_IS_BETTER = ("rmse_", "mae_")
@@ -73,15 +73,9 @@ def verdict(runs: Sequence[RunData], best: RunData) -> Markup:
     ]
     pairs = _pairs(runs, best)
     if pairs:
-        parts.append(heading("Differences"))
         parts.append(_differences(pairs, columns(runs, main=True)))
-        parts.append(
-            paragraph(
-                "A difference whose intervals overlap may be chance. Both are scored on the same frames, so intervals"
-                " that are apart are more than is needed.",
-                kind="note",
-            )
-        )
+        if has_intervals:
+            parts.append(paragraph("A difference whose intervals overlap may be chance.", kind="note"))
     parts += _by_database(runs)
     return section("verdict", "Verdict", *parts)
 
@@ -148,7 +142,7 @@ def _pairs(runs: Sequence[RunData], best: RunData) -> list[tuple[RunData, RunDat
     return pairs + [(first, run) for run in runs if run is not first and id(run) not in paired]
 
 
-def _teachers(run: RunData, by_folder: dict[str, RunData]) -> Iterator[RunData]:
+def _teachers(run: RunData, by_folder: Mapping[str, RunData]) -> Iterator[RunData]:
     """The runs of the page that a run was taught by, by their folder or that of their checkpoint."""
     for place in run.summary["teachers"]:
         for folder in (place, place.rpartition("/")[0]):
@@ -162,7 +156,7 @@ def _differences(pairs: Sequence[tuple[RunData, RunData]], shown: Sequence[Colum
     for one, other in pairs:
         title = Markup("{} <span class='against'>against</span> {}").format(one.name, other.name)
         rows.append([title, *(_difference(column, one, other) for column in shown)])
-    return table(["runs", *(column.heading for column in shown)], rows, "Differences in score", kind="scores")
+    return table(["runs", *(column.heading for column in shown)], rows, "Differences", kind="scores")
 
 
 def _difference(column: Column, one: RunData, other: RunData) -> Cell:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from abaw_ray.reports.markup import Cell, Markup, count, number, paragraph, table
+from abaw_ray.reports.markup import Cell, Markup, beside, count, number, paragraph, table
 from abaw_ray.reports.run_data import RunData
 
 NUM_SHOWN = 8
@@ -26,8 +26,9 @@ def videos(run: RunData, task: str) -> Iterator[Markup]:
     if len(order) <= 2 * NUM_SHOWN:
         yield _table(scores, order, headings, f"Videos by {task}, from the worst to the best")
     else:
-        yield _table(scores, order[:NUM_SHOWN], headings, f"The {NUM_SHOWN} worst videos by {task}")
-        yield _table(scores, order[::-1][:NUM_SHOWN], headings, f"The {NUM_SHOWN} best videos by {task}")
+        ends = {"worst": order[:NUM_SHOWN], "best": order[::-1][:NUM_SHOWN]}
+        tables = [_table(scores, e, headings, f"The {NUM_SHOWN} {which} videos by {task}") for which, e in ends.items()]
+        yield beside(tables, "tables")
     yield paragraph(f"By {by}, of {len(order):,} videos with labels.", kind="note")
 
 
@@ -41,7 +42,7 @@ def _goodness(scores: pa.Table, headings: dict[str, str]) -> tuple[str, np.ndarr
         values = [_column(scores, title) for title in errors]
         known = np.isfinite(values)
         squares = np.where(known, np.square(values), 0).sum(0)
-        return f"the mean of {' and '.join(errors)}", np.where(known.any(0), -np.sqrt(squares), np.nan)
+        return f"{' and '.join(errors)} together", np.where(known.any(0), -np.sqrt(squares), np.nan)
     chosen = next((title for title, key in headings.items() if key == "accuracy"), next(iter(headings)))
     return chosen, _column(scores, chosen)
 
