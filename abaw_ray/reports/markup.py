@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from markupsafe import Markup, escape
 
 EMPTY = "-"
 """Where there is no number."""
+
+
+SORTING = Path(__file__).with_name("sorting.js")
 
 
 @dataclass(frozen=True)
@@ -59,13 +63,19 @@ def table(
     )
     classes = " ".join(name for name in (kind, "sortable" if sortable else "") if name)
     return Markup(
-        '<div class="wide" tabindex="0" role="region" aria-label="{caption}"><table class="{classes}">'
-        "<caption>{caption}</caption>\n<thead><tr>{titles}</tr></thead>\n<tbody>\n{lines}\n</tbody></table></div>"
+        '<div class="tabled"><p class="caption">{caption}</p>\n<div class="wide" tabindex="0" role="region"'
+        ' aria-label="{caption}"><table class="{classes}" aria-label="{caption}">\n<thead><tr>{titles}</tr></thead>\n'
+        "<tbody>\n{lines}\n</tbody></table></div></div>"
     ).format(caption=caption, classes=classes, titles=titles, lines=lines)
 
 
 def _cell(content: object) -> Markup:
     return (content if isinstance(content, Cell) else Cell(content)).__html__()
+
+
+def sorting_script() -> str:
+    """The script that sorts a page's tables of the class `sortable` by clicks on their columns' titles."""
+    return SORTING.read_text(encoding="utf-8")
 
 
 def facts(values: Mapping[str, object]) -> Markup:
@@ -147,6 +157,7 @@ __all__ = [
     "number",
     "paragraph",
     "section",
+    "sorting_script",
     "table",
     "with_interval",
 ]

@@ -16,7 +16,7 @@ from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.evaluate import evaluate
 from abaw_ray.models import checkpoint
 from abaw_ray.reports.colours import DARK, LIGHT, variables
-from abaw_ray.reports.markup import Markup, joined, section, table
+from abaw_ray.reports.markup import Markup, joined, section, sorting_script, table
 from abaw_ray.reports.pictures import Album
 from abaw_ray.reports.run_data import RunData, is_evaluated, names_of, read_run, run_summary, synthetic_databases
 from abaw_ray.reports.sections.curves import curves
@@ -31,7 +31,6 @@ from abaw_ray.storage import AnyPath, as_path
 logger = logging.getLogger(__name__)
 
 TEMPLATE = Path(__file__).with_name("page.html")
-SORTING = Path(__file__).with_name("sorting.js")
 CONTENTS = {
     "verdict": "Verdict",
     "seeds": "All seeds",
@@ -125,7 +124,7 @@ def render(runs: Sequence[RunData], title: str | None = None, extra: ExtraTable 
         cards=cards(runs, best),
         contents=joined(links),
         sections=joined(parts),
-        sorting=SORTING.read_text(encoding="utf-8"),
+        sorting=sorting_script(),
     )
 
 

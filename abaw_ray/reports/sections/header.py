@@ -48,7 +48,7 @@ def _card(run: RunData, best: RunData, num_runs: int) -> Markup:
         values["taught by"] = ", ".join(summary["teachers"])
     values["folder"] = str(run.path)
     return Markup('<article class="card">{}<p class="big"><span>{}</span> criterion{}</p>{}</article>').format(
-        heading(Markup("{}{}").format(run.name, mark)),
+        heading(Markup("{}{}").format(run.name, mark), 2),
         criterion_cell(run).content if not low_high else escape(f"{run.criterion:.3f}"),
         interval,
         facts({name: value for name, value in values.items() if value}),
