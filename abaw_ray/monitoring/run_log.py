@@ -142,7 +142,8 @@ class RunLog:
         for name, value in flatten(result["scores"]).items():
             self._writer.add_scalar(f"validation/{name}", value, result["epoch"])
         if result["improved"]:
-            figures = {**task_figures(evaluation.table, tasks), "samples": _samples(store, tasks, evaluation)}
+            shown = task_figures(evaluation.table, tasks, evaluation.decisions)
+            figures = {**shown, "samples": _samples(store, tasks, evaluation)}
             for name, figure in figures.items():
                 self._writer.add_figure(f"validation/{name}", figure, result["epoch"])
         self._writer.flush()

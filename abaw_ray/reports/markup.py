@@ -132,12 +132,12 @@ def count(value: int) -> Cell:
     return Cell(f"{value:,}", value)
 
 
-def with_interval(value: float | None, interval: Sequence[float] | None, strong: bool = False) -> Cell:
+def with_interval(value: float | None, interval: Sequence[float] | None, strong: bool = False, digits: int = 3) -> Cell:
     """A score, with its 95% interval below it where there is one."""
-    content = escape(number(value))
+    content = escape(number(value, digits))
     if interval is not None:
         low, high = interval
-        content += Markup(' <span class="interval">{} to {}</span>').format(number(low), number(high))
+        content += Markup(' <span class="interval">{} to {}</span>').format(number(low, digits), number(high, digits))
     return Cell(content, value, strong=strong)
 
 

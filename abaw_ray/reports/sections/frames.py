@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from abaw_ray.errors import StoreError
-from abaw_ray.evaluation.predictions import PREDICTED, vectors
+from abaw_ray.evaluation.calibration import calibrated, calibrated_deviation
+from abaw_ray.evaluation.predictions import PREDICTED, labelled, pairs, statements
 from abaw_ray.reports.markup import Markup, heading, joined, paragraph
 from abaw_ray.reports.pictures import Album
 from abaw_ray.reports.run_data import RunData
@@ -39,33 +40,46 @@ def frames(run: RunData, name: str, album: Album) -> Iterator[Markup]:
 
 def _choices(run: RunData, name: str) -> Iterator[_Choice]:
     """What is shown of a task: by confidence where answers are one class, else by the error."""
-    table, task = run.evaluation.table, run.tasks[name]
-    true, predicted = vectors(table, name), vectors(table, f"{PREDICTED}{name}")
-    shown = np.flatnonzero(np.isfinite(true).any(axis=1) & (run.rows >= 0))
-    true, predicted = true[shown], predicted[shown]
+    table, task, decision = run.evaluation.table, run.tasks[name], run.evaluation.decisions.get(name, {})
+    places = np.flatnonzero(labelled(table, name))
+    true, predicted = pairs(table, name)
+    shown = run.rows[places] >= 0
+    places, true, predicted = places[shown], true[shown], predicted[shown]
+    every = np.ones(len(places), bool)
     if task.space.kind == "multiclass":
         has = np.isfinite(true)
-        truth, answers = (np.where(has, values, -1.0) for values in (true, predicted))
-        confidence = answers.max(axis=1, initial=0)
-        right = truth.argmax(1) == answers.argmax(1)
+        truth, answers = (np.where(has, v, -1.0) for v in (true, calibrated(task.space, predicted, decision)))
+        confidence, right = answers.max(axis=1, initial=0), truth.argmax(1) == answers.argmax(1)
         orders = {
             "Surest and wrong": (-confidence, ~right),
             "Surest and right": (-confidence, right),
-            "Least sure": (confidence, np.ones(len(shown), bool)),
+            "Least sure": (confidence, every),
         }
         said = [f"{value:.0%} sure" for value in confidence]
     else:
         error = np.nanmean(np.abs(true - predicted), axis=1) if len(true) else np.empty(0)
-        orders = {
-            "Largest errors": (-error, np.ones(len(shown), bool)),
-            "Smallest errors": (error, np.ones(len(shown), bool)),
-        }
+        orders = {"Largest errors": (-error, every), "Smallest errors": (error, every)}
         said = [f"error {value:.2f}" for value in error]
+        expected = _expected(run, task)[places]
+        if np.isfinite(expected).any():
+            orders["Least sure"] = (-expected, np.isfinite(expected))
+            said = [f"{line}, expected ± {value:.2f}" for line, value in zip(said, expected, strict=True)]
     for title, (value, wanted) in orders.items():
         order = np.flatnonzero(wanted)
         order = order[np.argsort(value[order], kind="stable")]
-        chosen = _one_a_video(table, shown[order])
-        yield _Choice(title, shown[order][chosen], [said[place] for place in order[chosen]])
+        order = order[_one_a_video(table, places[order])]
+        yield _Choice(title, places[order], [said[place] for place in order])
+
+
+def _expected(run: RunData, task: Task) -> np.ndarray:
+    """The deviation (frames,) that a regression expects, the mean of its dimensions; NaN where it is not known."""
+    expected = np.full(len(run.evaluation.table), np.nan)
+    if task.space.kind == "regression":
+        found = statements(run.evaluation.table, task.space)
+        assert found.deviations is not None, "a regression has deviations"
+        decision = run.evaluation.decisions.get(task.space.name, {})
+        expected[found.place] = calibrated_deviation(found.deviations, decision).mean(axis=1)
+    return expected
 
 
 def _one_a_video(table: pa.Table, places: np.ndarray) -> np.ndarray:

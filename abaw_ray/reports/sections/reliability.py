@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from abaw_ray.evaluation.figures import WORDS
 from abaw_ray.reports.charts import Line
 from abaw_ray.reports.charts import reliability as chart
-from abaw_ray.reports.markup import Cell, Markup, beside, figure, joined, number, paragraph, table
+from abaw_ray.reports.markup import Cell, Markup, beside, figure, joined, paragraph, table, with_interval
 from abaw_ray.reports.run_data import RunData
 from abaw_ray.reports.sections.curves import legend
 
 NAMES = {"nll": "NLL", "brier": "Brier score", "crps": "CRPS", "ece": "ECE"}
-AXES = {"regression": ("expected share below", "share below")}
 
 
 def reliability(run: RunData, name: str) -> Markup:
@@ -21,14 +21,18 @@ def reliability(run: RunData, name: str) -> Markup:
         return paragraph("No calibration: this evaluation was made without it.", kind="note")
     parameters = "; ".join(f"{key} {_numbers(values)}" for key, values in found.get("parameters", {}).items())
     rows = [
-        [title, *(_number(found.get(when, {}).get(key)) for when in ("before", "after"))]
+        [title, *(_number(found, when, key) for when in ("before", "after"))]
         for key, title in NAMES.items()
         if key in found.get("before", {})
     ]
     numbers = table(["lower is better", "before", "after"], rows, f"Calibration of {name}", kind="small")
+    fitted = (
+        f"fitted on {found['num_fit']:,} frames of other videos or people"
+        if found["num_fit"]
+        else "as kept with the run"
+    )
     said = (
-        f"Fitted on {found.get('num_fit', 0):,} validation frames, scored on {found.get('num_scored', 0):,} others:"
-        f" {parameters or 'nothing'}."
+        f"Scored on {found['num_scored']:,} frames. Parameters: {f'{parameters}, {fitted}' if parameters else 'none'}."
     )
     return joined([_diagram(run, name, found), numbers, paragraph(said, kind="note")])
 
@@ -41,16 +45,16 @@ def _diagram(run: RunData, name: str, found: dict[str, Any]) -> Markup:
     ]
     if not curves:
         return Markup()
-    kind = run.tasks[name].space.kind
-    x_label, y_label = AXES.get(kind, ("confidence", "share that is right"))
+    x_label, y_label, _ = WORDS[run.tasks[name].space.kind]
     drawn = chart(curves, f"{run.name}, reliability of {name} before and after calibration", x_label, y_label)
     return joined(
         [beside([figure(drawn, f"Reliability of {name}")], "squares"), legend([line.name for line in curves])]
     )
 
 
-def _number(value: float | None) -> Cell:
-    return Cell(number(value, 4), value)
+def _number(found: dict[str, Any], when: str, key: str) -> Cell:
+    interval = found.get("intervals", {}).get(when, {}).get(key)
+    return with_interval(found.get(when, {}).get(key), interval, digits=4)
 
 
 def _numbers(values: Any) -> str:
