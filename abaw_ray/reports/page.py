@@ -101,7 +101,8 @@ def write_report(
 def render(runs: Sequence[RunData], title: str | None = None, extra: ExtraTable | None = None) -> str:
     """The page itself, of one run or more."""
     best = max(runs, key=lambda run: run.criterion)
-    synthetic = any(run.manifest is not None and synthetic_databases(run.manifest) for run in runs)
+    manifests = [run.manifest for run in runs if run.manifest is not None]
+    synthetic = list(dict.fromkeys(name for manifest in manifests for name in synthetic_databases(manifest)))
     parts = [
         verdict(runs, best),
         _extra(extra) if extra is not None else "",
@@ -120,7 +121,7 @@ def render(runs: Sequence[RunData], title: str | None = None, extra: ExtraTable 
         title=Markup("{}").format(title or f"Report: {', '.join(run.name for run in runs)}"),
         light=variables(LIGHT),
         dark=variables(DARK),
-        notices=notices(runs, synthetic),
+        notices=notices(synthetic),
         cards=cards(runs, best),
         contents=joined(links),
         sections=joined(parts),

@@ -25,7 +25,6 @@ from abaw_ray.models import checkpoint
 from abaw_ray.models.checkpoint import RUN_FILE, Checkpoint
 from abaw_ray.monitoring.run_log import read_metrics
 from abaw_ray.reports.rows import rows_of
-from abaw_ray.spaces import LabelSpace
 from abaw_ray.storage import AnyPath, as_path
 from abaw_ray.synthetic import is_generated
 from abaw_ray.tasks.base import Task
@@ -241,11 +240,6 @@ def changed_at(file: AnyPath) -> datetime | None:
         return datetime.fromtimestamp(file.stat().st_mtime, timezone.utc)
     stamp = file.info().mtime
     return stamp.astimezone(timezone.utc) if stamp is not None else None
-
-
-def spaces_by_name(runs: Sequence[RunData]) -> dict[str, LabelSpace]:
-    """The label spaces of all runs' tasks, in the order in which they come."""
-    return {name: task.space for run in runs for name, task in run.tasks.items()}
 
 
 def by_path(runs: Sequence[RunData]) -> Mapping[str, RunData]:

@@ -6,19 +6,18 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from abaw_ray.reports.markup import Markup, escape, facts, heading, joined, paragraph
+from abaw_ray.reports.markup import Markup, facts, heading, joined, number, paragraph
 from abaw_ray.reports.run_data import RunData
-from abaw_ray.reports.sections.scores import criterion_cell
 
 SPLIT_SAID = {"validation": "validation labels, which also chose the epoch", "train": "training labels"}
 
 
-def notices(runs: Sequence[RunData], synthetic: bool) -> Markup:
-    """What stands above all numbers."""
+def notices(synthetic: Sequence[str]) -> Markup:
+    """What stands above all numbers, where databases are synthetic."""
     if not synthetic:
         return Markup()
     return paragraph(
-        Markup("<strong>Synthetic data.</strong>"),
+        Markup("<strong>Synthetic data: {}.</strong>").format(", ".join(synthetic)),
         "The faces are drawings made by a program. No number on this page says anything about real faces, nor about the"
         " real databases whose names and layouts the generated ones have.",
         kind="notice",
@@ -34,7 +33,7 @@ def _card(run: RunData, best: RunData, num_runs: int) -> Markup:
     summary = run.summary
     mark = Markup(' <span class="mark">highest criterion</span>') if run is best and num_runs > 1 else ""
     low_high = run.evaluation.interval(None, "criterion")
-    interval = f" (95% interval {low_high[0]:.3f} to {low_high[1]:.3f})" if low_high else ""
+    interval = f", {number(low_high[0])} to {number(low_high[1])}" if low_high else ""
     values: dict[str, object] = {
         "what": f"{summary['role']}, {_network(run)}",
         "scored on": SPLIT_SAID.get(run.evaluation.values["split"], f"{run.evaluation.values['split']} labels"),
@@ -49,7 +48,7 @@ def _card(run: RunData, best: RunData, num_runs: int) -> Markup:
     values["folder"] = str(run.path)
     return Markup('<article class="card">{}<p class="big"><span>{}</span> criterion{}</p>{}</article>').format(
         heading(Markup("{}{}").format(run.name, mark), 2),
-        criterion_cell(run).content if not low_high else escape(f"{run.criterion:.3f}"),
+        number(run.criterion),
         interval,
         facts({name: value for name, value in values.items() if value}),
     )

@@ -9,12 +9,12 @@ from abaw_ray.reports.markup import Markup, bullets, section
 from abaw_ray.reports.run_data import RunData
 
 
-def limits(runs: Sequence[RunData], synthetic: bool) -> Markup:
+def limits(runs: Sequence[RunData], synthetic: Sequence[str]) -> Markup:
     """The section."""
     return section("limits", "What these numbers do not say", bullets(dict.fromkeys(_limits(runs, synthetic))))
 
 
-def _limits(runs: Sequence[RunData], synthetic: bool) -> Iterator[str]:
+def _limits(runs: Sequence[RunData], synthetic: Sequence[str]) -> Iterator[str]:
     if synthetic:
         yield "The data are synthetic: nothing here says how well real faces are recognised."
     for run in runs:

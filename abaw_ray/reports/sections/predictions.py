@@ -29,6 +29,7 @@ def predictions(run: RunData, name: str) -> Iterator[Markup]:
         yield from _classes(run, name, task, true, predicted)
     elif task.space.kind == "regression":
         yield beside(_densities(run, task, true, predicted), "squares")
+        yield paragraph(f"{len(true):,} frames; the darker, the more.", kind="note")
     else:
         yield _attributes(run, name, task, true, predicted)
 
@@ -85,8 +86,9 @@ def _densities(run: RunData, task: Task, true: np.ndarray, predicted: np.ndarray
         known = np.isfinite(true[:, d])
         if known.any():
             x, y = true[known, d], predicted[known, d]
-            title = f"{name}: CCC {ccc(x, y):.3f}, {len(x):,} frames"
-            drawn = density(x, y, limits, (f"true {name}", f"predicted {name}"), f"{run.name}, {title}")
+            title = f"{name}: CCC {ccc(x, y):.3f}"
+            label = f"{run.name}, {title}, {len(x):,} frames"
+            drawn = density(x, y, limits, (f"true {name}", f"predicted {name}"), label)
             yield figure(drawn, title)
     if task.space.size == 2:
         known = np.isfinite(true).all(axis=1)

@@ -26,15 +26,13 @@ def reliability(run: RunData, name: str) -> Markup:
         if key in found.get("before", {})
     ]
     numbers = table(["lower is better", "before", "after"], rows, f"Calibration of {name}", kind="small")
-    fitted = (
-        f"fitted on {found['num_fit']:,} frames of other videos or people"
-        if found["num_fit"]
-        else "as kept with the run"
-    )
-    said = (
-        f"Scored on {found['num_scored']:,} frames. Parameters: {f'{parameters}, {fitted}' if parameters else 'none'}."
-    )
-    return joined([_diagram(run, name, found), numbers, paragraph(said, kind="note")])
+    said = [f"Scored on {found['num_scored']:,} frames."]
+    if parameters and found["num_fit"]:
+        said.append(f"Fitted on {found['num_fit']:,} frames of other videos or people: {parameters}.")
+    else:
+        said.append(f"Applied as kept with the run: {parameters}." if parameters else "Nothing was fitted.")
+    beside_it = joined([numbers, paragraph(*said, kind="note")])
+    return beside([_diagram(run, name, found), Markup("<div>{}</div>").format(beside_it)], "pair")
 
 
 def _diagram(run: RunData, name: str, found: dict[str, Any]) -> Markup:

@@ -52,11 +52,6 @@ def columns(runs: Sequence[RunData], main: bool = False) -> list[Column]:
     return list(found)
 
 
-def criterion_cell(run: RunData) -> Cell:
-    """A run's criterion with its interval."""
-    return with_interval(run.criterion, CRITERION.interval(run))
-
-
 def verdict(runs: Sequence[RunData], best: RunData) -> Markup:
     """All runs by the headline protocol over all databases together, and the differences between them."""
     has_intervals = any(CRITERION.interval(run) is not None for run in runs)
