@@ -10,6 +10,7 @@ The way of the data, stage by stage; each reads only what the one before has wri
     tune            tuning.sweep                a sweep: trials, the best recipe, a page
     evaluate        evaluation.evaluate         scores, predictions, figures, decisions
     predict         inference.predict_job       what faces in videos and pictures show: tables, drawn videos, pages
+    report          reports.page                a page about runs
     predict-set     competition.predict_set     an entry of the ABAW competition
     export          inference.export.export     one file of a run, onnx or torch, and its model card
     submit          jobs.submit                 nothing here: it gives any of these to a cluster
@@ -30,8 +31,8 @@ What they are made of:
     training      the loop, its kinds (images, windows over time), and Ray Train around it
     inference     predictions of rows, videos and pictures, features, teachers' outputs; exported files
     evaluation    protocols, scores, figures
+    reports       pages and cards about runs
     competition   ABAW's label files, entries, and their checker
-    reports       model cards
     palette       colours of figures, pages and videos
     monitoring    TensorBoard and metrics of a run
     tuning        sweeps, by Ray Tune

@@ -43,6 +43,10 @@ CnnRunOption = Annotated[
     typer.Option("--run", parser=as_path, metavar=PLACE, help="A finished run of a CNN, or its checkpoint."),
 ]
 
+ReportOption = Annotated[
+    bool, typer.Option("--report", help="Write a page about the run, report.html in its folder, when it has ended.")
+]
+
 NUM_TRIALS = 16
 
 app = typer.Typer()
@@ -62,6 +66,7 @@ def train(
     cpus_per_worker: CpusOption = 1,
     gpu: GpuOption = None,
     fresh: FreshOption = False,
+    report: ReportOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train a teacher: each head learns from the sets made for its task (equation 7)."""
@@ -69,7 +74,7 @@ def train(
         job = _job(store, out, [], (temporal, features, cnn), load_recipe(recipe, overrides))
         _warn_of_unused(job, keys_of(overrides))
         show(job.recipe, recipe, verbose)
-        _train(job, (workers, gpu, cpus_per_worker), fresh, as_json)
+        _train(job, (workers, gpu, cpus_per_worker), fresh, report, as_json)
 
 
 @app.command(epilog="Example: abaw-ray distill --store store --teacher runs/teacher --out runs/student --set seed=1")
@@ -96,6 +101,7 @@ def distill(
     cpus_per_worker: CpusOption = 1,
     gpu: GpuOption = None,
     fresh: FreshOption = False,
+    report: ReportOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Train a student: every head learns from every set, from labels and from the teacher (equations 8-10)."""
@@ -103,7 +109,7 @@ def distill(
         job = _job(store, out, teachers, (temporal, features, cnn), load_recipe(recipe, overrides), teacher_outputs)
         _warn_of_unused(job, keys_of(overrides))
         show(job.recipe, recipe, verbose)
-        _train(job, (workers, gpu, cpus_per_worker), fresh, as_json)
+        _train(job, (workers, gpu, cpus_per_worker), fresh, report, as_json)
 
 
 @app.command(
@@ -288,7 +294,7 @@ def _warn_of_unused(job: Job, keys: list[str]) -> None:
     warn_of(unused_in(job, keys), f"the training of a {job.role}, a {kind},")
 
 
-def _train(job: Job, resources: tuple[int, bool | None, int], fresh: bool, as_json: bool) -> None:
+def _train(job: Job, resources: tuple[int, bool | None, int], fresh: bool, report: bool, as_json: bool) -> None:
     from abaw_ray.training.resources import Resources
     from abaw_ray.training.trainer import fit
 
@@ -299,4 +305,16 @@ def _train(job: Job, resources: tuple[int, bool | None, int], fresh: bool, as_js
         f" {values['num_epochs']}, criterion {values['best_criterion']:.4f}\n"
         f"TensorBoard: tensorboard --logdir {shlex.quote(job.run)}"
     )
+    if report:
+        values |= {"report": _report(job)}
+        text += f"\nreport: {values['report']}"
     output.result(values, text, as_json)
+
+
+def _report(job: Job) -> str:
+    """The page about a run that has ended; a student is beside those teachers that are runs on the same store."""
+    from abaw_ray.reports.page import write_report
+    from abaw_ray.reports.run_data import runs_on
+
+    run = as_path(job.run)
+    return write_report([run, *runs_on(job.store, job.teachers)], run / "report.html")["page"]

@@ -18,8 +18,9 @@ from abaw_ray.config import Recipe
 from abaw_ray.console import ERRORS, mean_and_spread, table
 from abaw_ray.evaluation.evaluator import HEADLINE
 from abaw_ray.evaluation.predictions import POOLED
-from abaw_ray.paper.steps import STUDENT_SEED, generate_and_prepare, train_and_evaluate
+from abaw_ray.paper.steps import STUDENT_SEED, generate_and_prepare, train_and_evaluate, write_page
 from abaw_ray.ray_session import ray_session
+from abaw_ray.reports.page import ExtraTable
 from abaw_ray.training.job import Job
 from abaw_ray.training.resources import Resources
 
@@ -39,12 +40,26 @@ class DemoResult:
     values: dict[str, Any]
 
     def render(self) -> Group:
-        """The table, and the command to watch the runs with."""
-        command = f"tensorboard --logdir {shlex.quote(self.values['runs'])}"
-        return Group(self.table(), Text(f"TensorBoard: {command}", no_wrap=True, overflow="ignore"))
+        """The table, the command to watch the runs with, and the page about them."""
+        lines = [f"TensorBoard: tensorboard --logdir {shlex.quote(self.values['runs'])}"]
+        lines.append(f"report: {self.values['report']}")
+        return Group(self.table(), *(Text(line, no_wrap=True, overflow="ignore") for line in lines))
 
     def table(self) -> Table:
         """Teacher, student without distillation and student: mean (and standard deviation) over the seeds."""
+        return table(self.title, self.columns, self.rows())
+
+    @property
+    def title(self) -> str:
+        values = self.values
+        seeds = f"mean ± standard deviation over {values['seeds']} seeds" if values["seeds"] > 1 else "one seed"
+        return f"Synthetic data ({values['size']}), validation of Aff-Wild2's layout, {seeds}"
+
+    @property
+    def columns(self) -> list[str]:
+        return ["model", *COLUMNS, "EXPR + CCC V + CCC A", "seconds"]
+
+    def rows(self) -> list[list[str]]:
         values = self.values
         rows = [["chance", *(f"{values['chance'][task][key]:.3f}" for task, key in COLUMNS.values()), "", ""]]
         for model, runs in values["models"].items():
@@ -52,13 +67,13 @@ class DemoResult:
             numbers.append([r["scores"]["criterion"] for r in runs])
             seconds = statistics.mean(r["seconds"] for r in runs)
             rows.append([model, *map(mean_and_spread, numbers), f"{seconds:.0f}"])
-        seeds = f"mean ± standard deviation over {values['seeds']} seeds" if values["seeds"] > 1 else "one seed"
-        title = f"Synthetic data ({values['size']}), validation of Aff-Wild2's layout, {seeds}"
-        return table(title, ["model", *COLUMNS, "EXPR + CCC V + CCC A", "seconds"], rows)
+        return rows
 
 
 def run_demo(out: Path, size: str, seeds: int, recipe: Recipe, workers: int) -> DemoResult:
     """Generates, prepares, trains a teacher and both students for every seed, evaluates, and writes `results.json`.
+
+    Beside it, `report.html` is a page about the runs of seed 0.
 
     Args:
         out: a folder; what is finished in it is not done again.
@@ -98,6 +113,10 @@ def run_demo(out: Path, size: str, seeds: int, recipe: Recipe, workers: int) -> 
         "chance": result["chance"],
         "models": models,
         "store_seconds": seconds,
+        "report": str(out / "report.html"),
     }
+    made = DemoResult(values)
     write_json(out / "results.json", values)
-    return DemoResult(values)
+    extra = ExtraTable(made.title, made.columns, made.rows()) if seeds > 1 else None
+    write_page(out / "report.html", out, [f"{model.replace(' ', '-')}-0" for model in models], "Demo", extra)
+    return made

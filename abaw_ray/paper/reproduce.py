@@ -23,8 +23,10 @@ from abaw_ray.paper.steps import (
     generate_and_prepare,
     prepare_databases,
     train_and_evaluate,
+    write_page,
 )
 from abaw_ray.ray_session import ray_session
+from abaw_ray.reports.page import ExtraTable
 from abaw_ray.side_by_side import side_by_side
 from abaw_ray.training.job import Job, inherit_settings
 from abaw_ray.training.resources import Resources, check_room, room
@@ -181,8 +183,8 @@ class Reproduction:
 def reproduce(plan: Plan, data: Path | None, seeds: int) -> Reproduction:
     """Prepares, trains and evaluates every row of a table for every seed; seeds run side by side if there is room.
 
-    Writes `<table>.json` and `<table>.md` into the plan's folder. A reproduction that was cut off goes on where it
-    stopped.
+    Writes `<table>.json`, `<table>.md` and a page about the runs of seed 0, `<table>.html`, into the plan's folder. A
+    reproduction that was cut off goes on where it stopped.
 
     Args:
         plan: what to do.
@@ -215,6 +217,8 @@ def reproduce(plan: Plan, data: Path | None, seeds: int) -> Reproduction:
     result = Reproduction(values)
     write_json(plan.out / f"{plan.name}.json", values)
     write_text(plan.out / f"{plan.name}.md", result.markdown())
+    extra = ExtraTable(result.title, result.columns, result.rows())
+    write_page(plan.out / f"{plan.name}.html", plan.out, [f"{name}-0" for name in plan.models], plan.name, extra)
     return result
 
 

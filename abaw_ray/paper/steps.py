@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from abaw_ray.config import Recipe
 from abaw_ray.console import progress_bar
 from abaw_ray.evaluation.evaluate import evaluate
 from abaw_ray.preprocess.prepare import prepare
+from abaw_ray.reports.page import ExtraTable, write_report
 from abaw_ray.synthetic import generate
 from abaw_ray.training.job import Job
 from abaw_ray.training.resources import Resources
@@ -58,3 +59,9 @@ def train_and_evaluate(
     result |= {"run": job.run, "seconds": run["seconds"], "num_epochs": run["num_epochs"]}
     write_json(folder / "scores.json", result)
     return result
+
+
+def write_page(file: Path, out: Path, names: Sequence[str], title: str, extra: ExtraTable | None) -> None:
+    """Writes a page about runs in `out`/runs that were evaluated into `out`/evaluation."""
+    runs, evaluations = ([out / folder / name for name in names] for folder in ("runs", "evaluation"))
+    write_report(runs, file, evaluations, title=f"{title}: {', '.join(names)}", extra=extra)

@@ -1,1 +1,1 @@
-"""What people read of a run: its pages and its model card."""
+"""Pages and cards about runs."""

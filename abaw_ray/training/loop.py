@@ -15,6 +15,7 @@ import torch
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.evaluation.evaluator import Evaluation, Evaluator
+from abaw_ray.machine import describe_machine
 from abaw_ray.models import checkpoint
 from abaw_ray.models.sets import Network
 from abaw_ray.monitoring.run_log import RunLog, named_losses, read
@@ -65,7 +66,7 @@ def train(
         progress: shows how far it is.
 
     Returns:
-        Summary: role, epochs run, best epoch, its criterion, steps.
+        Summary: role, epochs run, best epoch, its criterion, steps, workers and what they ran on.
     """
     recipe = job.recipe
     stage = Stage(job, world.device)
@@ -115,6 +116,8 @@ def train(
         "role": job.role,
         "num_epochs": epoch,
         "num_steps": epoch * stage.data.order.num_steps,
+        "num_workers": world.size,
+        "machine": describe_machine(world.device),
         "best_epoch": stopping.best_epoch,
         "best_criterion": stopping.best,
         "stopped_early": stopping.stop,

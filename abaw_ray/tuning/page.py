@@ -15,6 +15,7 @@ from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
 from abaw_ray.blocks.files import write_text
+from abaw_ray.reports.markup import sorting_script
 from abaw_ray.storage import AnyPath
 from abaw_ray.tuning.figures import figures
 from abaw_ray.tuning.importance import GOOD, MIN_TRIALS
@@ -40,8 +41,9 @@ def write_page(sweep: Sweep, file: AnyPath) -> None:
         figures="\n".join(parts),
         note=_note(sweep),
         num_axes=len(sweep.names) + 1,
-        head="".join(f'<th tabindex="0">{html.escape(name)}</th>' for name in _columns(sweep)),
+        head="".join(f"<th>{html.escape(name)}</th>" for name in _columns(sweep)),
         trials="\n".join(_row(sweep, trial) for trial in sweep.trials),
+        sorting=sorting_script(),
     )
     write_text(file, page)
 

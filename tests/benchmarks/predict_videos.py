@@ -23,9 +23,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import onnxruntime
+from abaw_ray.inference.faces.detectors import find_detector
 from report import Target, emit, spread
 
-from abaw_ray.inference.faces.detectors import find_detector
 from abaw_ray.inference.inputs import find_inputs
 from abaw_ray.inference.onnx_model import OnnxModel
 from abaw_ray.inference.predict_inputs import Settings, predict_inputs

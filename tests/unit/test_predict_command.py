@@ -85,7 +85,9 @@ def test_a_folder_of_something_else_is_left_alone(trained: Path, video: Path, tm
 def test_a_broken_file_is_named_and_the_status_says_so(trained: Path, video: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video")
-    done = run(broken, video, "--run", trained, "--out", tmp_path / "out", "--detector", "whole", "--json", "--no-video")
+    done = run(
+        broken, video, "--run", trained, "--out", tmp_path / "out", "--detector", "whole", "--json", "--no-video"
+    )
     assert done.returncode == 2
     assert "broken.mp4" in done.stderr
     values = json.loads(done.stdout)

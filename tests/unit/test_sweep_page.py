@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import html
 import io
-import os
 import re
 import shlex
-import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from browsers import opened
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import api_pb2, metadata
@@ -26,9 +24,6 @@ from abaw_ray.tuning.page import write_page
 from abaw_ray.tuning.results import Sweep, Trial, Value
 from abaw_ray.tuning.summary import render_sweep, short_names
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-QUIET = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
-OFFLINE = [*QUIET, "--disable-background-networking", "--disable-component-update"]
 FIGURE = r'<div id="figure-(\d)"(.*?)(?=<div id="figure-|<table id="trials")'
 
 
@@ -57,24 +52,6 @@ def with_retrained(sweep: Sweep) -> Sweep:
 
 def with_parameters(sweep: Sweep, parameters: dict[str, Value]) -> Sweep:
     return replace(sweep, trials=tuple(replace(t, parameters=t.parameters | parameters) for t in sweep.trials))
-
-
-@pytest.fixture(scope="module")
-def browser() -> str:
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        assert os.environ.get("CI_BROWSER") != "required", f"none of {', '.join(BROWSERS)} is installed"
-        pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
-    return found
-
-
-def opened(browser: str, page: Path, *wanted: str) -> str:
-    """The document after its scripts have run; they may not have failed."""
-    line = [browser, *OFFLINE, "--enable-logging=stderr", "--virtual-time-budget=10000", *(wanted or ["--dump-dom"])]
-    line += [f"--user-data-dir={page.parent / 'browser'}", page.as_uri()]
-    done = subprocess.run(line, capture_output=True, text=True, timeout=600, check=True)
-    assert "Uncaught" not in done.stderr, done.stderr
-    return done.stdout
 
 
 def clicked(browser: str, page: Path, column: str, times: int) -> list[str]:
@@ -132,7 +109,7 @@ def test_names_and_values_are_text(browser, tmp_path):
     write_page(sweep, tmp_path / "page.html")
     drawn = opened(browser, tmp_path / "page.html")
     assert "<img" not in drawn
-    cells = re.findall(r"<td>(.*?)</td>", drawn.partition('<table id="trials">')[2])
+    cells = re.findall(r"<td>(.*?)</td>", drawn.partition('<table id="trials" class="sortable">')[2])
     assert [html.unescape(cell) for cell in cells].count(text) == 2 * 4, "names and values"
 
 
