@@ -1,4 +1,4 @@
-"""People for tests of predictions: bright squares, which a detector finds, and a model that tells how bright they are."""
+"""People for tests of predictions: bright squares, a detector that finds them, a model that tells their colours."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_a_number_is_a_camera_unless_a_file_has_that_name(media: Path, monkeypat
 def test_nothing_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for text in (str(tmp_path / "none.mp4"), str(tmp_path / "*.mp4"), str(tmp_path / "empty")):
-        with pytest.raises(MissingInputError, match="none|mp4|empty"):
+        with pytest.raises(MissingInputError, match=r"none|mp4|empty"):
             find_inputs([text])
 
 
