@@ -54,6 +54,12 @@ def is_local(path: AnyPath, sha256: str) -> bool:
     return isinstance(path, Path) or node_cache().holds(sha256)
 
 
+def cache_folder() -> Path:
+    """The folder of the cache; it need not be there yet."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.environ.get(FOLDER) or Path(base) / "abaw-ray").expanduser()
+
+
 @lru_cache(1)
 def node_cache() -> NodeCache:
     """The cache that this process uses.
@@ -61,8 +67,7 @@ def node_cache() -> NodeCache:
     Raises:
         ConfigurationError: `ABAW_RAY_CACHE_GIB` is not a number of GiB.
     """
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    folder = Path(os.environ.get(FOLDER) or Path(base) / "abaw-ray").expanduser()
+    folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     text = os.environ.get(GIB)
     try:

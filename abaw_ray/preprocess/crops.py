@@ -79,11 +79,22 @@ def eye_aligned(image: np.ndarray, geometry: np.ndarray) -> np.ndarray:
     side = round(2 * half)
     if side < 1:
         raise BadGeometry("eyes and mouth without extent")
-    _check_size(image, side)
     _check_inside(image, np.stack([left_eye, right_eye, mouth]))
+    return turned_square(image, (eyes + mouth) / 2, rotation, side)
+
+
+def turned_square(image: np.ndarray, centre: np.ndarray, rotation: np.ndarray, side: int) -> np.ndarray:
+    """A square (side, side, 3) around a place, black where it leaves the photo.
+
+    Args:
+        image: the photo.
+        centre: (2,) x and y in the photo.
+        rotation: (2, 2) from directions in the photo to those in the square.
+        side: in pixels.
+    """
+    _check_size(image, side)
     # coordinates are those of pixel edges (as PIL's), warpAffine's those of pixel centres
-    centre = (eyes + mouth) / 2 - 0.5
-    shift = (side - 1) / 2 - rotation @ centre
+    shift = (side - 1) / 2 - rotation @ (centre - 0.5)
     return cv2.warpAffine(image, np.column_stack([rotation, shift]), (side, side), flags=cv2.INTER_LINEAR)
 
 

@@ -25,9 +25,14 @@ class Face:
 
 
 class Detector(Protocol):
-    """Finds faces."""
+    """Finds faces.
+
+    Their boxes hold the face from the hair to the chin, as the boxes of the benchmark WIDER FACE do.
+    """
 
     name: str
+    description: str
+    """One line for the log: what it is, and where it is from."""
 
     def detect(self, image: np.ndarray) -> list[Face]:
         """Faces of a picture (height, width, 3) uint8 RGB, the most certain first. Callable from several threads."""

@@ -1,0 +1,88 @@
+"""Faces by a cascade of local binary patterns: what works wherever scikit-image does."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from abaw_ray.inference.faces.base import Face
+
+LONGEST_SIDE = 240
+SMALLEST_FACE = 0.1
+"""Of the picture's shorter side."""
+SCALE_FACTOR = 1.15
+WINDOW = 24
+"""Side of the smallest window, in pixels."""
+LEAST_WINDOWS = 4
+"""Windows that must agree on a face."""
+SAME_FACE = 0.4
+"""Overlap (IoU) from which windows are of one face."""
+WIDER, HIGHER, UP = 1.0, 1.3, 0.0
+"""From windows, which hold brows to mouth, to boxes of faces as other detectors give them."""
+
+
+class LbpCascade:
+    """Upright faces that look into the camera, without landmarks (Liao et al., "Learning multi-scale block local
+    binary patterns for face recognition", 2007), with the trained cascade that comes with scikit-image."""
+
+    name = "lbp"
+    description = "the cascade of scikit-image, for upright faces that look into the camera, without landmarks"
+
+    def __init__(self) -> None:
+        from skimage.data import lbp_frontal_face_cascade_filename
+        from skimage.feature import Cascade
+
+        self._cascade = Cascade(lbp_frontal_face_cascade_filename())
+
+    def detect(self, image: np.ndarray) -> list[Face]:
+        """See `Detector.detect`. The confidence grows with the number of windows that agree on a face."""
+        height, width = image.shape[:2]
+        scale = min(1, LONGEST_SIDE / max(height, width))
+        picture = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        if scale < 1:
+            size = max(round(width * scale), 1), max(round(height * scale), 1)
+            picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        zoom = np.tile([width / picture.shape[1], height / picture.shape[0]], 2)
+        found = [
+            Face(_face_box(windows.mean(0)) * zoom, 1 - 2 ** (-len(windows) / 2))
+            for windows in _groups(self._windows(picture))
+            if len(windows) >= LEAST_WINDOWS
+        ]
+        return sorted(found, key=lambda face: -face.confidence)
+
+    def _windows(self, picture: np.ndarray) -> np.ndarray:
+        """(n, 4) float64 windows that look like a face: left, top, right, bottom."""
+        longest = min(picture.shape)
+        least = max(WINDOW, int(SMALLEST_FACE * longest))
+        if longest < least:
+            return np.zeros((0, 4))
+        # two windows never overlap by more than all of the smaller: each is given as it is found
+        found = self._cascade.detect_multi_scale(
+            picture, SCALE_FACTOR, 1, (least, least), (longest, longest), 1, intersection_score_threshold=2
+        )
+        rows = [(f["c"], f["r"], f["c"] + f["width"], f["r"] + f["height"]) for f in found]
+        return np.array(rows, np.float64).reshape(-1, 4)
+
+
+def _groups(windows: np.ndarray) -> list[np.ndarray]:
+    """Windows of one face each: the one that most overlap with those, then the next of the rest."""
+    groups = []
+    while len(windows):
+        same = _overlaps(windows) >= SAME_FACE
+        group = same[same.sum(1).argmax()]
+        groups.append(windows[group])
+        windows = windows[~group]
+    return groups
+
+
+def _overlaps(boxes: np.ndarray) -> np.ndarray:
+    """Intersection over union of each with each."""
+    start, end = np.maximum(boxes[:, None, :2], boxes[:, :2]), np.minimum(boxes[:, None, 2:], boxes[:, 2:])
+    inside, areas = np.maximum(end - start, 0).prod(2), (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    return inside / (areas[:, None] + areas - inside)
+
+
+def _face_box(window: np.ndarray) -> np.ndarray:
+    centre, sides = (window[:2] + window[2:]) / 2, window[2:] - window[:2]
+    centre, sides = centre - (0, UP * sides[1]), sides * (WIDER, HIGHER)
+    return np.concatenate([centre - sides / 2, centre + sides / 2])

@@ -1,0 +1,67 @@
+"""Faces by YuNet, of a file in the format of OpenCV's model zoo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from abaw_ray.errors import MissingInputError
+from abaw_ray.inference.faces.base import Face
+from abaw_ray.inference.faces.yunet_networks import read_network
+
+LONGEST_SIDE = 640
+LEAST_SCORE = 0.6
+LARGEST_OVERLAP = 0.3
+"""Of boxes of two faces (IoU)."""
+
+
+class YuNet:
+    """The detector of Wu et al., "YuNet: a tiny millisecond-level face detector" (2023), with five landmarks.
+
+    Args:
+        file: an ONNX file.
+        origin: of the file, for the log.
+        longest_side: pixels to which larger pictures are made smaller before faces are looked for.
+        least_score: of a face, from 0 to 1.
+
+    Raises:
+        MissingInputError: there is no such file.
+        ConfigurationError: it is no YuNet, or damaged.
+    """
+
+    name = "yunet"
+
+    def __init__(
+        self, file: Path, origin: str = "", longest_side: int = LONGEST_SIDE, least_score: float = LEAST_SCORE
+    ) -> None:
+        if not file.is_file():
+            raise MissingInputError(f"no file {file}; expected a YuNet network (.onnx)")
+        self._network = read_network(file)
+        self._longest_side, self._least_score = longest_side, least_score
+        self.description = f"YuNet of {file}{f' ({origin})' if origin else ''}, run by {self._network.runs_by}"
+
+    def detect(self, image: np.ndarray) -> list[Face]:
+        """See `Detector.detect`. The eye that comes first is the face's own right one."""
+        height, width = image.shape[:2]
+        scale = min(1, self._longest_side / max(height, width))
+        picture = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        if scale < 1:
+            size = max(round(width * scale), 1), max(round(height * scale), 1)
+            picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        found = self._network.find(picture, self._least_score)
+        # sides of the small picture are whole numbers: its scales differ a little
+        zoom = width / picture.shape[1], height / picture.shape[0]
+        return [_face(numbers, np.array(zoom)) for numbers in _distinct(found)]
+
+
+def _distinct(found: np.ndarray) -> np.ndarray:
+    """One of those that overlap, the most certain first."""
+    kept = cv2.dnn.NMSBoxes(found[:, :4], found[:, 14], 0, LARGEST_OVERLAP) if len(found) else []
+    return found[np.array(kept, int)]
+
+
+def _face(numbers: np.ndarray, zoom: np.ndarray) -> Face:
+    start, sides, landmarks = numbers[:2] * zoom, numbers[2:4] * zoom, numbers[4:14].reshape(5, 2) * zoom
+    return Face(np.concatenate([start, start + sides]), float(numbers[14]), landmarks)
