@@ -300,6 +300,18 @@ def test_labels_stay_inside_and_off_each_other(corners, portrait):
         taken.append(place)
 
 
+@pytest.mark.parametrize("corner", [(230, 5), (10, 5), (230, 140), (10, 140)])
+def test_dials_do_not_cover_faces(corner):
+    """A face in each corner but one, in a large picture: the dial is in that one."""
+    info = info_of([space for space in SPACES if space.kind == "regression"])
+    corners = [(230, 5), (10, 5), (230, 140), (10, 140)]
+    boxes = {k: (x, y, x + 80, y + 90) for k, (x, y) in enumerate(corners) if (x, y) != corner}
+    drawn = changed(annotate(grey(), rows_at(info, boxes), info), grey(), 10)
+    x, y = corner
+    assert drawn[y : y + 90, x : x + 80].mean() > 0.4
+    assert not any(drawn[y + 30 : y + 80, x + 10 : x + 70].any() for k, (x, y) in enumerate(corners) if k in boxes)
+
+
 def test_a_label_keeps_its_side():
     sizes, label = Sizes.of(grey(360, 640)), Label("#0", (), 60, 20, 0)
     box = Rect(200, 150, 300, 250)
