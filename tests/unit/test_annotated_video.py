@@ -87,9 +87,9 @@ def turned(path: Path) -> Path:
     return path
 
 
-def with_beep(path: Path, codec: str, at: float = 0.4) -> Path:
-    """A video of 1 second, and a sound that is silent up to a moment."""
-    rate = 16_000
+def with_beep(path: Path, codec: str, at: float = 0.4, first: int = 0) -> Path:
+    """A video of 25 frames from number `first` on, and a second of sound that is silent up to a moment."""
+    rate = 32_000
     tone = np.sin(np.arange(rate) * 2 * np.pi * 1000 / rate) * 0.5
     tone[: round(at * rate)] = 0
     with av.open(str(path), "w") as out:
@@ -97,7 +97,7 @@ def with_beep(path: Path, codec: str, at: float = 0.4) -> Path:
         pictures.height, pictures.width = 160, 240
         for number in range(RATE):
             frame = av.VideoFrame.from_ndarray(grey(160, 240), format="rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, RATE)
+            frame.pts, frame.time_base = first + number, Fraction(1, RATE)
             out.mux(pictures.encode(frame))
         out.mux(pictures.encode(None))
         samples = av.AudioFrame.from_ndarray((tone * 32767).astype(np.int16)[None], format="s16", layout="mono")
@@ -109,8 +109,8 @@ def with_beep(path: Path, codec: str, at: float = 0.4) -> Path:
 
 def beginning(path: Path) -> float:
     """Seconds at which a sound begins."""
-    sound = read_sound(path, 16_000)
-    return sound.start + float(np.flatnonzero(np.abs(sound.samples) > 0.1)[0]) / 16_000
+    sound = read_sound(path, 32_000)
+    return sound.start + float(np.flatnonzero(np.abs(sound.samples) > 0.1)[0]) / 32_000
 
 
 def test_browsers_can_play_it_and_frames_keep_their_times(tmp_path):
@@ -188,6 +188,15 @@ def test_sound_is_kept_in_time(tmp_path, name, codec, kept):
         assert container.streams.audio[0].codec_context.name == kept
     assert beginning(out) == pytest.approx(0.4, abs=0.03)
     assert len(images(out)) == RATE
+
+
+@pytest.mark.parametrize("codec", ["aac", "ac3"])
+def test_sound_is_moved_with_the_first_frame(tmp_path, codec):
+    video = with_beep(tmp_path / "a.mkv", codec, first=5)
+    assert frame_times(video)[0] == pytest.approx(0.2, abs=0.002)
+    out = write_annotated_video(video, made_answers(INFO, frame_times(video), one_face), INFO, tmp_path / "out.mp4")
+    assert frame_times(out)[0] == 0
+    assert beginning(out) == pytest.approx(0.2, abs=0.03)
 
 
 @pytest.mark.parametrize(("codec", "suffix"), [("libvpx-vp9", ".webm"), ("mpeg4", ".mp4")])
@@ -298,6 +307,18 @@ def test_labels_stay_inside_and_off_each_other(corners, portrait):
         assert place.bottom <= sizes.height
         assert not any(place.overlap(other) for other in taken)
         taken.append(place)
+
+
+@pytest.mark.parametrize("corner", [(230, 5), (10, 5), (230, 140), (10, 140)])
+def test_dials_do_not_cover_faces(corner):
+    """A face in each corner but one, in a large picture: the dial is in that one."""
+    info = info_of([space for space in SPACES if space.kind == "regression"])
+    corners = [(230, 5), (10, 5), (230, 140), (10, 140)]
+    boxes = {k: (x, y, x + 80, y + 90) for k, (x, y) in enumerate(corners) if (x, y) != corner}
+    drawn = changed(annotate(grey(), rows_at(info, boxes), info), grey(), 10)
+    x, y = corner
+    assert drawn[y : y + 90, x : x + 80].mean() > 0.4
+    assert not any(drawn[y + 30 : y + 80, x + 10 : x + 70].any() for k, (x, y) in enumerate(corners) if k in boxes)
 
 
 def test_a_label_keeps_its_side():

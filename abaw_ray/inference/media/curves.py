@@ -74,19 +74,27 @@ def _present_last(history: History) -> list[int]:
 def _draw_title(
     image: np.ndarray, lane: Lane, persons: list[int], history: History, place: Rect, sizes: Sizes, is_first: bool
 ) -> None:
-    name = f"{lane.name}, last {SPAN:.0f} s" if is_first else lane.name
-    right = place.right
-    for person in reversed([person for person in persons if history.seen_now(person)]):
-        value = history.now(person, lane.column)
-        text = value if isinstance(value, str) else "" if value is None else f"{value:+.2f}"
-        begin = right - text_width(text, sizes.text)
-        if begin < place.left + text_width(lane.name, sizes.text) + sizes.gap:
-            break
-        draw_text(image, text, (begin, place.top), sizes.text, person_rgb(person))
-        right = begin - sizes.gap
+    name, right = f"{lane.name}, last {SPAN:.0f} s" if is_first else lane.name, place.right
+    room = place.width - text_width(lane.name, sizes.text) - sizes.gap
+    told = []
+    for person in (person for person in persons if history.seen_now(person)):
+        text = _told(lane, history.now(person, lane.column))
+        room -= text_width(text, sizes.text) + sizes.gap
+        if room >= 0:
+            told.append((text, person))
+    for text, person in reversed(told):
+        right -= text_width(text, sizes.text)
+        draw_text(image, text, (right, place.top), sizes.text, person_rgb(person))
+        right -= sizes.gap
     whole = text_width(name, sizes.text) <= right - place.left
     shown = name if whole else shortened_to(lane.name, right - place.left, sizes.text)
     draw_text(image, shown, (place.left, place.top), sizes.text, WHITE)
+
+
+def _told(lane: Lane, value: str | float | None) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return f"{value:+.2f}" if lane.space.low < 0 else f"{value:.2f}"
 
 
 def _draw_lines(image: np.ndarray, chart: Rect, lane: Lane, persons: list[int], history: History, sizes: Sizes) -> None:

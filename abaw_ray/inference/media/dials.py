@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from abaw_ray.inference.answers import column_names
-from abaw_ray.inference.media.history import History
+from abaw_ray.inference.media.history import Corner, History
 from abaw_ray.inference.media.shapes import (
     DIM,
     WHITE,
@@ -35,18 +35,19 @@ MOST_BARS = 3
 """Persons that have bars of their own in each dimension."""
 
 
-def dial_places(info: ModelInfo, sizes: Sizes, bottom: int, on_left: bool) -> list[tuple[LabelSpace, Rect]]:
-    """Where dials go, from the upper corner down to `bottom`; those that there is no room for are left out."""
+def dial_places(info: ModelInfo, sizes: Sizes, bottom: int, corner: Corner) -> list[tuple[LabelSpace, Rect]]:
+    """Where dials go, above each other in a corner of what is above `bottom`; those that find no room are left out."""
     places, top = [], sizes.gap
     for space in (space for space in info.spaces if space.kind == "regression"):
         side = max(4 * sizes.text, round(0.19 * min(sizes.width, sizes.height)))
         width = side + 2 * sizes.gap
         height = side + 2 * line_height(sizes.text) + sizes.gap if space.size == 2 else _bars_height(space, sizes)
-        left = sizes.gap if on_left else sizes.width - sizes.gap - width
+        left = sizes.gap if corner.is_left else sizes.width - sizes.gap - width
         if top + height <= bottom and width < sizes.width // 2:
             places.append((space, Rect(left, top, left + width, top + height)))
             top += height + sizes.gap
-    return places
+    down = bottom - top if corner.is_low else 0
+    return [(space, Rect(place.left, place.top + down, place.right, place.bottom + down)) for space, place in places]
 
 
 def draw_dial(

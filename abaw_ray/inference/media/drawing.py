@@ -9,14 +9,17 @@ import numpy as np
 
 from abaw_ray.inference.media.curves import draw_curves, strip_place
 from abaw_ray.inference.media.dials import dial_places, draw_dial
-from abaw_ray.inference.media.history import History
+from abaw_ray.inference.media.history import Corner, History
 from abaw_ray.inference.media.labels import draw_label, labels_of
 from abaw_ray.inference.media.placing import placed
 from abaw_ray.inference.media.shapes import WHITE, Rect, Sizes, panel, person_rgb, polyline
 from abaw_ray.inference.media.text import INK, draw_text, line_height, text_width
 from abaw_ray.inference.model_info import ModelInfo
+from abaw_ray.spaces import LabelSpace
 
 NO_FACE = "no face"
+CORNERS = [Corner(is_left, is_low) for is_low in (False, True) for is_left in (False, True)]
+"""For dials, the first where several do."""
 
 
 def annotate(
@@ -43,7 +46,7 @@ def annotate(
     boxes = [_box(row, sizes) for row in faces]
     strip = strip_place(info, sizes) if history else None
     bottom = strip.top if strip else sizes.height
-    dials = dial_places(info, sizes, bottom, _dials_on_left(boxes, sizes, history)) if faces or history else []
+    dials = _dials(boxes, info, sizes, bottom, history) if faces or history else []
     for row, box in zip(faces, boxes, strict=True):
         _draw_box(drawn, box, row["face"], sizes)
     if strip and history:
@@ -52,7 +55,7 @@ def annotate(
         draw_dial(drawn, place, space, faces, info, history, sizes)
     taken = [place for _, place in dials] + ([strip] if strip else [])
     if not faces:
-        taken.append(_draw_no_face(drawn, sizes, on_left=not (history and history.dials_left)))
+        taken.append(_draw_no_face(drawn, taken, sizes))
     for turn, row in enumerate(faces):
         others = boxes[:turn] + boxes[turn + 1 :]
         labels = labels_of(row, info, sizes)
@@ -72,16 +75,18 @@ def _box(row: dict[str, Any], sizes: Sizes) -> Rect:
     return Rect(left, top, max(right, left + 1), max(bottom, top + 1))
 
 
-def _dials_on_left(boxes: Sequence[Rect], sizes: Sizes, history: History | None) -> bool:
-    """The upper corner in which dials cover less of the faces: in a video, of the first that are seen."""
-    if history and history.dials_left is not None:
-        return history.dials_left
-    side, middle = round(0.35 * sizes.width), sizes.height // 2
-    corners = (Rect(0, 0, side, middle), Rect(sizes.width - side, 0, sizes.width, middle))
-    left, right = (sum(corner.overlap(box) for box in boxes) for corner in corners)
+def _dials(
+    boxes: Sequence[Rect], info: ModelInfo, sizes: Sizes, bottom: int, history: History | None
+) -> list[tuple[LabelSpace, Rect]]:
+    """Dials and their places, in the corner in which they cover least of the faces: in a video, of those seen first."""
+    if history and history.dials:
+        return dial_places(info, sizes, bottom, history.dials)
+    found = {corner: dial_places(info, sizes, bottom, corner) for corner in CORNERS}
+    covered = {c: sum(place.overlap(box) for _, place in places for box in boxes) for c, places in found.items()}
+    best = min(CORNERS, key=covered.__getitem__)
     if history and boxes:
-        history.dials_left = left < right
-    return left < right
+        history.dials = best
+    return found[best]
 
 
 def _draw_box(image: np.ndarray, box: Rect, person: int, sizes: Sizes) -> None:
@@ -96,10 +101,11 @@ def _draw_box(image: np.ndarray, box: Rect, person: int, sizes: Sizes) -> None:
         polyline(image, np.array(corner, float), tint, 3 * sizes.line)
 
 
-def _draw_no_face(image: np.ndarray, sizes: Sizes, on_left: bool) -> Rect:
-    width, height = text_width(NO_FACE, sizes.text) + 2 * sizes.gap, line_height(sizes.text) + sizes.gap
-    left = sizes.gap if on_left else sizes.width - sizes.gap - width
-    place = Rect(left, sizes.gap, left + width, sizes.gap + height)
+def _draw_no_face(image: np.ndarray, taken: Sequence[Rect], sizes: Sizes) -> Rect:
+    """Says so in the left upper corner, or in the right one if that is taken."""
+    width, height, gap = text_width(NO_FACE, sizes.text) + 2 * sizes.gap, line_height(sizes.text) + sizes.gap, sizes.gap
+    places = [Rect(left, gap, left + width, gap + height) for left in (gap, sizes.width - gap - width)]
+    place = min(places, key=lambda place: sum(place.overlap(other) for other in taken))
     panel(image, place)
-    draw_text(image, NO_FACE, (place.left + sizes.gap, place.top + sizes.gap // 2), sizes.text, WHITE)
+    draw_text(image, NO_FACE, (place.left + gap, place.top + gap // 2), sizes.text, WHITE)
     return place

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,14 +13,21 @@ MOST_KEPT = 400
 """Moments that are kept: of faster videos not every frame."""
 
 
+class Corner(NamedTuple):
+    """A corner of a picture."""
+
+    is_left: bool
+    is_low: bool
+
+
 class History:
     """The answers of the last 10 seconds, by person, and where each person's label and the dials were put."""
 
     def __init__(self) -> None:
         self.placed: dict[int, tuple[int, int]] = {}
         """Person -> kind of label and side of the box that it was put on."""
-        self.dials_left: bool | None = None
-        """Whether dials stand in the left upper corner; None: not decided."""
+        self.dials: Corner | None = None
+        """Where dials stand; None: not decided."""
         self._moments: deque[tuple[float, dict[int, dict[str, Any]]]] = deque()
 
     def add(self, rows: list[dict[str, Any]]) -> None:

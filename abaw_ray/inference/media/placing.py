@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from abaw_ray.inference.media.labels import Label
 from abaw_ray.inference.media.shapes import Rect, Sizes
 
@@ -48,11 +50,17 @@ def placed(
 
 def _nearest_free(label: Label, box: Rect, taken: Sequence[Rect], sizes: Sizes) -> Rect | None:
     """The free place nearest to a box's upper left corner, on a grid as fine as the label is high."""
-    lefts = range(0, sizes.width - label.width + 1, max(label.height // 2, 1))
-    tops = range(0, sizes.height - label.height + 1, max(label.height // 2, 1))
-    places = [_at(label, left, top) for left in lefts for top in tops]
-    places.sort(key=lambda place: (place.left - box.left) ** 2 + (place.top - box.top) ** 2)
-    return next((place for place in places if not any(place.overlap(other) for other in taken)), None)
+    step = max(label.height // 2, 1)
+    lefts, tops = np.arange(0, sizes.width - label.width + 1, step), np.arange(0, sizes.height - label.height + 1, step)
+    if not len(lefts) or not len(tops):
+        return None
+    left, top = np.meshgrid(lefts, tops)
+    distance = ((left - box.left) ** 2 + (top - box.top) ** 2).astype(np.float64)
+    for other in taken:
+        across = (left < other.right) & (left + label.width > other.left)
+        distance[across & (top < other.bottom) & (top + label.height > other.top)] = np.inf
+    nearest = np.unravel_index(distance.argmin(), distance.shape)
+    return _at(label, int(left[nearest]), int(top[nearest])) if np.isfinite(distance[nearest]) else None
 
 
 def _at(label: Label, left: int, top: int) -> Rect:

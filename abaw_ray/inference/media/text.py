@@ -108,17 +108,20 @@ def _mask(text: str, size: int, bold: bool) -> np.ndarray:
 
 
 def _font_with(text: str, bold: bool) -> Any:
-    """DejaVu Sans, or the first installed font that has characters which it lacks."""
+    """DejaVu Sans, or where it lacks a character the first installed font that has all of them."""
     usual = _font(_usual_file(bold))
-    lacking = [character for character in text if not usual.get_char_index(ord(character))]
-    return _font(_file_with("".join(sorted(set(lacking))), _usual_file(bold))) if lacking else usual
+    if all(usual.get_char_index(ord(character)) for character in text):
+        return usual
+    return _font(_file_with("".join(sorted(set(text))), _usual_file(bold)))
 
 
 @lru_cache(256)
 def _file_with(characters: str, otherwise: str) -> str:
     from matplotlib import font_manager
 
-    for file in sorted({entry.fname for entry in font_manager.fontManager.ttflist}):
+    # the last resort has a box for each script
+    files = {entry.fname for entry in font_manager.fontManager.ttflist}
+    for file in sorted(files, key=lambda file: ("lastresort" in file.lower(), file)):
         if all(_font(file).get_char_index(ord(character)) for character in characters):
             return file
     return otherwise
