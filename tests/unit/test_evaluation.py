@@ -258,6 +258,14 @@ def test_tables_of_three_tasks_are_read_at_160_columns(database: str):
     assert "12,345" in text
 
 
+def test_a_number_that_no_task_has_gets_no_column():
+    result = result_of("a")
+    del result["calibration"][REGRESSION]
+    headings, rows = calibration_rows(result)
+    assert headings == ["calibration of", "parameter", "frames", "NLL", "Brier", "ECE"]
+    assert [len(row) for row in rows] == [6]
+
+
 def test_only_the_headline_protocol_has_intervals():
     result = result_of("a")
     rows = {row[0]: row[1:] for row in score_rows(result)[1]}
