@@ -1,4 +1,4 @@
-"""What an evaluation on validation decided, for competition entries: smoothing, and the thresholds that go with it."""
+"""What an evaluation on validation decided: smoothing, and the thresholds and calibration that go with it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from abaw_ray.blocks.files import read_json, write_json
 from abaw_ray.errors import ConfigurationError, MissingInputError, wrong_values
+from abaw_ray.evaluation.calibration import check_parameters
 from abaw_ray.evaluation.smoothing import parse_smoothing
 from abaw_ray.models.checkpoint import Checkpoint
 from abaw_ray.storage import AnyPath
@@ -24,7 +25,8 @@ class ValidationDecisions(BaseModel):
     Args:
         weights_sha256: of the network whose predictions they are for.
         smoothing: as `smoothing.parse_smoothing` takes it; None: none.
-        decisions: task -> what its answers need (see `tasks.base.Decision`), fitted on predictions smoothed like this.
+        decisions: task -> what its answers need (see `tasks.base.Decision`), and its calibration's parameters (see
+            `calibration`), fitted on predictions smoothed like this.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,6 +63,7 @@ def read_decisions(place: AnyPath, trained: Checkpoint) -> ValidationDecisions:
             if name not in tasks:
                 raise ValueError(f"the task {name}, which the network does not have")
             tasks[name].answers(np.zeros((1, tasks[name].space.size), np.float32), decision)
+            check_parameters(tasks[name].space, decision)
     except ValueError as error:
         problem = "; ".join(wrong_values(error)) if isinstance(error, ValidationError) else str(error)
         raise ConfigurationError(f"{file}: expected the decisions of an evaluation, found {problem}") from None
@@ -71,7 +74,7 @@ def read_decisions(place: AnyPath, trained: Checkpoint) -> ValidationDecisions:
 
 def warn_of_thresholds(trained: Checkpoint, smoothing: str | None) -> None:
     """Warns where predictions are smoothed and the thresholds of a run, which are of raw ones, are applied to them."""
-    if smoothing is not None and any(trained.description.decisions.values()):
+    if smoothing is not None and any("thresholds" in fitted for fitted in trained.description.decisions.values()):
         logger.warning(
             "thresholds are the run's, fitted without smoothing; `abaw-ray evaluate --smooth %s` on validation fits"
             " them with it, for `abaw-ray predict-set --decisions`",

@@ -29,7 +29,16 @@ from abaw_ray.evaluation.predictions import (
 )
 from abaw_ray.evaluation.smoothing import Smoothing
 from abaw_ray.inference.features import FeatureSource
-from abaw_ray.inference.predict import Predictions, Progress, predict_rows, predict_windows, require_numbers
+from abaw_ray.inference.model_info import DEVIATION
+from abaw_ray.inference.predict import (
+    Predictions,
+    Progress,
+    decoded_widths,
+    is_regression,
+    predict_rows,
+    predict_windows,
+    require_numbers,
+)
 from abaw_ray.models.kinds import streams_of
 from abaw_ray.models.sets import FrameNetwork, Network
 from abaw_ray.models.temporal import TemporalNetwork
@@ -140,13 +149,14 @@ class Evaluator:
     def predict_frames(self, network: Network, world: World, progress: Progress | None = None) -> Predictions:
         """Predictions for every frame, the same on every worker.
 
-        Those of a video without any picture are zeros, so that they do not depend on what else is predicted.
+        Those of a video without any picture are zeros, deviations too, so that they do not depend on what else is
+        predicted.
         """
         num_frames, num_pictured = len(self.frames), self.frames.num_pictured
         if not num_pictured:
-            return {name: np.zeros((num_frames, task.space.size), np.float32) for name, task in self._tasks.items()}
+            return {name: np.zeros((num_frames, k), np.float32) for name, k in decoded_widths(self._tasks).items()}
         predicted = self._predict_pictured(network, world, progress)
-        return {task: np.pad(values, ((0, num_frames - num_pictured), (0, 0))) for task, values in predicted.items()}
+        return {name: np.pad(values, ((0, num_frames - num_pictured), (0, 0))) for name, values in predicted.items()}
 
     def _predict_pictured(self, network: Network, world: World, progress: Progress | None) -> Predictions:
         """Predictions for the frames of videos with a picture."""
@@ -201,13 +211,23 @@ class Evaluator:
         return Evaluation(table, rows, scores, fitted)
 
     def _table(self, predictions: Predictions, smoothing: Smoothing | None) -> tuple[pa.Table, np.ndarray]:
-        """Frames with a label and their predictions, and the rows of their pictures."""
+        """Frames with a label and their predictions, and the rows of their pictures.
+
+        Deviations are smoothed as predictions are: errors of neighbouring frames are much the same, and the deviation
+        of a mean of equal errors is the mean of their deviations.
+        """
         frames, store = self.frames, self._store
         if smoothing is not None:
-            predictions = {task: smoothing.apply(values, frames.starts) for task, values in predictions.items()}
+            predictions = {name: smoothing.apply(values, frames.starts) for name, values in predictions.items()}
         labels = {task: frames.labels(store, task, self._split) for task in self._tasks}
         labelled = np.any([np.isfinite(values).any(axis=1) for values in labels.values()], axis=0)
-        video = frames.video()[labelled]
+        video, row = frames.video()[labelled], frames.row[labelled]
+        no_picture = row < 0
+        deviations = {
+            t: predictions[f"{t}{DEVIATION}"][labelled] for t, task in self._tasks.items() if is_regression(task)
+        }
+        for values in deviations.values():
+            values[no_picture] = np.nan
         table = prediction_table(
             spaces=[task.space for task in self._tasks.values()],
             database=pa.array(store.databases, pa.string()).take(pa.array(frames.database[video])),
@@ -215,9 +235,11 @@ class Evaluator:
             frame=frames.frame[labelled],
             seen=frames.seen[labelled],
             labels={task: values[labelled] for task, values in labels.items()},
-            predictions={task: values[labelled] for task, values in predictions.items()},
+            predictions={task: predictions[task][labelled] for task in self._tasks},
+            deviations=deviations,
+            subject=store.index.subjects.take(pa.array(row, mask=no_picture)).cast(pa.string()),
         )
-        return table, frames.row[labelled]
+        return table, row
 
     def _windows_table(self, task: str, predictions: np.ndarray, smoothing: Smoothing | None) -> pa.Table:
         """Frames of the gap-free windows of a task, window by window, and their predictions."""

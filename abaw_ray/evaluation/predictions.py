@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,34 +13,41 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from abaw_ray.errors import StoreError
+from abaw_ray.evaluation.calibration import fit_calibration
+from abaw_ray.evaluation.groups import first_part, groups_of
 from abaw_ray.spaces import LabelSpace
 from abaw_ray.tasks.base import Decision, Task
 
 POOLED = "all"
 """Name of the scores over the frames of all databases together."""
 
-PREDICTED = "predicted_"
+PREDICTED, DEVIATION = "predicted_", "deviation_"
+"""Beginnings of the columns beside a task's labels."""
 
 Decisions = Mapping[str, Decision]
 """Task -> what its answers need; a task without any has nothing fitted."""
 
 
-def prediction_schema(spaces: Sequence[LabelSpace]) -> pa.Schema:
+def prediction_schema(spaces: Sequence[LabelSpace], with_deviation: Container[str] = ()) -> pa.Schema:
     """Columns of a prediction table.
 
-    `seen` is false where the frame has no picture of its own. For every space the label vector and the predicted one
-    (the field's metadata name their numbers; of classes these are probabilities), NaN where there is none.
+    `seen` is false where the frame has no picture of its own, `subject` is null where the store does not know who it
+    is. For every space the label vector and the predicted one (the field's metadata name their numbers; of classes
+    these are probabilities), NaN where there is none; of the spaces in `with_deviation` the standard deviations of the
+    predicted ones, too, NaN where there was no picture to predict from.
     """
     fields = [
         pa.field("database", pa.string()),
         pa.field("video", pa.string()),
         pa.field("frame", pa.int32()),
         pa.field("seen", pa.bool_()),
+        pa.field("subject", pa.string()),
     ]
     for space in spaces:
         names = {"names": ",".join(space.names)}
         kind = pa.list_(pa.float32(), space.size)
-        fields += [pa.field(f"{prefix}{space.name}", kind, metadata=names) for prefix in ("", PREDICTED)]
+        prefixes = ("", PREDICTED, DEVIATION) if space.name in with_deviation else ("", PREDICTED)
+        fields += [pa.field(f"{prefix}{space.name}", kind, metadata=names) for prefix in prefixes]
     return pa.schema(fields)
 
 
@@ -52,6 +60,8 @@ def prediction_table(
     seen: np.ndarray,
     labels: Mapping[str, np.ndarray],
     predictions: Mapping[str, np.ndarray],
+    deviations: Mapping[str, np.ndarray] | None = None,
+    subject: pa.Array | None = None,
 ) -> pa.Table:
     """A table of `prediction_schema`.
 
@@ -63,13 +73,17 @@ def prediction_table(
         seen: (n,) bool.
         labels: task -> (n, size), NaN where there is no label.
         predictions: task -> (n, size), for the same tasks.
+        deviations: of predictions: regression -> (n, size); the column of a task that is not there is left out.
+        subject: (n,) names of people; None: nobody is known.
     """
-    columns = [database, video, frame, seen]
+    deviations = deviations or {}
+    columns = [database, video, frame, seen, subject if subject is not None else pa.nulls(len(frame), pa.string())]
     for space in spaces:
-        for values in (labels[space.name], predictions[space.name]):
-            flat = np.ascontiguousarray(values, np.float32).reshape(-1)
-            columns.append(pa.FixedSizeListArray.from_arrays(pa.array(flat), space.size))
-    return pa.table(columns, schema=prediction_schema(spaces))
+        for of_space in (labels, predictions, deviations):
+            if space.name in of_space or of_space is not deviations:
+                flat = np.ascontiguousarray(of_space[space.name], np.float32).reshape(-1)
+                columns.append(pa.FixedSizeListArray.from_arrays(pa.array(flat), space.size))
+    return pa.table(columns, schema=prediction_schema(spaces, deviations))
 
 
 def write_predictions(table: pa.Table, path: Path) -> None:
@@ -85,14 +99,83 @@ def pairs(table: pa.Table, task: str) -> tuple[np.ndarray, np.ndarray]:
     return true[labelled], predicted[labelled]
 
 
+@dataclass(frozen=True)
+class Statements:
+    """Labels beside what a network says of pictures; frames of videos without any picture are not among them.
+
+    Args:
+        labels: (n, size), NaN where a number is not known.
+        predictions: (n, size).
+        deviations: (n, size) of a regression; None: predictions are probabilities.
+        place: (n,) int64 row of the table.
+    """
+
+    labels: np.ndarray
+    predictions: np.ndarray
+    deviations: np.ndarray | None
+    place: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.place)
+
+    def where(self, chosen: np.ndarray) -> Statements:
+        """Those that (n,) bool names."""
+        deviations = self.deviations[chosen] if self.deviations is not None else None
+        return Statements(self.labels[chosen], self.predictions[chosen], deviations, self.place[chosen])
+
+
+def statements(table: pa.Table, space: LabelSpace) -> Statements:
+    """What a network says of the labelled frames that have a picture, be it that of a frame before.
+
+    A frame without any has probabilities of zero and no deviation: what stands for a prediction there is not the
+    network's. Of a regression whose table has no deviations there are none.
+    """
+    true, predicted = (_vectors(table, f"{prefix}{space.name}") for prefix in ("", PREDICTED))
+    deviations = None
+    stated = np.isfinite(true).any(axis=1)
+    if space.kind == "regression":
+        column = f"{DEVIATION}{space.name}"
+        deviations = _vectors(table, column) if column in table.column_names else np.full_like(predicted, np.nan)
+        stated &= np.isfinite(deviations).all(axis=1)
+    else:
+        stated &= (predicted > 0).any(axis=1)
+    return Statements(true, predicted, deviations, np.arange(len(table))).where(stated)
+
+
 def fit_decisions(table: pa.Table, tasks: Mapping[str, Task]) -> Decisions:
-    """What the tasks' answers need, fitted on a table of validation frames."""
+    """What the tasks' answers need, fitted on a table of validation frames.
+
+    What a task itself needs (thresholds) is fitted on all frames; its calibration (see `calibration.fit_calibration`)
+    on the first of two parts of their groups, so that it can be scored on the other.
+    """
     fitted = {}
+    group, names = groups_of(table)
     for name, task in tasks.items():
         true, predicted = pairs(table, name)
         if len(true):
-            fitted[name] = task.fit_decision(true, predicted)
+            fitted[name] = {**task.fit_decision(true, predicted), **_fit_calibration(table, task.space, group, names)}
     return fitted
+
+
+def _fit_calibration(
+    table: pa.Table, space: LabelSpace, group: np.ndarray, names: Sequence[str]
+) -> dict[str, list[float]]:
+    found = statements(table, space)
+    part = found.where(in_first_part(group[found.place], names))
+    return fit_calibration(space, part.labels, part.predictions, part.deviations)
+
+
+def in_first_part(group: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Which rows (n,) bool are in the first part of their groups; none if there is but one group.
+
+    Args:
+        group: (n,) place of each row's group among the names.
+        names: of groups, among them those of the rows.
+    """
+    present, place = np.unique(group, return_inverse=True)
+    if len(present) < 2:
+        return np.zeros(len(group), bool)
+    return first_part([names[g] for g in present])[place]
 
 
 def score_predictions(table: pa.Table, tasks: Mapping[str, Task], decisions: Decisions) -> dict[str, Any]:

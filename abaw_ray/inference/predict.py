@@ -11,6 +11,7 @@ from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.errors import DivergedError
 from abaw_ray.inference.features import FeatureSource
+from abaw_ray.inference.model_info import DEVIATION
 from abaw_ray.inference.samples import FrameSamples
 from abaw_ray.models.sets import FrameNetwork
 from abaw_ray.models.temporal import TemporalNetwork
@@ -21,7 +22,7 @@ Progress = Callable[[int, int], None]
 """Called with the number done and the number in all, of this worker."""
 
 Predictions = dict[str, np.ndarray]
-"""Task -> (n, label size) float32."""
+"""Task -> (n, label size) float32; of a regression `<task>:deviation`, too: how far off it expects to be."""
 
 
 def predict_rows(
@@ -54,8 +55,9 @@ def predict_rows(
             logits = network.of_streams(views)
         return _decoded(tasks, logits)
 
-    widths = {name: task.space.size for name, task in tasks.items()}
-    return _in_batches(predict, widths, mine, len(rows), recipe.train.evaluation_batch_size, world, progress)
+    return _in_batches(
+        predict, decoded_widths(tasks), mine, len(rows), recipe.train.evaluation_batch_size, world, progress
+    )
 
 
 def predict_windows(
@@ -81,7 +83,7 @@ def predict_windows(
         decoded: False gives logits.
 
     Returns:
-        Task -> (windows, frames, label size) float32, or (windows, frames, outputs).
+        Task -> (windows, frames, label size) float32, and deviations, as `Predictions`; or (windows, frames, outputs).
     """
     mine = windows[world.shard(len(windows))]
     length = windows.shape[1]
@@ -93,8 +95,19 @@ def predict_windows(
         return _decoded(tasks, logits) if decoded else logits
 
     batch = max(1, recipe.train.evaluation_batch_size // length)
-    widths = {name: task.space.size if decoded else task.num_outputs for name, task in tasks.items()}
+    widths = decoded_widths(tasks) if decoded else {name: task.num_outputs for name, task in tasks.items()}
     return _in_batches(predict, widths, mine, len(windows), batch, world, progress, (length,))
+
+
+def decoded_widths(tasks: Mapping[str, Task]) -> dict[str, int]:
+    """Numbers of a row in each of the `Predictions` of tasks."""
+    widths = {name: task.space.size for name, task in tasks.items()}
+    return widths | {f"{name}{DEVIATION}": widths[name] for name, task in tasks.items() if is_regression(task)}
+
+
+def is_regression(task: Task) -> bool:
+    """Whether a deviation stands beside the task's predictions."""
+    return task.space.kind == "regression"
 
 
 def require_numbers(what: str, values: Mapping[str, np.ndarray], rows: np.ndarray, store: Store) -> None:
@@ -121,7 +134,13 @@ def require_numbers(what: str, values: Mapping[str, np.ndarray], rows: np.ndarra
 
 
 def _decoded(tasks: Mapping[str, Task], logits: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: task.decode(logits[name]) for name, task in tasks.items()}
+    decoded = {name: task.decode(logits[name]) for name, task in tasks.items()}
+    for name, task in tasks.items():
+        if is_regression(task):
+            deviation = task.deviation(logits[name])
+            assert deviation is not None, f"{name}: a regression without deviations"
+            decoded[f"{name}{DEVIATION}"] = deviation
+    return decoded
 
 
 def _in_batches(
