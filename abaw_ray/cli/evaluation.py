@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Group
 
 from abaw_ray.cli.options import (
     PLACE,
@@ -53,7 +54,7 @@ def evaluate(
     The run's own configuration is used; --recipe and --set change how it predicts, as train.evaluation_batch_size.
     """
     from abaw_ray.evaluation.evaluate import evaluate as evaluate_run
-    from abaw_ray.evaluation.evaluate import score_rows
+    from abaw_ray.evaluation.score_tables import calibration_rows, score_rows
 
     output = Output()
     warn_of(unused_by("evaluate", keys_of(overrides)), "evaluate")
@@ -61,13 +62,13 @@ def evaluate(
         result = evaluate_run(
             run, store, out, _split(split), smooth, features, change_of(recipe, overrides, verbose), progress
         )
-    columns, rows = score_rows(result)
     title = f"{result['kind']} {result['role']} {run}, {result['split']} of {store}"
     if result["smoothing"]:
         title += f", smoothed {result['smoothing']}"
     if result["thresholds_fitted_on_these_frames"]:
         title += ", thresholds fitted on these frames"
-    output.result(result, table(title, columns, rows), as_json)
+    tables = [table(title, *score_rows(result)), table("", *calibration_rows(result))]
+    output.result(result, Group(*tables), as_json)
 
 
 @app.command("predict-set", epilog="Example: abaw-ray predict-set --run runs/gru-student --store store --out entry")

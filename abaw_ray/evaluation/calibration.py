@@ -102,6 +102,11 @@ def fit_calibration(
     return {TEMPERATURE: [float(np.exp(found.x))]}
 
 
+def parameters_of(decision: Mapping[str, Any]) -> dict[str, list[float]]:
+    """The parameters of the calibration in a task's decision; empty: there are none."""
+    return {key: decision[key] for key in (TEMPERATURE, ERROR_SCALE) if key in decision}
+
+
 def check_parameters(space: LabelSpace, decision: Mapping[str, Any]) -> None:
     """That a decision's parameters are those of a space.
 

@@ -15,10 +15,12 @@ from abaw_ray.blocks.files import write_json
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError
+from abaw_ray.evaluation.calibration_report import Calibration, calibrations
 from abaw_ray.evaluation.decisions import ValidationDecisions, warn_of_thresholds
 from abaw_ray.evaluation.evaluator import HEADLINE, Evaluation, Evaluator, Predicted
-from abaw_ray.evaluation.figures import save, task_figures
-from abaw_ray.evaluation.predictions import POOLED, pairs, video_scores, write_predictions
+from abaw_ray.evaluation.figures import reliability_figure, save, task_figures
+from abaw_ray.evaluation.intervals import score_intervals
+from abaw_ray.evaluation.predictions import Decisions, pairs, video_scores, write_predictions
 from abaw_ray.evaluation.smoothing import CANDIDATES, Smoothing, parse_smoothing
 from abaw_ray.inference.networks import open_network
 from abaw_ray.inference.predict import Progress
@@ -46,8 +48,9 @@ def evaluate(
     """Evaluates the best checkpoint of a run on a store's split, by both protocols.
 
     Writes `scores.json`, `predictions.parquet`, `videos.csv` and the figures into `out`. What answers need beside
-    predictions (thresholds) comes from the run's own validation, on every split but validation itself: there they are
-    fitted on the frames that are scored, and written with the smoothing to `decisions.json` for `predict_set`.
+    predictions (thresholds), and calibration's parameters, come from the run's own validation, on every split but
+    validation itself: there thresholds are fitted on the frames that are scored, parameters on one of two parts of
+    them, and all are written with the smoothing to `decisions.json` for `predict_set`.
 
     Args:
         run: a finished run, or a checkpoint.
@@ -61,7 +64,10 @@ def evaluate(
 
     Returns:
         `scores` by protocol, database and over `all`, `columns` of a table of them by task, `chance` level of the same
-        labels, checkpoint, number of frames.
+        labels, checkpoint, number of frames. `intervals` of the protocol `every_frame` (see `intervals`).
+        `calibration`: task -> its parameters, `num_fit` frames that they were fitted on here (0: they are those of the
+        run's own validation), `num_scored` other ones, scores before and after, and reliability (see
+        `calibration_report`).
 
     Raises:
         MissingInputError, StoreError, ConfigurationError: no such run or store, nothing of that split in it, another
@@ -81,6 +87,7 @@ def evaluate(
     evaluation, smoothing = found.evaluation, found.smoothing
     scored = {name: task for name, task in trained.tasks(recipe).items() if name in store.spaces}
     fitted_here = split == Split.VALIDATION
+    calibration = calibrations(evaluation.table, scored, evaluation.decisions, fitted_here)
     result = {
         "checkpoint": str(trained.path),
         "kind": trained.description.kind,
@@ -92,13 +99,15 @@ def evaluate(
         "num_frames": len(evaluation.table),
         "num_frames_without_face": len(evaluation.table) - int(pc.sum(evaluation.table["seen"]).as_py() or 0),
         "videos_without_face": found.faceless,
-        "thresholds_fitted_on_these_frames": fitted_here and any(evaluation.decisions.values()),
+        "thresholds_fitted_on_these_frames": fitted_here and _has_thresholds(evaluation.decisions),
         "scores": evaluation.scores,
+        "intervals": score_intervals(evaluation.table, scored, evaluation.decisions, evaluation.scores[HEADLINE]),
+        "calibration": {name: of_task.to_dict() for name, of_task in calibration.items()},
         "columns": {name: dict(task.columns) for name, task in scored.items()},
         "chance": _chance(evaluation, scored),
     }
     with local_folder(out) as folder:
-        _write(folder, evaluation, scored, store)
+        _write(folder, evaluation, scored, store, calibration)
         write_json(folder / "scores.json", result)
         if fitted_here:
             decisions = {task: dict(decision) for task, decision in evaluation.decisions.items()}
@@ -149,33 +158,26 @@ def tune_smoothing(evaluator: Evaluator, predicted: Predicted) -> tuple[Smoothin
     return (None if best == "none" else parse_smoothing(best)), criteria
 
 
-def score_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows of a table of the scores in what `evaluate` gives, one row a protocol and database."""
-    scores = result["scores"]
-    pooled = scores[HEADLINE][POOLED]
-    columns = {
-        (name, key): heading
-        for name, of_task in result["columns"].items()
-        if name in pooled
-        for heading, key in of_task.items()
-    }
-    rows = []
-    for protocol, by_database in scores.items():
-        for database, part in by_database.items():
-            numbers = [part["criterion"], *(part.get(name, {}).get(key) for name, key in columns)]
-            title = f"{database}, {protocol.replace('_', ' ')}"
-            rows.append([title, *("-" if n is None else f"{n:.3f}" for n in numbers)])
-    return ["database, protocol", "criterion", *columns.values()], rows
-
-
-def _write(out: Path, evaluation: Evaluation, tasks: Mapping[str, Task], store: Store) -> None:
+def _write(
+    out: Path,
+    evaluation: Evaluation,
+    tasks: Mapping[str, Task],
+    store: Store,
+    calibration: Mapping[str, Calibration],
+) -> None:
     write_predictions(evaluation.table, out / "predictions.parquet")
     sequential = [name for name, is_video in zip(store.databases, store.sequential, strict=True) if is_video]
     videos = evaluation.table.filter(pc.is_in(evaluation.table["database"], pa.array(sequential, pa.string())))
     if len(videos):
         pyarrow.csv.write_csv(video_scores(videos, tasks, evaluation.decisions), out / "videos.csv")
-    for name, figure in task_figures(evaluation.table, tasks).items():
+    figures = task_figures(evaluation.table, tasks, evaluation.decisions)
+    figures |= {f"{name}_reliability": reliability_figure(of_task) for name, of_task in calibration.items()}
+    for name, figure in figures.items():
         save(figure, out / f"{name}.png")
+
+
+def _has_thresholds(decisions: Decisions) -> bool:
+    return any("thresholds" in decision for decision in decisions.values())
 
 
 def _chance(evaluation: Evaluation, tasks: Mapping[str, Task]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,32 +12,68 @@ import pyarrow as pa
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from abaw_ray.evaluation.predictions import pairs
+from abaw_ray.evaluation.calibration_report import Calibration
+from abaw_ray.evaluation.predictions import Decisions, pairs
+from abaw_ray.palette import COLOURS, LABEL_SIZE
 from abaw_ray.tasks.base import Task
+from abaw_ray.tasks.figure_style import FAINT, legend, new_figure, style
 
 SAMPLE_COLUMNS = 3
+TITLE_WIDTH = 32
+"""Characters that have room over a sample."""
+
+HISTOGRAM_BINS = 30
+
+WORDS = {
+    "multiclass": ("confidence in the most probable class", "share that is right", "frames"),
+    "multilabel": ("probability that an attribute is present", "share that is", "labels"),
+    "regression": ("share of labels that an interval is to hold", "share that it holds", "labels"),
+}
+"""Kind of label space -> what the axes of its reliability say; rows are counted in the last word."""
 
 
-def task_figures(table: pa.Table, tasks: Mapping[str, Task]) -> dict[str, Figure]:
+def task_figures(table: pa.Table, tasks: Mapping[str, Task], decisions: Decisions) -> dict[str, Figure]:
     """Name -> figure of the predictions in a table, for the tasks that were labelled and predicted."""
     figures: dict[str, Figure] = {}
     for name, task in tasks.items():
         true, predicted = pairs(table, name)
         if len(true):
-            figures |= task.figures(true, predicted)
+            figures |= task.figures(true, predicted, decisions.get(name, {}))
     return figures
 
 
+def reliability_figure(calibration: Calibration) -> Figure:
+    """Reliability of one task before and after calibration, and how often the network is how sure, below it."""
+    x, y, of_rows = WORDS[calibration.space.kind]
+    figure = new_figure(6.0, 7.0)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    above.plot((0, 1), (0, 1), color=FAINT, linewidth=1, linestyle="--")
+    curves = [("as it is", calibration.before, COLOURS[1])]
+    for parameter, values in calibration.parameters.items():
+        label = f"{parameter.replace('_', ' ')} {', '.join(f'{value:.2f}' for value in values)}"
+        curves.append((label, calibration.after, COLOURS[0]))
+    for label, scores, color in curves:
+        found, numbers = scores.reliability, scores.numbers()
+        above.plot(found.confidence, found.accuracy, "o-", color=color, label=f"{label}: ECE {numbers['ece']:.3f}")
+        below.hist(scores.stated, HISTOGRAM_BINS, range=(0, 1), histtype="step", linewidth=1.8, color=color)
+    style(above, f"{calibration.space.name.replace('_', ' ').capitalize()}: reliability", y=y)
+    above.set(xlim=(0, 1), ylim=(0, 1), xticks=np.linspace(0, 1, 6), yticks=np.linspace(0, 1, 6))
+    legend(above)
+    style(below, x=x, y=of_rows)
+    return figure
+
+
 def samples_figure(images: np.ndarray, titles: list[str]) -> Figure:
-    """A grid of faces (k, H, W, 3) uint8 with a title over each, of the width of a card of TensorBoard."""
+    """A grid of faces (k, H, W, 3) uint8 with a title over each."""
     rows = max(math.ceil(len(images) / SAMPLE_COLUMNS), 1)
-    figure = Figure(figsize=(1.6 * SAMPLE_COLUMNS, 2.1 * rows), layout=ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.04))
+    figure = Figure(figsize=(2.7 * SAMPLE_COLUMNS, 3.2 * rows), layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.08))
     grid = figure.subplots(rows, SAMPLE_COLUMNS, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
     for axes, image, title in zip(grid, images, titles, strict=False):
         axes.imshow(image)
-        axes.set_title(title, fontsize=10)
+        lines = [textwrap.fill(line, TITLE_WIDTH) for line in title.splitlines()]
+        axes.set_title("\n".join(lines), fontsize=LABEL_SIZE)
     return figure
 
 

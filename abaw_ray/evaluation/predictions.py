@@ -91,12 +91,17 @@ def write_predictions(table: pa.Table, path: Path) -> None:
     pq.write_table(table, path, compression="zstd")
 
 
+def labelled(table: pa.Table, task: str) -> np.ndarray:
+    """Which frames (n,) bool have a label of a task."""
+    return np.isfinite(_vectors(table, task)).any(axis=1)
+
+
 def pairs(table: pa.Table, task: str) -> tuple[np.ndarray, np.ndarray]:
     """Labels and predictions (n, size) of the labelled frames."""
-    true, predicted = (_vectors(table, name) for name in (task, f"{PREDICTED}{task}"))
-    labelled = np.isfinite(true).any(axis=1)
-    assert np.isfinite(predicted[labelled]).all(), "predictions that are no numbers are refused where they are made"
-    return true[labelled], predicted[labelled]
+    chosen = labelled(table, task)
+    true, predicted = (_vectors(table, name)[chosen] for name in (task, f"{PREDICTED}{task}"))
+    assert np.isfinite(predicted).all(), "predictions that are no numbers are refused where they are made"
+    return true, predicted
 
 
 @dataclass(frozen=True)

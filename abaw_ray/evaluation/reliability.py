@@ -42,7 +42,7 @@ class Reliability:
 
 
 def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = NUM_BINS) -> Reliability:
-    """Divides rows into bins of equally many by their confidence (Nixon et al., CVPR Workshops 2019, section 4.1).
+    """Divides rows into bins of equally many by their confidence (Nixon et al., CVPR Workshops 2019).
 
     Rows of one confidence stay in one bin, so that the bins do not depend on the order of the rows; there are fewer
     bins where many rows are alike, and where there are less than 10 rows for each.

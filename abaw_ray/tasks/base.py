@@ -137,8 +137,8 @@ class Task(Protocol):
         """What a submission states for predictions (n, label size): (n, numbers in a line)."""
         ...
 
-    def figures(self, target: np.ndarray, prediction: np.ndarray) -> dict[str, Figure]:
-        """Name -> figure of labels and predictions, both (n, label size), n > 0."""
+    def figures(self, target: np.ndarray, prediction: np.ndarray, decision: Decision) -> dict[str, Figure]:
+        """Name -> figure of labels and predictions, both (n, label size), n > 0; none that nobody could read."""
         ...
 
     def describe(self, vector: np.ndarray, decision: Decision) -> str:

@@ -15,6 +15,7 @@ from abaw_ray.tasks.balance import class_weights
 from abaw_ray.tasks.base import Decision, Role, TaskOptions, TrainLabels
 from abaw_ray.tasks.metrics import class_chance, class_scores
 from abaw_ray.tasks.soft import Distributions, masked_sum, ratio, softmax_distributions, zero_unlabelled
+from abaw_ray.tasks.sums import Scores, class_sums, scores_of_class_sums
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -97,6 +98,20 @@ class Multiclass:
         scores = class_scores(*self._scored(target, prediction))
         return {"criterion": self._criterion(scores["macro_f1"], scores["accuracy"]), **scores}
 
+    def score_sums(
+        self, target: np.ndarray, prediction: np.ndarray, decision: Decision, group: np.ndarray, num_groups: int
+    ) -> np.ndarray:
+        """`sums.class_sums` of each group."""
+        has = np.isfinite(target)
+        true, predicted = (np.where(has, values, -1.0).argmax(1) for values in (target, prediction))
+        return class_sums(true, predicted, has, group, num_groups)
+
+    def scores_of_sums(self, sums: np.ndarray) -> Scores:
+        """The numbers of `score`."""
+        scores = scores_of_class_sums(sums, self.space.names)
+        criterion = np.vectorize(self._criterion, otypes=[float])(scores["macro_f1"], scores["accuracy"])
+        return {"criterion": criterion, **scores}
+
     def criterion(self, scores: Mapping[str, Any]) -> float:
         """The macro F1."""
         return float(scores["criterion"])
@@ -112,11 +127,14 @@ class Multiclass:
         """Class ids (n, 1)."""
         return prediction.argmax(1)[:, None]
 
-    def figures(self, target: np.ndarray, prediction: np.ndarray) -> dict[str, Figure]:
-        """The confusion matrix."""
-        from abaw_ray.tasks.figures import confusion_figure
+    def figures(self, target: np.ndarray, prediction: np.ndarray, decision: Decision) -> dict[str, Figure]:
+        """The confusion matrix, of up to 20 classes."""
+        from abaw_ray.tasks.figures import MAX_CLASSES, confusion_figure
 
-        return {f"{self.space.name}_confusion": confusion_figure(*self._scored(target, prediction), self.space.name)}
+        true, predicted, names = self._scored(target, prediction)
+        if len(names) > MAX_CLASSES:
+            return {}
+        return {f"{self.space.name}_confusion": confusion_figure(true, predicted, names, self.space.name)}
 
     def describe(self, vector: np.ndarray, decision: Decision) -> str:
         """Name of the most probable class."""

@@ -18,6 +18,7 @@ from abaw_ray.spaces import LabelSpace
 from abaw_ray.tasks.base import Decision, Role, TaskOptions, TrainLabels
 from abaw_ray.tasks.metrics import best_threshold, binary_f1
 from abaw_ray.tasks.soft import Distributions, masked_sum, ratio, sigmoid_distributions, zero_unlabelled
+from abaw_ray.tasks.sums import Scores, attribute_sums, scores_of_attribute_sums
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -135,6 +136,18 @@ class Multilabel:
             "num_frames": len(target),
         }
 
+    def score_sums(
+        self, target: np.ndarray, prediction: np.ndarray, decision: Decision, group: np.ndarray, num_groups: int
+    ) -> np.ndarray:
+        """`sums.attribute_sums` of each group."""
+        return attribute_sums(target, self.answers(prediction, decision) > 0.5, prediction >= 0.5, group, num_groups)
+
+    def scores_of_sums(self, sums: np.ndarray) -> Scores:
+        """The numbers of `score` but for the thresholds."""
+        scores = scores_of_attribute_sums(sums, self.space.names)
+        criterion = np.vectorize(self._criterion, otypes=[float])(scores["macro_f1"], scores["accuracy"])
+        return {"criterion": criterion, **scores}
+
     def criterion(self, scores: Mapping[str, Any]) -> float:
         """The macro F1."""
         return float(scores["criterion"])
@@ -155,9 +168,12 @@ class Multilabel:
         """1 or 0 for each attribute (n, attributes)."""
         return (prediction >= np.asarray(self._thresholds(decision), prediction.dtype)).astype(np.int64)
 
-    def figures(self, target: np.ndarray, prediction: np.ndarray) -> dict[str, Figure]:
-        """There is none."""
-        return {}
+    def figures(self, target: np.ndarray, prediction: np.ndarray, decision: Decision) -> dict[str, Figure]:
+        """F1 of each attribute beside how often it is present, and predicted."""
+        from abaw_ray.tasks.figures import attributes_figure
+
+        answered, f1 = self.answers(prediction, decision) > 0.5, self.score(target, prediction, decision)["f1"]
+        return {self.space.name: attributes_figure(target, answered, list(f1.values()), self.space)}
 
     def describe(self, vector: np.ndarray, decision: Decision) -> str:
         """Names of the attributes that are present."""

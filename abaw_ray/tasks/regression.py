@@ -23,6 +23,7 @@ from abaw_ray.tasks.concordance import NUM_MOMENTS, ccc_from_moments, moments
 from abaw_ray.tasks.metrics import mean_absolute_errors, regression_scores
 from abaw_ray.tasks.plain import PlainForm, PlainOptions
 from abaw_ray.tasks.soft import Distributions, masked_sum, ratio, softmax_distributions, zero_unlabelled
+from abaw_ray.tasks.sums import LEAST_VARIANCE, Scores, scores_of_value_sums, value_sums
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -170,6 +171,16 @@ class Regression:
         scores = regression_scores(target, prediction, self.space.names)
         return scores | mean_absolute_errors(target, prediction, self.space.names) if self._is_plain else scores
 
+    def score_sums(
+        self, target: np.ndarray, prediction: np.ndarray, decision: Decision, group: np.ndarray, num_groups: int
+    ) -> np.ndarray:
+        """`sums.value_sums` of each group."""
+        return value_sums(target, prediction, (self.space.low + self.space.high) / 2, group, num_groups)
+
+    def scores_of_sums(self, sums: np.ndarray) -> Scores:
+        """The numbers of `score`, and the mean absolute errors."""
+        return scores_of_value_sums(sums, self.space.names, LEAST_VARIANCE * (self.space.high - self.space.low) ** 2)
+
     def criterion(self, scores: Mapping[str, Any]) -> float:
         """Mean CCC over the dimensions."""
         return float(scores["ccc_mean"])
@@ -192,11 +203,11 @@ class Regression:
         """The values (n, dimensions)."""
         return prediction
 
-    def figures(self, target: np.ndarray, prediction: np.ndarray) -> dict[str, Figure]:
+    def figures(self, target: np.ndarray, prediction: np.ndarray, decision: Decision) -> dict[str, Figure]:
         """Predicted against true values."""
-        from abaw_ray.tasks.figures import scatter_figure
+        from abaw_ray.tasks.figures import values_figure
 
-        return {self.space.name: scatter_figure(target, prediction, self.space)}
+        return {self.space.name: values_figure(target, prediction, self.space)}
 
     def describe(self, vector: np.ndarray, decision: Decision) -> str:
         """Each with the initial of its dimension, and a sign."""

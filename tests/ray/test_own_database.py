@@ -20,7 +20,8 @@ from abaw_ray.config import Recipe
 from abaw_ray.databases.reading.database import read_database
 from abaw_ray.databases.reading.inspection import inspect_database
 from abaw_ray.errors import DatabaseFormatError
-from abaw_ray.evaluation.evaluate import evaluate, score_rows
+from abaw_ray.evaluation.evaluate import evaluate
+from abaw_ray.evaluation.score_tables import score_rows
 from abaw_ray.models import checkpoint
 from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.spaces import Split

@@ -10,7 +10,8 @@ from test_own_database import moods  # noqa: F401, a fixture
 
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError
-from abaw_ray.evaluation.evaluate import evaluate, score_rows
+from abaw_ray.evaluation.evaluate import evaluate
+from abaw_ray.evaluation.score_tables import score_rows
 from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.training.stage import Job
 

@@ -1,0 +1,53 @@
+"""Tables for people of what `evaluate` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from abaw_ray.evaluation.evaluator import HEADLINE
+from abaw_ray.evaluation.predictions import POOLED
+
+LOSSES = {"nll": "NLL", "brier": "Brier", "crps": "CRPS", "ece": "ECE"}
+
+
+def score_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of a table of the scores, one row a protocol and database; intervals stand below scores."""
+    scores = result["scores"]
+    pooled = scores[HEADLINE][POOLED]
+    columns = {
+        (name, key): heading
+        for name, of_task in result["columns"].items()
+        if name in pooled
+        for heading, key in of_task.items()
+    }
+    rows = []
+    for protocol, by_database in scores.items():
+        intervals = result["intervals"] if protocol == HEADLINE else {}
+        for database, part in by_database.items():
+            around = intervals.get(database, {})
+            cells = [_cell(part["criterion"], around.get("criterion"))]
+            cells += [_cell(part.get(name, {}).get(key), around.get(name, {}).get(key)) for name, key in columns]
+            rows.append([f"{database}, {protocol.replace('_', ' ')}", *cells])
+    return ["database, protocol", "criterion", *columns.values()], rows
+
+
+def calibration_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of a table of the calibration before and after, one row a task."""
+    rows = []
+    for name, of_task in result["calibration"].items():
+        fitted = [f"{key.replace('_', ' ')} {_numbers(values)}" for key, values in of_task["parameters"].items()]
+        losses = {heading: (of_task["before"].get(key), of_task["after"].get(key)) for key, heading in LOSSES.items()}
+        changes = ["-" if None in both else "{:.3f} → {:.3f}".format(*both) for both in losses.values()]
+        rows.append([name, fitted[0] if fitted else "none", f"{of_task['num_scored']:,}", *changes])
+    return ["calibration of", "parameter", "frames", *LOSSES.values()], rows
+
+
+def _cell(score: float | None, interval: Sequence[float] | None) -> str:
+    if score is None:
+        return "-"
+    return f"{score:.3f}" if interval is None else "{:.3f}\n{:.2f}\u2013{:.2f}".format(score, *interval)
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.2f}" for value in values)
