@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import torch
 
 from abaw_ray.blocks.reader import Store
-from abaw_ray.config import Recipe, changed_settings, dump_recipe, settings_of
+from abaw_ray.config import Recipe, Section, changed_settings, dump_recipe, settings_of
+from abaw_ray.monitoring.hparams import Value, type_of
 from abaw_ray.tasks.base import Task
 
 COMPARED = (
@@ -21,7 +23,7 @@ COMPARED = (
     "loss.temperature",
     "loss.hard_weight",
 )
-"""Settings that every run has a column for in HParams, beside those that it changes."""
+"""Settings whose columns are the first in HParams."""
 
 
 @dataclass(frozen=True)
@@ -70,16 +72,20 @@ class RunDescription:
             "recipe/whole": f"```yaml\n{dump_recipe(self.recipe)}```",
         }
 
-    def parameters(self) -> dict[str, bool | float | str]:
-        """Columns of HParams: role, kind, teachers, settings that are often compared, and those that are changed."""
-        settings = settings_of(self.recipe)
-        keys = [*COMPARED, *(key for key in changed_settings(self.recipe, Recipe()) if key not in COMPARED)]
-        own: dict[str, bool | float | str] = {
+    def parameters(self) -> dict[str, Value]:
+        """Of HParams: role, kind, teachers and all settings, those first that are often compared."""
+        settings = _values(self.recipe)
+        own: dict[str, Value] = {
             "role": self.role,
             "kind": self.kind,
             "num_teachers": len(self.inputs.get("teachers", ())),
         }
-        return own | {key: _value(settings[key]) for key in keys}
+        return own | {key: settings[key] for key in COMPARED} | settings
+
+    def parameter_types(self) -> dict[str, int]:
+        """Of `parameters`; the same for all runs, as TensorBoard takes those of any."""
+        default = {**self.parameters(), **_values(Recipe())}
+        return {key: type_of([value]) for key, value in default.items()}
 
     def _facts(self) -> dict[str, str]:
         manifest = self.store.manifest
@@ -110,5 +116,11 @@ def _cell(value: Any) -> str:
     return str(value).replace("|", "\\|").replace("\n", " ")
 
 
-def _value(value: Any) -> bool | float | str:
-    return value if isinstance(value, bool | int | float | str) else str(value)
+def _values(recipe: Recipe) -> dict[str, Value]:
+    """Dotted keys of settings -> values; lists and mappings as one line of JSON."""
+    values: dict[str, Value] = {}
+    for name, of_recipe in recipe.model_dump(mode="json").items():
+        is_section = isinstance(getattr(recipe, name), Section)
+        parts = {f"{name}.{key}": value for key, value in of_recipe.items()} if is_section else {name: of_recipe}
+        values |= {k: json.dumps(v) if isinstance(v, dict | list) else v for k, v in parts.items()}
+    return values

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from abaw_ray.blocks.reader import Store
 from abaw_ray.evaluation.evaluator import Evaluation
@@ -18,24 +17,25 @@ from abaw_ray.evaluation.predictions import PREDICTED, Decisions
 from abaw_ray.tasks.base import Task
 
 NUM_SAMPLES = 9
-MAX_TASKS, MAX_CHARACTERS = 2, 20
+MAX_TASKS, MAX_CHARACTERS = 2, 21
 """Of a sample's title: lines, and the length of each."""
 
-CARD_INCHES = 4.8
-TITLE_POINTS = 13
+SHARE = 0.8
+"""Of the size of a figure that is made for a page of 6 inches; its texts keep theirs."""
+
+LETTERS = 1.25
+"""As many as a title's height fit into a width, beside the room of the axes' labels."""
 
 
 def fitted(figure: Figure) -> Figure:
-    """The figure, made as small as a card with titles that stay readable on it."""
-    width, height = figure.get_size_inches()
-    share = CARD_INCHES / max(width, height)
-    if share >= 1:
-        return figure
-    figure.set_size_inches(width * share, height * share)
-    titles = [axes.title for axes in figure.axes]
-    characters = int(CARD_INCHES * 8 / max(sum(bool(title.get_text()) for title in titles), 1))
-    for title in titles:
-        _enlarge(title, TITLE_POINTS, characters)
+    """A figure for a page, with texts that are still read on a card."""
+    width, height = (SHARE * side for side in figure.get_size_inches())
+    figure.set_size_inches(width, height)
+    for axes in figure.axes:
+        place, size = axes.get_subplotspec(), float(axes.title.get_fontsize())
+        if axes.get_title() and place is not None:
+            num_letters = int(LETTERS * 72 * width / place.get_gridspec().ncols / size)
+            axes.set_title(textwrap.fill(axes.get_title(), num_letters), fontsize=size)
     return figure
 
 
@@ -60,8 +60,3 @@ def _title(row: Mapping[str, Any], tasks: Mapping[str, Task], decisions: Decisio
 
 def _short(text: str) -> str:
     return text if len(text) <= MAX_CHARACTERS else f"{text[: MAX_CHARACTERS - 1]}…"
-
-
-def _enlarge(title: Text, points: float, characters: int) -> None:
-    title.set_fontsize(points)
-    title.set_text(textwrap.fill(title.get_text(), characters))

@@ -10,7 +10,7 @@ follows it shows the part after the last slash whole, which therefore names the 
     memory, optimiser               step    number
     per_class_<score>               epoch   class, attribute or dimension
     pictures                        epoch   figure, where the criterion is the best so far
-    reliability                     epoch   task whose predictions are probabilities
+    reliability                     epoch   calibration score of a task
     scores-<protocol>-<database>    epoch   column of a task's table
     speed, utilisation              step    number
 """
@@ -21,6 +21,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from abaw_ray.evaluation.calibration_report import Calibration
 from abaw_ray.evaluation.evaluator import HEADLINE as HEADLINE_PROTOCOL
 from abaw_ray.evaluation.predictions import POOLED
 from abaw_ray.tasks.base import Task
@@ -38,8 +39,13 @@ Layout = dict[str, dict[str, list[Any]]]
 """Category -> chart -> kind of chart and regular expressions of its tags."""
 
 
+def main_score_names(tasks: Mapping[str, Task]) -> list[str]:
+    """`<task>.<score>` of the first column of each task's table; of a regression the first of each dimension."""
+    return [f"{name}.{key}" for name, task in tasks.items() for key in _main_keys(task)]
+
+
 def main_scores(scores: Mapping[str, Any], tasks: Mapping[str, Task]) -> dict[str, float]:
-    """`<task>.<score>` -> number, of the frames of all databases, by the headline's protocol.
+    """Name of `main_score_names` -> number, of the frames of all databases, by the headline's protocol.
 
     Args:
         scores: as `Evaluation.scores`.
@@ -49,7 +55,8 @@ def main_scores(scores: Mapping[str, Any], tasks: Mapping[str, Task]) -> dict[st
     numbers: dict[str, float] = {}
     for name, task in tasks.items():
         if name in pooled:
-            numbers |= {f"{name}.{key}": value for key, value in _main_scores(task, pooled[name]).items()}
+            found = {"criterion": task.criterion(pooled[name])} | pooled[name]
+            numbers |= {f"{name}.{key}": float(found[key]) for key in _main_keys(task) if key in found}
     return numbers
 
 
@@ -80,6 +87,16 @@ def per_class(scores: Mapping[str, Any], tasks: Mapping[str, Task]) -> dict[str,
     return points
 
 
+def reliability(found: Mapping[str, Calibration]) -> dict[str, float]:
+    """Tag -> calibration error and likelihood of each task, and the error that is left after calibration."""
+    points: dict[str, float] = {}
+    for name, of_task in found.items():
+        points |= {f"{RELIABILITY}/{name}.{key}": of_task.before.numbers()[key] for key in ("ece", "nll")}
+        if of_task.parameters:
+            points[f"{RELIABILITY}/{name}.ece_calibrated"] = of_task.after.numbers()["ece"]
+    return points
+
+
 def layout(tasks: Mapping[str, Task], protocols: tuple[str, ...] = (HEADLINE_PROTOCOL, "paper")) -> Layout:
     """Charts of the Custom Scalars tab; each has a line for every run that is chosen, as of a teacher and a student."""
 
@@ -101,6 +118,7 @@ def layout(tasks: Mapping[str, Task], protocols: tuple[str, ...] = (HEADLINE_PRO
             for name, tag in few.items()
             if tasks[name].space.kind != "regression"
         },
+        "calibration error": {name: chart(rf"{RELIABILITY}/{tag}\.ece.*") for name, tag in names.items()},
         "speed": {
             "images per second": chart("speed/images_per_second"),
             "seconds per step": chart("speed/step_seconds", "speed/data_seconds"),
@@ -114,13 +132,8 @@ def layout(tasks: Mapping[str, Task], protocols: tuple[str, ...] = (HEADLINE_PRO
     }
 
 
-def _main_scores(task: Task, scores: Mapping[str, Any]) -> dict[str, float]:
-    """The first column of a task's table; of a regression the first of each dimension."""
+def _main_keys(task: Task) -> list[str]:
     keys = list(task.columns.values())
-    if task.space.kind == "regression":
-        if task.space.size > MAX_DIMENSIONS:
-            return {"criterion": task.criterion(scores)}
-        keys = keys[: task.space.size]
-    else:
-        keys = keys[:1]
-    return {key: float(scores[key]) for key in keys if key in scores}
+    if task.space.kind != "regression":
+        return keys[:1]
+    return keys[: task.space.size] if task.space.size <= MAX_DIMENSIONS else ["criterion"]
