@@ -12,7 +12,7 @@ from abaw_ray.evaluation.calibration_report import calibrations
 from abaw_ray.evaluation.evaluator import Evaluation
 from abaw_ray.evaluation.figures import reliability_figure, task_figures
 from abaw_ray.monitoring import tags
-from abaw_ray.monitoring.description import RunDescription
+from abaw_ray.monitoring.description import SHOWN, RunDescription
 from abaw_ray.monitoring.event_files import keep_epochs
 from abaw_ray.monitoring.hparams import FAILURE, SUCCESS, columns, row_end, row_start
 from abaw_ray.monitoring.machine import Machine
@@ -84,13 +84,13 @@ class Board:
 
     def _begin(self, name: str) -> None:
         """What stands at a run's beginning: layout, texts, and its row in HParams of that name."""
-        self._writer.add_custom_scalars(tags.layout(self._described.tasks))
+        self._writer.add_custom_scalars(tags.layout(self._described.tasks, self._described.device.type == "cuda"))
         for tag, text in self._described.texts().items():
             self._writer.add_text(tag, text)
         if not self._described.is_trial:
             described, file_writer = self._described, self._writer._get_file_writer()
             types, scores = described.parameter_types(), ["criterion", *tags.main_score_names(described.tasks)]
-            file_writer.add_summary(columns(types, [f"{tags.HPARAMS}/{name}" for name in scores]))
+            file_writer.add_summary(columns(types, [f"{tags.HPARAMS}/{name}" for name in scores], SHOWN))
             file_writer.add_summary(row_start(described.parameters(), types, name))
 
     def _write(self, points: Mapping[str, float], step: int) -> None:

@@ -17,13 +17,27 @@ from abaw_ray.tasks.base import Task
 COMPARED = (
     "seed",
     "model.backbone",
-    "sampling.batch_size",
-    "train.epochs",
-    "train.learning_rate",
+    "model.head",
+    "loss.kd",
     "loss.temperature",
     "loss.hard_weight",
+    "loss.shared_annotations",
+    "sampling.sets",
+    "sampling.batch_size",
+    "sampling.steps_per_epoch",
+    "augment.views",
+    "train.epochs",
+    "train.learning_rate",
+    "train.weight_decay",
+    "train.precision",
 )
-"""Settings whose columns are the first in HParams."""
+"""Settings that have a column in HParams."""
+
+OTHERS = "other settings"
+"""The column of those that differ from the default recipe beside them."""
+
+SHOWN = ("role", "seed", "model.backbone", "loss.temperature", "train.learning_rate")
+"""Columns that TensorBoard shows before any are chosen."""
 
 
 @dataclass(frozen=True)
@@ -73,18 +87,20 @@ class RunDescription:
         }
 
     def parameters(self) -> dict[str, Value]:
-        """Of HParams: role, kind, teachers and all settings, those first that are often compared."""
-        settings = _values(self.recipe)
+        """Column of HParams -> this run's value; the same columns for all runs, as TensorBoard takes those of any."""
+        settings, default = _values(self.recipe), _values(Recipe())
+        others = {k: v for k, v in settings.items() if k not in COMPARED and v != default.get(k)}
         own: dict[str, Value] = {
             "role": self.role,
             "kind": self.kind,
             "num_teachers": len(self.inputs.get("teachers", ())),
         }
-        return own | {key: settings[key] for key in COMPARED} | settings
+        as_text = ", ".join(f"{key}={value}" for key, value in others.items())
+        return own | {key: settings[key] for key in COMPARED} | {OTHERS: as_text}
 
     def parameter_types(self) -> dict[str, int]:
-        """Of `parameters`; the same for all runs, as TensorBoard takes those of any."""
-        default = {**self.parameters(), **_values(Recipe())}
+        """Of `parameters`: those of the default recipe, where a setting may have none."""
+        default = self.parameters() | {key: _values(Recipe())[key] for key in COMPARED}
         return {key: type_of([value]) for key, value in default.items()}
 
     def _facts(self) -> dict[str, str]:

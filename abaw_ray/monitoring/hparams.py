@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import api_pb2, metadata, summary_v2
@@ -15,15 +15,16 @@ FAILURE: int = api_pb2.STATUS_FAILURE
 UNKNOWN: int = api_pb2.STATUS_UNKNOWN
 
 
-def columns(types: Mapping[str, int], metrics: Iterable[str]) -> Summary:
+def columns(types: Mapping[str, int], metrics: Iterable[str], shown: Container[str] = ()) -> Summary:
     """The tab's columns; of several in one folder TensorBoard takes any.
 
     Args:
         types: parameter -> type, by `type_of`.
         metrics: tags of scalars, whose last values are shown.
+        shown: parameters that stand before the others.
     """
     experiment = api_pb2.Experiment(
-        hparam_infos=[api_pb2.HParamInfo(name=name, type=kind) for name, kind in types.items()],
+        hparam_infos=[api_pb2.HParamInfo(name=name, type=kind, differs=name in shown) for name, kind in types.items()],
         metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in metrics],
     )
     return _record(metadata.EXPERIMENT_TAG, HParamsPluginData(experiment=experiment))

@@ -48,7 +48,7 @@ class RunLog:
         earlier = [line for line in read_metrics(run) if line["epoch"] < first_epoch]
         write_text(self._lines, "".join(json.dumps(line) + "\n" for line in earlier))
         events, earlier_events = self._folder / described.name, self._fetch(described.name)
-        self._board = Board(events, f"{run.parent.name}/{run.name}", described, first_epoch)
+        self._board = Board(events, f"{run.name} ({run.parent.name})", described, first_epoch)
         for file in earlier_events - files_below(events):
             (run / described.name / file).unlink(missing_ok=True)
 

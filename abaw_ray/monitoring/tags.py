@@ -97,7 +97,7 @@ def reliability(found: Mapping[str, Calibration]) -> dict[str, float]:
     return points
 
 
-def layout(tasks: Mapping[str, Task], protocols: tuple[str, ...] = (HEADLINE_PROTOCOL, "paper")) -> Layout:
+def layout(tasks: Mapping[str, Task], has_gpu: bool) -> Layout:
     """Charts of the Custom Scalars tab; each has a line for every run that is chosen, as of a teacher and a student."""
 
     def chart(*tags: str) -> list[Any]:
@@ -112,7 +112,10 @@ def layout(tasks: Mapping[str, Task], protocols: tuple[str, ...] = (HEADLINE_PRO
             **{name: chart(rf"{HEADLINE}/{tag}\..+") for name, tag in names.items()},
         },
         "losses": {"total": chart(f"{LOSS}/total"), **{name: chart(f"{LOSS}/{tag}/.+") for name, tag in names.items()}},
-        "criterion by database": {p: chart(f"scores-{re.escape(p)}-.+/criterion") for p in protocols},
+        "criterion by database": {
+            protocol.replace("_", " "): chart(f"scores-{re.escape(protocol)}-.+/criterion")
+            for protocol in (HEADLINE_PROTOCOL, "paper")
+        },
         "F1 by class": {
             name: chart(rf"per_class_f1/{tag}\..+")
             for name, tag in few.items()
@@ -127,7 +130,7 @@ def layout(tasks: Mapping[str, Task], protocols: tuple[str, ...] = (HEADLINE_PRO
         "machine": {
             "memory (GiB)": chart("memory/.+"),
             "busy CPU cores": chart("utilisation/cpu_cores"),
-            "GPU in use": chart("utilisation/gpu"),
+            **({"GPU in use": chart("utilisation/gpu")} if has_gpu else {}),
         },
     }
 
