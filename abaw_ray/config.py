@@ -321,10 +321,15 @@ def replaced_settings(given: Recipe, used: Recipe) -> dict[str, tuple[Any, Any]]
     return found
 
 
+def settings_of(recipe: Recipe) -> dict[str, Any]:
+    """Dotted keys, as `loss.temperature` -> values, as JSON has them."""
+    return _leaves(recipe.model_dump(mode="json"))
+
+
 def changed_settings(recipe: Recipe, base: Recipe) -> dict[str, Any]:
     """Dotted keys whose values in `recipe` are others than in `base` -> the value in `recipe`."""
-    before = _leaves(base.model_dump(mode="json"))
-    return {key: value for key, value in _leaves(recipe.model_dump(mode="json")).items() if before.get(key) != value}
+    before = settings_of(base)
+    return {key: value for key, value in settings_of(recipe).items() if before.get(key) != value}
 
 
 def dump_recipe(recipe: Recipe) -> str:

@@ -19,7 +19,7 @@ from abaw_ray.tasks.base import Task
 from abaw_ray.tasks.figure_style import FAINT, legend, new_figure, style
 
 SAMPLE_COLUMNS = 3
-TITLE_WIDTH = 32
+TITLE_WIDTH = 21
 """Characters that have room over a sample."""
 
 HISTOGRAM_BINS = 30
@@ -65,9 +65,9 @@ def reliability_figure(calibration: Calibration) -> Figure:
 
 
 def samples_figure(images: np.ndarray, titles: list[str]) -> Figure:
-    """A grid of faces (k, H, W, 3) uint8 with a title over each."""
+    """A grid of faces (k, H, W, 3) uint8 with a title over each, to be read when it is shown 3.4 inches wide."""
     rows = max(math.ceil(len(images) / SAMPLE_COLUMNS), 1)
-    figure = Figure(figsize=(2.7 * SAMPLE_COLUMNS, 3.2 * rows), layout=ConstrainedLayoutEngine(h_pad=0.08, w_pad=0.08))
+    figure = Figure(figsize=(1.75 * SAMPLE_COLUMNS, 2.2 * rows), layout=ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.04))
     grid = figure.subplots(rows, SAMPLE_COLUMNS, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()

@@ -4,88 +4,42 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 
 from abaw_ray.blocks.files import parse_json, write_text
-from abaw_ray.blocks.reader import Store
 from abaw_ray.disk import write_errors_named
 from abaw_ray.errors import StoreError, quoted
 from abaw_ray.evaluation.evaluator import Evaluation
-from abaw_ray.evaluation.figures import samples_figure, task_figures
-from abaw_ray.evaluation.predictions import PREDICTED, Decisions
+from abaw_ray.monitoring.board import Board
+from abaw_ray.monitoring.description import RunDescription
+from abaw_ray.monitoring.step_clock import StepClock
 from abaw_ray.objectives.terms import StepLoss
 from abaw_ray.storage import AnyPath, files_below
-from abaw_ray.tasks.base import Task
 
 METRICS = "metrics.jsonl"
-NUM_SAMPLES = 12
-
-
-class StepClock:
-    """Seconds spent waiting for data and computing, since the last `read`."""
-
-    def __init__(self, images_per_step: int) -> None:
-        self._images_per_step = images_per_step
-        self._mark = time.perf_counter()
-        self._reset()
-
-    def data_ready(self) -> None:
-        self._data += self._lap()
-
-    def step_done(self) -> None:
-        self._step += self._lap()
-        self._num_steps += 1
-
-    def log_written(self) -> None:
-        """What was done since the step counts for neither."""
-        self._lap()
-
-    def read(self) -> dict[str, float]:
-        """Mean seconds a step and images a second (over all workers); starts anew."""
-        total = self._data + self._step
-        values = {
-            "data_seconds": self._data / max(self._num_steps, 1),
-            "step_seconds": self._step / max(self._num_steps, 1),
-            "images_per_second": self._num_steps * self._images_per_step / max(total, 1e-9),
-        }
-        self._reset()
-        return values
-
-    def _reset(self) -> None:
-        self._data = self._step = 0.0
-        self._num_steps = 0
-
-    def _lap(self) -> float:
-        before, self._mark = self._mark, time.perf_counter()
-        return self._mark - before
 
 
 class RunLog:
-    """Writes `tensorboard/` and `metrics.jsonl` under the run's folder.
+    """Writes `metrics.jsonl` and a folder of TensorBoard's files under the run's folder, named by what is trained.
 
     Args:
         run: the run's folder; of a remote one, a copy on this machine is sent there after every epoch.
-        enabled: False on all workers but the first: nothing is written then.
-        first_epoch: that is logged, 0-based; lines of later ones, which are run again, are removed.
+        described: the run; None on all workers but the first: nothing is written then.
+        first_epoch: that is logged, 0-based; what was written of it and later ones, which are run again, is removed.
     """
 
-    def __init__(self, run: AnyPath, enabled: bool, first_epoch: int = 0) -> None:
+    def __init__(self, run: AnyPath, described: RunDescription | None, first_epoch: int = 0) -> None:
         self._run = run
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        self._writer: SummaryWriter | None = None
+        self._board: Board | None = None
         self._sums: dict[str, Tensor] = {}
         self._num_added = 0
-        if not enabled:
+        if described is None:
             return
         if not isinstance(run, Path):
             self._temporary = tempfile.TemporaryDirectory(prefix="abaw-ray-run-")
@@ -93,13 +47,16 @@ class RunLog:
         self._lines = self._folder / METRICS
         earlier = [line for line in read_metrics(run) if line["epoch"] < first_epoch]
         write_text(self._lines, "".join(json.dumps(line) + "\n" for line in earlier))
-        self._writer = SummaryWriter(str(self._folder / "tensorboard"))
+        events, earlier_events = self._folder / described.name, self._fetch(described.name)
+        self._board = Board(events, f"{run.name} ({run.parent.name})", described, first_epoch)
+        for file in earlier_events - files_below(events):
+            (run / described.name / file).unlink(missing_ok=True)
 
     def __enter__(self) -> RunLog:
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        self.close(failed=kind is not None)
 
     def clock(self, images_per_step: int) -> StepClock:
         return StepClock(images_per_step)
@@ -116,48 +73,51 @@ class RunLog:
         self._sums, self._num_added = {}, 0
         return means
 
-    def step(self, step: int, losses: Mapping[str, float], learning_rate: float, clock: StepClock) -> None:
-        """One point of every training curve."""
-        if self._writer is None:
-            return
-        for name, value in losses.items():
-            self._writer.add_scalar(f"loss/{name}", value, step)
-        self._writer.add_scalar("optimiser/learning_rate", learning_rate, step)
-        for name, value in clock.read().items():
-            self._writer.add_scalar(f"speed/{name}", value, step)
+    def step(self, step: int, numbers: Mapping[str, float], learning_rate: float, clock: StepClock) -> None:
+        """One point of every training curve.
 
-    def epoch(self, result: Mapping[str, Any], evaluation: Evaluation, store: Store, tasks: Mapping[str, Task]) -> None:
-        """An epoch's scores, and pictures of its predictions when it is the best so far.
+        Args:
+            step: 0-based, over all epochs.
+            numbers: losses by name, and as `GRADIENT_NORM` that of the gradient before it is clipped, if it is known.
+            learning_rate: of the step.
+            clock: of the steps since the last point.
+        """
+        if self._board is not None:
+            self._board.step(step, numbers, learning_rate, clock)
+
+    def epoch(self, result: Mapping[str, Any], evaluation: Evaluation) -> None:
+        """An epoch's scores, and curves and pictures of its predictions when it is the best so far.
 
         Args:
             result: the fields of `training.loop.EpochResult`.
             evaluation: on the store's validation frames.
-            store: where the frames' pictures are.
-            tasks: that were predicted.
         """
-        if self._writer is None:
+        if self._board is None:
             return
         with write_errors_named(self._lines), self._lines.open("a") as lines:
             lines.write(json.dumps(dict(result)) + "\n")
-        for name, value in flatten(result["scores"]).items():
-            self._writer.add_scalar(f"validation/{name}", value, result["epoch"])
-        if result["improved"]:
-            shown = task_figures(evaluation.table, tasks, evaluation.decisions)
-            figures = {**shown, "samples": _samples(store, tasks, evaluation)}
-            for name, figure in figures.items():
-                self._writer.add_figure(f"validation/{name}", figure, result["epoch"])
-        self._writer.flush()
+        self._board.epoch(result, evaluation)
         self._send()
 
-    def close(self) -> None:
+    def close(self, failed: bool = False) -> None:
         """Writes what is still to be written, and removes a copy of a remote run's files."""
         try:
-            if self._writer is not None:
-                self._writer.close()
+            if self._board is not None:
+                self._board.close(failed)
                 self._send()
         finally:
             if self._temporary is not None:
                 self._temporary.cleanup()
+
+    def _fetch(self, name: str) -> set[str]:
+        """Copies a folder of a remote run here; gives the names of its files."""
+        folder, remote = self._folder / name, self._run / name
+        names = files_below(remote)
+        if not isinstance(remote, Path):
+            folder.mkdir()
+            for file in names:
+                (folder / file).write_bytes((remote / file).read_bytes())
+        return names
 
     def _send(self) -> None:
         if not isinstance(self._run, Path):
@@ -206,22 +166,3 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
         elif isinstance(value, int | float):
             flat[f"{prefix}{key}"] = float(value)
     return flat
-
-
-def _samples(store: Store, tasks: Mapping[str, Task], evaluation: Evaluation) -> Figure:
-    """Some frames of an evaluation that have a picture, always the same, with predicted (true) labels over each."""
-    chosen = np.sort(np.random.default_rng(0).permutation(np.flatnonzero(evaluation.rows >= 0))[:NUM_SAMPLES])
-    frames = evaluation.table.take(pa.array(chosen)).to_pylist()
-    titles = [_title(frame, tasks, evaluation.decisions) for frame in frames]
-    return samples_figure(store.images(evaluation.rows[chosen]), titles)
-
-
-def _title(row: Mapping[str, Any], tasks: Mapping[str, Task], decisions: Decisions) -> str:
-    """Predicted (true) labels of one frame, a line a task."""
-    lines = []
-    for name, task in tasks.items():
-        vectors = [np.array(row[f"{prefix}{name}"]) for prefix in (PREDICTED, "")]
-        decision = decisions.get(name, {})
-        texts = [task.describe(np.nan_to_num(v), decision) if np.isfinite(v).any() else "-" for v in vectors]
-        lines.append("{} ({})".format(*texts))
-    return "\n".join(lines)

@@ -18,6 +18,8 @@ from abaw_ray.evaluation.evaluator import Evaluation, Evaluator
 from abaw_ray.machine import describe_machine
 from abaw_ray.models import checkpoint
 from abaw_ray.models.sets import Network
+from abaw_ray.monitoring.board import GRADIENT_NORM
+from abaw_ray.monitoring.description import RunDescription
 from abaw_ray.monitoring.run_log import RunLog, named_losses, read
 from abaw_ray.storage import as_path
 from abaw_ray.streams.base import FACE
@@ -55,6 +57,7 @@ def train(
     report: Report,
     resume: Path | None = None,
     progress: Progress | None = None,
+    is_trial: bool = False,
 ) -> dict[str, Any]:
     """Trains until early stopping or the last epoch.
 
@@ -64,6 +67,7 @@ def train(
         report: receives every epoch's result and checkpoint.
         resume: a checkpoint of this run to go on from.
         progress: shows how far it is.
+        is_trial: of a sweep.
 
     Returns:
         Summary: role, epochs run, best epoch, its criterion, steps, workers and what they ran on.
@@ -80,7 +84,8 @@ def train(
         stopping = EarlyStopping(**description.stopping)
         epoch = description.epoch + 1
     watch = Watch(job, stage, world)
-    with RunLog(as_path(job.run), enabled=world.rank == 0, first_epoch=epoch) as log:
+    described = _described(job, stage, learner.network, world, is_trial) if world.rank == 0 else None
+    with RunLog(as_path(job.run), described, first_epoch=epoch) as log:
         while epoch < recipe.train.epochs and not stopping.stop:
             started = time.perf_counter()
             losses = _train_epoch(epoch, learner, stage, recipe, world, watch, log, progress)
@@ -89,8 +94,8 @@ def train(
             improved = stopping.update(epoch, evaluation.criterion)
             num_images = stage.data.order.num_steps * stage.data.images_per_step
             result = EpochResult(epoch, improved, evaluation.criterion, evaluation.scores, losses, num_images, seconds)
-            log.epoch(asdict(result), evaluation, stage.store, stage.data.tasks)
-            described = checkpoint.Description(
+            log.epoch(asdict(result), evaluation)
+            description = checkpoint.Description(
                 role=job.role,
                 epoch=epoch,
                 spaces=tuple(task.space for task in stage.data.tasks.values()),
@@ -107,7 +112,7 @@ def train(
             with tempfile.TemporaryDirectory() as folder:
                 if world.rank == 0:
                     checkpoint.save(
-                        Path(folder), learner.network, learner.optimizer, recipe, described, learner.losses()
+                        Path(folder), learner.network, learner.optimizer, recipe, description, learner.losses()
                     )
                 report(result, Path(folder) if world.rank == 0 else None)
             epoch += 1
@@ -122,6 +127,25 @@ def train(
         "best_criterion": stopping.best,
         "stopped_early": stopping.stop,
     }
+
+
+def _described(job: Job, stage: Stage, network: Network, world: World, is_trial: bool) -> RunDescription:
+    """What TensorBoard says of the run."""
+    given = {"teacher's outputs": job.teacher_outputs, "features": job.features, "CNN": job.cnn}
+    inputs = {"teachers": job.teachers} | {what: (place,) for what, place in given.items() if place is not None}
+    return RunDescription(
+        role=job.role,
+        kind=stage.kind,
+        recipe=job.recipe,
+        store=stage.store,
+        inputs=inputs,
+        tasks=stage.data.tasks,
+        set_tasks=stage.data.set_tasks,
+        num_parameters=sum(p.numel() for p in network.parameters() if p.requires_grad),
+        num_workers=world.size,
+        device=world.device,
+        is_trial=is_trial,
+    )
 
 
 def _databases(store: Store) -> dict[str, checkpoint.DatabaseUse]:
@@ -167,10 +191,11 @@ def _train_epoch(
         update = last or (step + 1) % accumulate == 0
         loss, norm = learner.step({n: b.to(world.device) for n, b in batch.items()}, update, num_accumulated)
         losses = named_losses(loss)
-        watch.take(epoch, step, batch, losses | ({"gradient norm": norm} if norm is not None else {}))
+        numbers = losses | ({GRADIENT_NORM: norm} if norm is not None else {})
+        watch.take(epoch, step, batch, numbers)
         logged = last or (step + 1) % recipe.train.log_every == 0
         # waits for the device, which is part of the step
-        values = read(losses) if logged else {}
+        values = read(numbers) if logged else {}
         clock.step_done()
         log.add(losses)
         if logged:

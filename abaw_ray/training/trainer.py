@@ -62,7 +62,7 @@ def fit(
         resources: on what.
         fresh: remove an earlier run from the run's folder first.
         callbacks: of Ray Train, called with every epoch's report.
-        one_of_many: no progress bar, and what cannot run is found out by its workers.
+        one_of_many: of a sweep: no progress bar, and what cannot run is found out by its workers.
         say: prints a line where workers were lost.
 
     Returns:
@@ -86,7 +86,8 @@ def fit(
             check_room(resources)
             queue = bar.queue if bar is not None else None
             started = time.perf_counter()
-            summary = _run(job, resources, queue, callbacks, say) | {"seconds": time.perf_counter() - started}
+            summary = _run(job, resources, queue, callbacks, one_of_many, say)
+            summary["seconds"] = time.perf_counter() - started
         return _finish(run, job, summary)
 
 
@@ -103,7 +104,12 @@ def _progress_bar(job: Job, shown: bool) -> contextlib.AbstractContextManager[Pr
 
 
 def _run(
-    job: Job, resources: Resources, queue: Queue | None, callbacks: list[Any] | None, say: Callable[[str], None]
+    job: Job,
+    resources: Resources,
+    queue: Queue | None,
+    callbacks: list[Any] | None,
+    one_of_many: bool,
+    say: Callable[[str], None],
 ) -> dict[str, Any]:
     """What the first worker returns.
 
@@ -116,7 +122,7 @@ def _run(
     restarts: list[str] = []
     while True:
         try:
-            result: Any = on_a_thread(_trainer(job, resources, queue, callbacks, restarts).fit)
+            result: Any = on_a_thread(_trainer(job, resources, queue, callbacks, one_of_many, restarts).fit)
         except TrainingFailedError as error:
             free_resources()
             lost = describe_losses(failures(error))
@@ -129,7 +135,12 @@ def _run(
 
 
 def _trainer(
-    job: Job, resources: Resources, queue: Queue | None, callbacks: list[Any] | None, restarts: list[str]
+    job: Job,
+    resources: Resources,
+    queue: Queue | None,
+    callbacks: list[Any] | None,
+    one_of_many: bool,
+    restarts: list[str],
 ) -> TorchTrainer:
     """A trainer that goes on with what the run's folder holds."""
     run = as_path(job.run)
@@ -142,6 +153,7 @@ def _trainer(
             "progress": queue,
             "num_threads": resources.cpus_per_worker,
             "restarts": restarts,
+            "is_trial": one_of_many,
         },
         scaling_config=ScalingConfig(
             num_workers=resources.num_workers,
@@ -202,11 +214,11 @@ def _train_here(config: dict[str, Any]) -> dict[str, Any]:
     with write_errors_named(as_path(job.run)):
         earlier = ray.train.get_checkpoint()
         if earlier is None:
-            return train(job, world, report, progress=progress)
+            return train(job, world, report, progress=progress, is_trial=config["is_trial"])
         with earlier.as_directory() as folder:
             if world.rank == 0 and queue is not None:
                 queue.put(("line", f"going on after epoch {checkpoint.load(folder).description.epoch + 1}"))
-            return train(job, world, report, resume=Path(folder), progress=progress)
+            return train(job, world, report, Path(folder), progress, config["is_trial"])
 
 
 def describe(result: EpochResult) -> str:

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.plugins.hparams import api_pb2, metadata, summary_v2
-from tensorboard.plugins.hparams.plugin_data_pb2 import (
-    HParamsPluginData,
-    SessionEndInfo,
-)
 from torch.utils.tensorboard import SummaryWriter
 
+from abaw_ray.monitoring.hparams import FAILURE, SUCCESS, UNKNOWN, columns, row_end, row_start, type_of
 from abaw_ray.storage import AnyPath, local_folder, remove_tree
-from abaw_ray.tuning.results import Status, Sweep, Value
+from abaw_ray.tuning.results import Status, Sweep
 
 BEST, NUM_EPOCHS = "sweep/best_criterion", "sweep/num_epochs"
 
 ENDS: dict[Status, int] = {
-    "finished": api_pb2.STATUS_SUCCESS,
-    "stopped": api_pb2.STATUS_SUCCESS,
-    "failed": api_pb2.STATUS_FAILURE,
-    "unfinished": api_pb2.STATUS_UNKNOWN,
+    "finished": SUCCESS,
+    "stopped": SUCCESS,
+    "failed": FAILURE,
+    "unfinished": UNKNOWN,
 }
 
 
@@ -36,43 +31,15 @@ def write_hparams(sweep: Sweep, folder: AnyPath) -> None:
 
 
 def _write(sweep: Sweep, folder: Path) -> None:
-    types = {name: _type([trial.parameters.get(name) for trial in sweep.trials]) for name in sweep.names}
+    types = {name: type_of([trial.parameters.get(name) for trial in sweep.trials]) for name in sweep.names}
     with SummaryWriter(str(folder)) as writer:
-        writer.file_writer.add_summary(_columns(types))
+        writer.file_writer.add_summary(columns(types, (BEST, NUM_EPOCHS)))
     for trial in sweep.trials:
         with SummaryWriter(str(folder / trial.name)) as writer:
-            parameters = {name: _typed(trial.parameters.get(name), kind) for name, kind in types.items()}
-            # a trial is a group of its own, also if another one has the same parameters
-            writer.file_writer.add_summary(summary_v2.hparams_pb(parameters, trial_id=trial.name, start_time_secs=0))
-            end = HParamsPluginData(session_end_info=SessionEndInfo(status=ENDS[trial.status]))
-            writer.file_writer.add_summary(_summary(metadata.SESSION_END_INFO_TAG, end))
+            writer.file_writer.add_summary(row_start(trial.parameters, types, trial.name))
+            writer.file_writer.add_summary(row_end(ENDS[trial.status]))
             writer.add_scalar(NUM_EPOCHS, len(trial.criteria))
             if trial.best is not None:
                 writer.add_scalar(BEST, trial.best)
-            for epoch, criterion in enumerate(trial.criteria):
+            for epoch, criterion in enumerate(trial.criteria, 1):
                 writer.add_scalar("sweep/criterion", criterion, epoch)
-
-
-def _columns(types: dict[str, int]) -> Summary:
-    experiment = api_pb2.Experiment(
-        hparam_infos=[api_pb2.HParamInfo(name=name, type=kind) for name, kind in types.items()],
-        metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in (BEST, NUM_EPOCHS)],
-    )
-    return _summary(metadata.EXPERIMENT_TAG, HParamsPluginData(experiment=experiment))
-
-
-def _summary(tag: str, data: HParamsPluginData) -> Summary:
-    value = Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(data), tensor=metadata.NULL_TENSOR)
-    return Summary(value=[value])
-
-
-def _type(values: list[Value]) -> int:
-    """Of a column: a text unless all are truth values or all are numbers."""
-    if all(isinstance(value, bool) for value in values):
-        return api_pb2.DATA_TYPE_BOOL
-    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-    return api_pb2.DATA_TYPE_FLOAT64 if numbers else api_pb2.DATA_TYPE_STRING
-
-
-def _typed(value: Value, kind: int) -> bool | float | str:
-    return str(value) if kind == api_pb2.DATA_TYPE_STRING or value is None else value

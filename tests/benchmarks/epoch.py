@@ -52,7 +52,7 @@ def main() -> None:
         job = Job(recipe, str(store), str(Path(name) / "run"))
         stage = Stage(job, world.device)
         learner = _learner(stage, recipe, world)
-        log = RunLog(Path(name) / "run", enabled=False)
+        log = RunLog(Path(name) / "run", None)
         batch = next(iter(stage.batches(0, world)))
 
         def epoch(number: int) -> float:

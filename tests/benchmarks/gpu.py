@@ -97,7 +97,7 @@ def measure(
     learner.network.train()
     on_device = {name: part.to(device) for name, part in first.data.batch(0, 0, world).items()}
     images_per_step = first.data.images_per_step
-    log = RunLog(Path(), enabled=False)
+    log = RunLog(Path(), None)
 
     def bare(steps: int) -> None:
         for _ in range(steps):

@@ -25,12 +25,12 @@ import cv2
 import numpy as np
 import onnxruntime
 import torch
-from abaw_ray.inference.faces.detectors import find_detector
 from report import Target, emit, spread
 
 from abaw_ray.config import load_recipe
 from abaw_ray.databases.reading.spaces import ACTION_UNITS, EXPRESSION, VALENCE_AROUSAL
 from abaw_ray.inference.export.export import export_run
+from abaw_ray.inference.faces.detectors import find_detector
 from abaw_ray.inference.inputs import find_inputs
 from abaw_ray.inference.onnx_model import OnnxModel
 from abaw_ray.inference.predict_inputs import Settings, predict_inputs

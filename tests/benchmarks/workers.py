@@ -22,6 +22,7 @@ from report import Target, emit, spread
 from sparse_store import sparse_store
 
 from abaw_ray.config import load_recipe, parse_recipe
+from abaw_ray.monitoring.tags import CRITERION
 from abaw_ray.training.job import Job
 from abaw_ray.training.trainer import to_dict
 
@@ -76,10 +77,9 @@ def _ends(run: Path) -> list[float]:
     """When each epoch ended, as its TensorBoard events say."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator(str(run / "tensorboard"))
+    events = EventAccumulator(str(next(run.rglob("events.*")).parent))
     events.Reload()
-    tag = next(tag for tag in events.Tags()["scalars"] if tag.startswith("validation/"))
-    return [event.wall_time for event in events.Scalars(tag)]
+    return [event.wall_time for event in events.Scalars(CRITERION)]
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ def test_a_store_and_a_run_in_a_bucket(
     run = as_path(remote.run)
     epochs = [json.loads(line)["criterion"] for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert epochs == [there["best_criterion"]]
-    assert any(name.startswith("tensorboard/events") for name in files_below(run))
+    assert any(name.startswith("teacher-cnn/events") for name in files_below(run))
     assert {b.sha256 for b in written.blocks} & {file.name for file in node_cache_folder.iterdir()}
 
     results = as_path(object_store.uri(f"{tmp_path.name}/results"))

@@ -21,7 +21,7 @@ from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError, DivergedError, MissingInputError
 from abaw_ray.models import checkpoint
-from abaw_ray.monitoring import run_log
+from abaw_ray.monitoring import board, run_log, step_clock
 from abaw_ray.training import loop
 from abaw_ray.training.job import Job
 from abaw_ray.training.loop import EpochResult, train
@@ -142,10 +142,10 @@ def test_waiting_for_the_device_is_part_of_the_step_and_writing_logs_of_neither(
 
         return take_time
 
-    monkeypatch.setattr(run_log, "time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(step_clock, "time", SimpleNamespace(perf_counter=lambda: now))
     monkeypatch.setattr(loop, "read", later(8.0, run_log.read))
     monkeypatch.setattr(
-        run_log.SummaryWriter,
+        board.SummaryWriter,
         "add_scalar",
         later(100.0, lambda self, name, value, step: written.setdefault(name, []).append(value)),
     )

@@ -7,8 +7,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from boards import described
 from ray.tune.schedulers import TrialScheduler
+from stores import make_store
 
+from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError, StoreError
 from abaw_ray.models.checkpoint import RUN_FILE
@@ -110,7 +113,10 @@ def test_an_epoch_that_was_repeated_counts_once(tmp_path):
     with (trial_folder(tmp_path, "a") / METRICS).open("a") as lines:
         lines.write('{"epoch": 2, "criter')  # the machine died as it was written
     assert criteria(trial_folder(tmp_path, "a")) == [0.1, 0.2]
-    RunLog(trial_folder(tmp_path, "a"), enabled=True, first_epoch=1).close()  # it goes on after the first
+    store = Store(make_store(tmp_path / "store").path)
+    RunLog(
+        trial_folder(tmp_path, "a"), described(store, is_trial=True), first_epoch=1
+    ).close()  # it goes on after the first
     epochs(tmp_path, "a", [0.25, 0.4], first=1)
     assert criteria(trial_folder(tmp_path, "a")) == [0.1, 0.25, 0.4]
 

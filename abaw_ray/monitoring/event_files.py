@@ -1,0 +1,41 @@
+"""TensorBoard's event files of a run that goes on: points of epochs that are run again are cut off."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+from tensorboard.compat.proto.event_pb2 import Event
+
+FRAME_BYTES = 16
+"""Of a record beside its content: its length and two checksums."""
+
+
+def keep_epochs(folder: Path, num_epochs: int, last_tag: str) -> None:
+    """Cuts off what was written after an epoch.
+
+    Args:
+        folder: of event files.
+        num_epochs: that are kept; 0 removes all files.
+        last_tag: of the last point of each epoch, whose step is the number of epochs till then. Where there is none of
+            `num_epochs`, nothing was written after it.
+    """
+    is_cut = num_epochs == 0
+    for file in sorted(folder.glob("events.*")):
+        if is_cut:
+            file.unlink()
+        elif (size := _size_till(file, num_epochs, last_tag)) is not None:
+            os.truncate(file, size)
+            is_cut = True
+
+
+def _size_till(file: Path, num_epochs: int, last_tag: str) -> int | None:
+    """Bytes up to the end of the last point of an epoch; None: it is not in the file."""
+    size = 0
+    for record in RawEventFileLoader(str(file)).Load():
+        size += len(record) + FRAME_BYTES
+        event = Event.FromString(record)
+        if event.step == num_epochs and any(value.tag == last_tag for value in event.summary.value):
+            return size
+    return None
