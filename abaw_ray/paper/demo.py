@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import statistics
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from abaw_ray.blocks.files import write_json
+from abaw_ray.blocks.files import atomic_path, write_json
 from abaw_ray.config import Recipe
 from abaw_ray.console import ERRORS, mean_and_spread, table
 from abaw_ray.evaluation.evaluator import HEADLINE
@@ -21,6 +23,7 @@ from abaw_ray.evaluation.predictions import POOLED
 from abaw_ray.paper.steps import STUDENT_SEED, generate_and_prepare, train_and_evaluate, write_page
 from abaw_ray.ray_session import ray_session
 from abaw_ray.reports.page import ExtraTable
+from abaw_ray.synthetic.clip import write_clip
 from abaw_ray.training.job import Job
 from abaw_ray.training.resources import Resources
 
@@ -40,9 +43,20 @@ class DemoResult:
     values: dict[str, Any]
 
     def render(self) -> Group:
-        """The table, the command to watch the runs with, and the page about them."""
-        lines = [f"TensorBoard: tensorboard --logdir {shlex.quote(self.values['runs'])}"]
-        lines.append(f"report: {self.values['report']}")
+        """The table, the page about the runs, and the commands to go on with."""
+        values = self.values
+        student, folder = values["models"]["student"][0]["run"], Path(values["runs"]).parent
+        commands = {
+            "watch the runs in TensorBoard": _command("tensorboard", "--logdir", values["runs"]),
+            "the student looks at a synthetic clip": _command(
+                "abaw-ray", "predict", values["clip"], "--run", student, "--out", str(folder / "predictions")
+            ),
+            "the student as a file": _command(
+                "abaw-ray", "export", "--run", student, "--format", "onnx", "--store", str(folder / "store"),
+                "--out", str(folder / "student.onnx"),
+            ),
+        }  # fmt: skip
+        lines = [f"report: {values['report']}", *(f"{what}: {command}" for what, command in commands.items())]
         return Group(self.table(), *(Text(line, no_wrap=True, overflow="ignore") for line in lines))
 
     def table(self) -> Table:
@@ -70,10 +84,18 @@ class DemoResult:
         return rows
 
 
+def _command(name: str, *arguments: str) -> str:
+    """A command line that finds the command of this environment, be it on the path or not."""
+    own = Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    is_found = found is not None and Path(found).resolve() == own.resolve()
+    return shlex.join([name if is_found or not own.is_file() else str(own), *arguments])
+
+
 def run_demo(out: Path, size: str, seeds: int, recipe: Recipe, workers: int) -> DemoResult:
     """Generates, prepares, trains a teacher and both students for every seed, evaluates, and writes `results.json`.
 
-    Beside it, `report.html` is a page about the runs of seed 0.
+    Beside it, `report.html` is a page about the runs of seed 0, and `clip.avi` a clip to try predictions on.
 
     Args:
         out: a folder; what is finished in it is not done again.
@@ -114,7 +136,11 @@ def run_demo(out: Path, size: str, seeds: int, recipe: Recipe, workers: int) -> 
         "models": models,
         "store_seconds": seconds,
         "report": str(out / "report.html"),
+        "clip": str(out / "clip.avi"),
     }
+    if not (out / "clip.avi").is_file():
+        with atomic_path(out / "clip.avi") as temporary:
+            write_clip(temporary, recipe.seed)
     made = DemoResult(values)
     write_json(out / "results.json", values)
     extra = ExtraTable(made.title, made.columns, made.rows()) if seeds > 1 else None
