@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from paper import SPACES
 
+from abaw_ray.errors import ConfigurationError
 from abaw_ray.inference.answers import answers_schema
 from abaw_ray.inference.media import encoding
 from abaw_ray.inference.media.annotated_video import rows_of_frames, write_annotated_video
@@ -231,6 +232,14 @@ def test_what_cannot_be_finished_is_not_there(tmp_path):
     assert {file.name for file in tmp_path.iterdir()} == {"source.mp4", "text.mp4"}
 
 
+def test_the_source_is_not_overwritten(tmp_path):
+    video = source(tmp_path)
+    before = video.read_bytes()
+    with pytest.raises(ConfigurationError, match="found the source itself"):
+        write_annotated_video(video, made_answers(INFO, frame_times(video), one_face), INFO, tmp_path / "source.avi")
+    assert video.read_bytes() == before
+
+
 def test_rows_come_frame_by_frame_whatever_their_order():
     table = made_answers(INFO, np.arange(700) / RATE, lambda frame: dict.fromkeys(range(frame % 3), BOX))
     shuffled = table.take(np.random.default_rng(0).permutation(table.num_rows))
@@ -321,14 +330,17 @@ def test_dials_do_not_cover_faces(corner):
     assert not any(drawn[y + 30 : y + 80, x + 10 : x + 70].any() for k, (x, y) in enumerate(corners) if k in boxes)
 
 
-def test_a_label_keeps_its_side():
-    sizes, label = Sizes.of(grey(360, 640)), Label("#0", (), 60, 20, 0)
+def test_a_label_keeps_its_side_and_grows_where_it_can():
+    sizes, large, small = Sizes.of(grey(360, 640)), Label("#0", (), 60, 60, 0), Label("#0", (), 60, 20, 0)
     box = Rect(200, 150, 300, 250)
-    first, _ = placed([label], box, [], [], sizes, None)
-    below = Rect(0, 120, 640, 149)
-    moved, _ = placed([label], box, [], [below], sizes, first)
-    assert moved != first
-    assert placed([label], box, [], [], sizes, moved)[0] == moved, "there is room above again, but labels do not jump"
+    _, above = placed([large, small], box, [], [], sizes, None)
+    assert above.bottom <= box.top
+    around = [Rect(0, 0, 640, 120), Rect(0, 0, 199, 360), Rect(301, 0, 640, 360), Rect(0, 275, 640, 360)]
+    (kind, side), _ = placed([large, small], box, [], [*around, Rect(0, 120, 640, 149)], sizes, None)
+    assert kind == 1
+    (kind, moved), place = placed([large, small], box, [], [], sizes, side)
+    assert (kind, moved) == (0, side)
+    assert place.top >= box.bottom, "there is room above again, but labels do not jump"
 
 
 def test_letters_of_other_scripts_are_letters():

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from abaw_ray.blocks.files import atomic_path
+from abaw_ray.errors import ConfigurationError
 from abaw_ray.inference.media.drawing import annotate
 from abaw_ray.inference.media.encoding import Encoding, VideoTrack, best_encoding
 from abaw_ray.inference.media.history import History
@@ -49,11 +50,14 @@ def write_annotated_video(
     Raises:
         FileNotFoundError: no such video.
         UnreadableVideo: not a video, or none of its frames can be decoded.
+        ConfigurationError: `out` is the source.
         NoEncoder: PyAV has no encoder of video.
         StorageError: the disk is full, or cannot be written.
     """
     encoding = best_encoding()
     out = out.with_suffix(encoding.suffix)
+    if out.exists() and out.samefile(video):
+        raise ConfigurationError(f"{out}: found the source itself, expected another file for the annotated video")
     times = frame_times(video)
     with atomic_path(out) as temporary:
         _write(video, _annotated(video, len(times), rows, info), times, encoding, temporary, progress)

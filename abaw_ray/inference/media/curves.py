@@ -122,6 +122,8 @@ def _draw_ribbons(
 ) -> None:
     """For each person the most probable class by name, and its probability as the ribbon's height."""
     x, height = _columns(history, chart), chart.height // max(len(persons), 1)
+    if not persons:
+        fill(image, chart, DIM, 0.08)
     columns = dict(zip(lane.space.names, column_names(info, lane.space), strict=True))
     for turn, person in enumerate(persons):
         ribbon = Rect(chart.left, chart.top + turn * height, chart.right, chart.top + (turn + 1) * height - 1)

@@ -59,11 +59,11 @@ def annotate(
     for turn, row in enumerate(faces):
         others = boxes[:turn] + boxes[turn + 1 :]
         labels = labels_of(row, info, sizes)
-        last = history.placed.get(row["face"]) if history else None
-        choice, place = placed(labels, boxes[turn], others, taken, sizes, last)
+        last = history.sides.get(row["face"]) if history else None
+        (kind, side), place = placed(labels, boxes[turn], others, taken, sizes, last)
         if history:
-            history.placed[row["face"]] = choice
-        draw_label(drawn, labels[choice[0]], place, row["face"], sizes)
+            history.sides[row["face"]] = side
+        draw_label(drawn, labels[kind], place, row["face"], sizes)
         taken.append(place)
     return drawn
 

@@ -24,8 +24,8 @@ class History:
     """The answers of the last 10 seconds, by person, and where each person's label and the dials were put."""
 
     def __init__(self) -> None:
-        self.placed: dict[int, tuple[int, int]] = {}
-        """Person -> kind of label and side of the box that it was put on."""
+        self.sides: dict[int, int] = {}
+        """Person -> side of the box that the label was put on."""
         self.dials: Corner | None = None
         """Where dials stand; None: not decided."""
         self._moments: deque[tuple[float, dict[int, dict[str, Any]]]] = deque()

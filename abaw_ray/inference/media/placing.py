@@ -19,7 +19,7 @@ def placed(
     others: Sequence[Rect],
     taken: Sequence[Rect],
     sizes: Sizes,
-    last: tuple[int, int] | None,
+    last: int | None,
 ) -> tuple[tuple[int, int], Rect]:
     """The label that there is room for, and its place.
 
@@ -29,13 +29,13 @@ def placed(
         others: boxes of the other faces.
         taken: what has been drawn, and may not be covered.
         sizes: of the picture.
-        last: what was returned for this person's last frame: kept where it still fits, so that labels do not jump.
+        last: the side of this person's label in the last frame: kept where it still fits, so that labels do not jump.
 
     Returns:
         Which label and which side of the box, and the rectangle of the label.
     """
     tries = [(kind, side, place) for kind, label in enumerate(labels) for side, place in _sides(label, box, sizes)]
-    tries.sort(key=lambda one: (one[0], one[1]) != last)
+    tries.sort(key=lambda one: (one[0], one[1] != last))
     for blocking in ([*taken, *others], taken):
         for kind, side, place in tries:
             if not any(place.overlap(other) for other in blocking):
