@@ -7,8 +7,8 @@ from abaw_ray.palette import COLOURS
 LIGHT, DARK = "#ffffff", "#14181d"
 """Backgrounds."""
 
-MIN_CONTRAST = 3.0
-"""Of lines and areas that say something (WCAG 2.2, criterion 1.4.11)."""
+MIN_CONTRAST = 4.0
+"""Of lines and areas that say something; 3 is the least (WCAG 2.2, criterion 1.4.11)."""
 
 STEP = 0.05
 

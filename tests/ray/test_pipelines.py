@@ -44,6 +44,10 @@ def test_tables_are_made_once_and_share_their_runs(cluster, recipe, out):
     assert rows[1][-4:-1] == ["0.555", "0.523", "0.543"]
     assert json.loads((out / "table3.json").read_text()) == result.values
     assert rows[0][2] in (out / "table3.md").read_text()
+    page = (out / "table3.html").read_text()
+    assert all(f"<h2>{name}-0" in page for name in ("teacher", "student", "gru-teacher", "gru-student"))
+    assert rows[0][2] in page
+    assert "Synthetic data" in page
     for name in TABLES["table3"]:
         scores = json.loads((out / "evaluation" / f"{name}-0" / "scores.json").read_text())["scores"]
         for protocol in ("every_frame", "paper"):
@@ -71,6 +75,10 @@ def test_the_demo_gives_scores_of_all_models_and_does_nothing_twice(cluster, rec
     assert students[0] != students[1]
     assert json.loads((out / "results.json").read_text()) == result.values
     assert result.table().row_count == 4
+    page = (out / "report.html").read_text()
+    assert result.values["report"] == str(out / "report.html")
+    assert "student-0 <span class='against'>against</span> student-without-distillation-0" in page
+    assert "Synthetic data" in page
 
     written = {p: p.stat().st_mtime_ns for p in (out / "runs").rglob("*") if p.is_file()}
     assert run_demo(out, "tiny", 1, small, workers=1).values["models"] == result.values["models"]

@@ -111,7 +111,8 @@ def _row(run: RunData, name: str, choice: _Choice, album: Album) -> Markup:
     for row, uri, said in zip(rows, uris, choice.said, strict=True):
         answer = task.describe(np.array(row[f"{PREDICTED}{name}"]), decision) or "none"
         truth = _label(task, np.array(row[name]))
-        where = f"{row['database']}, {row['video']}, frame {row['frame']}"
+        sequential = run.store.sequential[run.store.databases.index(row["database"])]
+        where = f"{row['database']}, {row['video']}, {'frame' if sequential else 'face'} {row['frame']}"
         image = Markup('<img src="{}" alt="{}" width="112" height="112" loading="lazy">').format(
             uri, f"Face of {where}: answered {answer}, true {truth}"
         )

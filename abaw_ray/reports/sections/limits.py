@@ -20,8 +20,12 @@ def _limits(runs: Sequence[RunData], synthetic: Sequence[str]) -> Iterator[str]:
     for run in runs:
         yield from _of_evaluation(run)
     yield from _of_data(runs)
-    if len({run.trained.recipe.seed for run in runs}) <= len(runs):
-        yield "Each run is one training. Another seed gives other scores; intervals do not contain that."
+    yield "Each run is one training. Another seed gives other scores; intervals do not contain that."
+    if not synthetic and any(run.store is not None for run in runs):
+        yield (
+            "This page has pictures from the databases: their licences, and the people on them, decide whom it may be"
+            " shown to."
+        )
     yield (
         "Labels are what annotators saw in a face, which is not what somebody feels. A model that agrees with them does"
         " not know either."

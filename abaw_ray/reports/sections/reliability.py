@@ -28,7 +28,7 @@ def reliability(run: RunData, name: str) -> Markup:
     numbers = table(["lower is better", "before", "after"], rows, f"Calibration of {name}", kind="small")
     said = [f"Scored on {found['num_scored']:,} frames."]
     if parameters and found["num_fit"]:
-        said.append(f"Fitted on {found['num_fit']:,} frames of other videos or people: {parameters}.")
+        said.append(f"Fitted on {found['num_fit']:,} frames of other people, videos or photos: {parameters}.")
     else:
         said.append(f"Applied as kept with the run: {parameters}." if parameters else "Nothing was fitted.")
     beside_it = joined([numbers, paragraph(*said, kind="note")])
@@ -45,9 +45,8 @@ def _diagram(run: RunData, name: str, found: dict[str, Any]) -> Markup:
         return Markup()
     x_label, y_label, _ = WORDS[run.tasks[name].space.kind]
     drawn = chart(curves, f"{run.name}, reliability of {name} before and after calibration", x_label, y_label)
-    return joined(
-        [beside([figure(drawn, f"Reliability of {name}")], "squares"), legend([line.name for line in curves])]
-    )
+    shown = figure(drawn, f"Reliability of {name}")
+    return Markup("<div>{}{}</div>").format(shown, legend([line.name for line in curves]))
 
 
 def _number(found: dict[str, Any], when: str, key: str) -> Cell:

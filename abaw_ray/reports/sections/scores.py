@@ -56,8 +56,8 @@ def verdict(runs: Sequence[RunData], best: RunData) -> Markup:
     """All runs by the headline protocol over all databases together, and the differences between them."""
     has_intervals = any(CRITERION.interval(run) is not None for run in runs)
     said = (
-        "Below each score its 95% interval: by bootstrap over videos or people, so it says how much the score would"
-        " differ with other people, not with another seed."
+        "Below each score its 95% interval: by bootstrap over people, videos or photos, so it says how much the"
+        " score would differ with others, not with another seed."
         if has_intervals
         else "There are no intervals: this evaluation was made without them, and small differences may be chance."
     )
