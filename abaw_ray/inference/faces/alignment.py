@@ -24,8 +24,9 @@ WHOLE_SIDE, WHOLE_DOWN = 1.20, -0.08
 LANDMARKS_LEFT_RIGHT, LANDMARKS_TOP, LANDMARKS_BOTTOM = 0.50, -0.26, 0.48
 """Of the box of 68 landmarks (254 faces on which a mesh of landmarks was fitted; an edge differs by 4 to 6 %)."""
 BOX_UP = 0.2
-"""Of databases' square boxes (248 of ExpW): as high as a detector's box, and higher by this part of what the detector's
-is higher than wide. Squares made so overlap with ExpW's by 0.80 (IoU, median); one as wide as the detector's by 0.53."""
+"""Of databases' square boxes (246 of ExpW): as high as a detector's box, and higher up by this part of what the
+detector's is higher than wide. They overlap with ExpW's by 0.80 (IoU, median), squares as wide as the detector's by
+0.53."""
 
 TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
@@ -61,8 +62,9 @@ def cut_face(image: np.ndarray, face: Face, crop: str, size: int) -> np.ndarray:
         raise BadGeometry("a number that is not finite")
     height, width = image.shape[:2]
     left, top, right, bottom = box
+    numbers = ", ".join(f"{number:.1f}" for number in box)
     if right <= left or bottom <= top:
-        raise BadGeometry(f"empty box {left:.1f}, {top:.1f}, {right:.1f}, {bottom:.1f}")
+        raise BadGeometry(f"empty box {numbers}")
     if right <= 0 or bottom <= 0 or left >= width or top >= height:
         raise BadGeometry(
             f"box {left:.1f}, {top:.1f}, {right:.1f}, {bottom:.1f} outside the photo of {width} x {height}"
@@ -82,7 +84,7 @@ def _landmarks(image: np.ndarray, face: Face) -> np.ndarray | None:
     if across[0] * down[1] - across[1] * down[0] < 0:
         points = points[[1, 0, 2, 4, 3]]
     centres = np.stack([points[0], points[1], points[3:].mean(0)])
-    inside = ((centres >= 0) & (centres < (image.shape[1], image.shape[0]))).all(1)
+    inside = ((centres > 0) & (centres < (image.shape[1], image.shape[0]))).all(1)
     return points if inside.any() and np.ptp(points[:2], axis=0).max() >= 1 else None
 
 

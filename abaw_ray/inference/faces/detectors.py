@@ -101,7 +101,7 @@ def _packaged_yunet() -> tuple[Path, str] | None:
 
 
 def _best(files: Iterable[Path]) -> Path | None:
-    """Of the files of YuNet the last by its name, which holds its date; one of whole bytes only if there is no other."""
+    """Of the files of YuNet the last by its name, which holds its date; one of 8 bits only if there is no other."""
     named = [file for file in files if file.name.lower().startswith(("yunet", "face_detection_yunet"))]
     return max((f for f in named if f.is_file()), key=lambda f: ("int8" not in f.name, f.name), default=None)
 

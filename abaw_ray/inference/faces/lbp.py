@@ -13,12 +13,12 @@ SMALLEST_FACE = 0.1
 SCALE_FACTOR = 1.15
 WINDOW = 24
 """Side of the smallest window, in pixels."""
-LEAST_WINDOWS = 4
+LEAST_WINDOWS = 5
 """Windows that must agree on a face."""
 SAME_FACE = 0.4
 """Overlap (IoU) from which windows are of one face."""
-WIDER, HIGHER, UP = 1.0, 1.3, 0.0
-"""From windows, which hold brows to mouth, to boxes of faces as other detectors give them."""
+WIDTH, HEIGHT = 0.82, 1.11
+"""Of a face's box, in the window's side (medians of 164 faces of ExpW that YuNet finds, too); their centres agree."""
 
 
 class LbpCascade:
@@ -84,5 +84,5 @@ def _overlaps(boxes: np.ndarray) -> np.ndarray:
 
 def _face_box(window: np.ndarray) -> np.ndarray:
     centre, sides = (window[:2] + window[2:]) / 2, window[2:] - window[:2]
-    centre, sides = centre - (0, UP * sides[1]), sides * (WIDER, HIGHER)
+    sides = sides * (WIDTH, HEIGHT)
     return np.concatenate([centre - sides / 2, centre + sides / 2])

@@ -20,8 +20,8 @@ LIBRARY, FUNCTION = "libfacedetection.so.v0.0.3", "_Z14facedetect_cnnPhS_iii"
 """The version whose results are known, and `int *facedetect_cnn(unsigned char *result, unsigned char *bgr, int width,
 int height, int step)`."""
 RESULT_BYTES, RESULT_NUMBERS = 0x9000, 16
-"""Of what it writes: an int32, the number of faces, and for each 16 int16: score in hundredths, left, top, width, height,
-five landmarks, and one that means nothing."""
+"""Of what it writes: an int32, the number of faces, and for each 16 int16: score in hundredths, left, top, width,
+height, five landmarks, and one that means nothing."""
 
 _first = threading.Lock()
 """The library makes its tables at its first call, which no other may overlap."""

@@ -135,7 +135,8 @@ def _assign(costs: np.ndarray) -> list[tuple[int, int]]:
     """Rows and columns that belong together: as many as can, and of these the cheapest."""
     possible = np.isfinite(costs)
     if possible.sum(0).max() > 1 or possible.sum(1).max() > 1:
-        from scipy.optimize import linear_sum_assignment  # takes most of a second, and is rarely needed
+        # takes most of a second, and is rarely needed
+        from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 
         rows, columns = linear_sum_assignment(np.where(possible, costs, 1e6))
     else:

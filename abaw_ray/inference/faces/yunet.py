@@ -58,7 +58,7 @@ class YuNet:
 
 def _distinct(found: np.ndarray) -> np.ndarray:
     """One of those that overlap, the most certain first."""
-    kept = cv2.dnn.NMSBoxes(found[:, :4], found[:, 14], 0, LARGEST_OVERLAP) if len(found) else []
+    kept = cv2.dnn.NMSBoxes(found[:, :4].tolist(), found[:, 14].tolist(), 0, LARGEST_OVERLAP)
     return found[np.array(kept, int)]
 
 

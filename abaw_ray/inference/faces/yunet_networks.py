@@ -25,7 +25,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from abaw_ray.errors import ConfigurationError, shortened
+from abaw_ray.errors import LONGEST_MESSAGE, ConfigurationError, shortened
 
 STRIDES = 8, 16, 32
 PARTS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
@@ -85,7 +85,7 @@ class OnnxRuntimeNetwork:
                 raise
             except Exception as error:  # onnxruntime's errors have no common class
                 last = error
-        raise ConfigurationError(_no_yunet(file, shortened(str(last))))
+        raise ConfigurationError(_cannot_run(file, self.runs_by, str(last)))
 
     def find(self, picture: np.ndarray, least_score: float) -> np.ndarray:
         """See `Network.find`."""
@@ -109,9 +109,9 @@ class OnnxRuntimeNetwork:
     def _check(self, file: Path) -> None:
         names = {output.name for output in self._session.get_outputs()}
         if missing := [name for name in OUTPUTS if name not in names]:
-            raise ConfigurationError(_no_yunet(file, f"no output {', '.join(missing)}"))
+            raise ConfigurationError(_no_yunet(file, f"found no output {missing[0]}"))
         if len(self._session.get_inputs()) != 1 or len(self._session.get_inputs()[0].shape) != 4:
-            raise ConfigurationError(_no_yunet(file, "inputs that are not one picture"))
+            raise ConfigurationError(_no_yunet(file, "found inputs that are not one picture"))
 
 
 class OpenCvNetwork:
@@ -124,7 +124,7 @@ class OpenCvNetwork:
         try:
             self.find(np.zeros((*TRIED, 3), np.uint8), 0.5)
         except cv2.error as error:
-            raise ConfigurationError(_no_yunet(file, shortened(error.err or str(error)))) from None
+            raise ConfigurationError(_cannot_run(file, self.runs_by, error.err or str(error))) from None
 
     def find(self, picture: np.ndarray, least_score: float) -> np.ndarray:
         """See `Network.find`."""
@@ -137,12 +137,13 @@ class OpenCvNetwork:
 
     def _detector(self) -> Any:
         if not hasattr(self._own, "detector"):
-            level = cv2.getLogLevel()
-            cv2.setLogLevel(2)  # OpenCV 5 warns of a setting that it makes itself
+            logs = cv2.utils.logging
+            level = logs.getLogLevel()
+            logs.setLogLevel(logs.LOG_LEVEL_ERROR)  # OpenCV 5 warns of a setting that it makes itself
             try:
                 self._own.detector = cv2.FaceDetectorYN.create(str(self._file), "", TRIED[::-1])
             finally:
-                cv2.setLogLevel(level)
+                logs.setLogLevel(level)
         return self._own.detector
 
 
@@ -188,8 +189,9 @@ def _decode(outputs: dict[str, np.ndarray], width: int, least_score: float) -> n
     return np.concatenate(found)
 
 
+def _cannot_run(file: Path, runs_by: str, message: str) -> str:
+    return _no_yunet(file, f"{runs_by} cannot run it: {shortened(' '.join(message.split()), LONGEST_MESSAGE)}")
+
+
 def _no_yunet(file: Path, found: str) -> str:
-    return (
-        f"{file}: found {found}, expected a YuNet network (face_detection_yunet_*.onnx of OpenCV's model zoo) with the "
-        f"outputs {OUTPUTS[0]} to {OUTPUTS[-1]}"
-    )
+    return f"{file}: {found}; expected a YuNet network, as face_detection_yunet_2023mar.onnx of OpenCV's model zoo"
