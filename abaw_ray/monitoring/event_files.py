@@ -13,7 +13,9 @@ FRAME_BYTES = 16
 
 
 def keep_epochs(folder: Path, num_epochs: int, last_tag: str) -> None:
-    """Cuts off what was written after an epoch.
+    """Cuts off what was written after an epoch, and names the files so that later ones come after them.
+
+    TensorBoard reads files in the order of their names, in which is the time by the clock of the node.
 
     Args:
         folder: of event files.
@@ -22,12 +24,14 @@ def keep_epochs(folder: Path, num_epochs: int, last_tag: str) -> None:
             `num_epochs`, nothing was written after it.
     """
     is_cut = num_epochs == 0
-    for file in sorted(folder.glob("events.*")):
+    for number, file in enumerate(sorted(folder.glob("events.*"))):
         if is_cut:
             file.unlink()
-        elif (size := _size_till(file, num_epochs, last_tag)) is not None:
+            continue
+        if (size := _size_till(file, num_epochs, last_tag)) is not None:
             os.truncate(file, size)
             is_cut = True
+        file.rename(folder / f"events.out.tfevents.{number:010d}")
 
 
 def _size_till(file: Path, num_epochs: int, last_tag: str) -> int | None:

@@ -55,7 +55,7 @@ def test_train_distill_evaluate_with_two_workers(store, recipe_file, teacher, tm
     student = results("distill", *common, "--teacher", teacher, "--out", tmp_path / "student")
     assert (student["role"], student["teachers"]) == ("student", [str(teacher)])
     for run in (teacher, tmp_path / "student"):
-        assert list((run / "tensorboard").glob("events*"))
+        assert list((run / f"{run.name}-cnn").glob("events*"))
         lines = (run / "metrics.jsonl").read_text().splitlines()
         assert [json.loads(line)["epoch"] for line in lines] == [0, 1]
     out = tmp_path / "results"

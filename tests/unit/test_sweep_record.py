@@ -114,9 +114,8 @@ def test_an_epoch_that_was_repeated_counts_once(tmp_path):
         lines.write('{"epoch": 2, "criter')  # the machine died as it was written
     assert criteria(trial_folder(tmp_path, "a")) == [0.1, 0.2]
     store = Store(make_store(tmp_path / "store").path)
-    RunLog(
-        trial_folder(tmp_path, "a"), described(store, is_trial=True), first_epoch=1
-    ).close()  # it goes on after the first
+    # it goes on after the first
+    RunLog(trial_folder(tmp_path, "a"), described(store, is_trial=True), first_epoch=1).close()
     epochs(tmp_path, "a", [0.25, 0.4], first=1)
     assert criteria(trial_folder(tmp_path, "a")) == [0.1, 0.25, 0.4]
 
