@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-
-sys.path.insert(1, str(Path(__file__).parent.parent / "unit"))  # small stores and checkpoints
 from checkpoints import make_checkpoint
 from videos import SIZE, make_videos
 

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-
-sys.path.append(str(Path(__file__).parent.parent / "unit"))
-
 from checkpoints import make_checkpoint
 from object_store import ObjectStore
 from people import RED, clip, picture
 
-from abaw_ray.errors import ConfigurationError, MissingInputError
+from abaw_ray.errors import ConfigurationError, UserError
 from abaw_ray.inference.inputs import find_inputs
 from abaw_ray.inference.predict_inputs import Settings
 from abaw_ray.inference.predict_job import Asked, predict_job
@@ -83,7 +79,7 @@ def test_what_no_worker_can_do_is_said_at_once(run: Path, media: Path, tmp_path:
     inputs, left_out = find_inputs(["0", str(media / "clip0.mp4")])
     with pytest.raises(ConfigurationError, match="camera"):
         predict_job(inputs, left_out, Asked(run, detector="whole"), tmp_path / "a", Settings(), num_workers=2)
-    with pytest.raises(MissingInputError, match="none"):
+    with pytest.raises(UserError, match="none"):
         predict_job(
             inputs[1:], left_out, Asked(tmp_path / "none", detector="whole"), tmp_path / "b", Settings(), num_workers=2
         )

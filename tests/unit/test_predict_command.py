@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +16,11 @@ import pytest
 from checkpoints import make_checkpoint
 from people import RED, clip, picture
 
+from abaw_ray.errors import ConfigurationError
 from abaw_ray.inference.export.export import export_run
+from abaw_ray.inference.inputs import find_inputs
+from abaw_ray.inference.predict_inputs import Settings
+from abaw_ray.inference.predict_job import Asked, predict_job
 
 WITHOUT_TORCH = """
 import sys
@@ -63,13 +68,19 @@ def test_it_writes_a_table_a_video_a_timeline_and_a_page(trained: Path, video: P
     assert summary["num_rows"] == 12
 
 
+def predicted(out: Path, trained: Path, *inputs: Path, draw: bool = False) -> dict[str, Any]:
+    found, left_out = find_inputs([str(path) for path in inputs])
+    return predict_job(found, left_out, Asked(trained, detector="whole"), out, Settings(draw=draw))
+
+
 def test_what_was_written_before_is_replaced_and_nothing_else(trained: Path, video: Path, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "one.png"), picture({(20, 20): RED})[:, :, ::-1])
     out = tmp_path / "out"
-    assert run(video, "--run", trained, "--out", out, "--detector", "whole", "--no-video").returncode == 0
+    predicted(out, trained, video)
+    assert {"holiday.png", "holiday.html"} < {file.name for file in out.iterdir()}
     assert not (out / "holiday.mp4").exists()
     (out / "mine.txt").write_text("mine")
-    assert run(tmp_path / "one.png", "--run", trained, "--out", out, "--detector", "whole").returncode == 0
+    predicted(out, trained, tmp_path / "one.png", draw=True)
     names = {file.name for file in out.iterdir()}
     assert {"one.jpg", "mine.txt", "predictions.csv"} < names
     assert not {"holiday.png", "holiday.html"} & names
@@ -77,9 +88,9 @@ def test_what_was_written_before_is_replaced_and_nothing_else(trained: Path, vid
 
 def test_a_folder_of_something_else_is_left_alone(trained: Path, video: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    done = run(video, "--run", trained, "--out", tmp_path, "--detector", "whole")
-    assert done.returncode == 2
-    assert "choose another folder" in done.stderr
+    with pytest.raises(ConfigurationError, match="choose another folder"):
+        predicted(tmp_path, trained, video)
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
 
 
 def test_a_broken_file_is_named_and_the_status_says_so(trained: Path, video: Path, tmp_path: Path) -> None:
@@ -102,7 +113,7 @@ def test_an_exported_file_needs_neither_torch_nor_ray(trained: Path, video: Path
         video, "--run", tmp_path / "model.onnx", "--out", tmp_path / "a", *arguments, before=("-c", WITHOUT_TORCH)
     )
     assert done.returncode == 0, done.stderr
-    assert run(video, "--run", trained, "--out", tmp_path / "b", *arguments).returncode == 0
+    predicted(tmp_path / "b", trained, video)
     exported, own = (pq.read_table(tmp_path / name / "predictions.parquet") for name in ("a", "b"))
     assert exported.column_names == own.column_names
     for name in own.column_names:
