@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Event
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from people import BLUE, RED, ColourModel, SquareDetector, clip, picture
 
 from abaw_ray.inference.answers import answers_schema
+from abaw_ray.inference.faces.base import Face
 from abaw_ray.inference.inputs import find_inputs
 from abaw_ray.inference.predict_inputs import Outcome, Settings, predict_inputs
 
@@ -158,6 +160,22 @@ def test_a_camera_ends_when_it_is_told_to(tmp_path: Path) -> None:
     times = table["time"].to_pylist()
     assert times == sorted(times)
     assert outcome.kind == "camera"
+
+
+def test_a_camera_is_stopped_and_what_it_saw_is_kept(tmp_path: Path) -> None:
+    stop = Event()
+
+    class StoppingDetector(SquareDetector):
+        def detect(self, image: np.ndarray) -> list[Face]:
+            stop.set()
+            return super().detect(image)
+
+    inputs, _ = find_inputs([f"camera:{clip(tmp_path / 'camera.avi', [{(20, 20): RED}] * 200)}"])
+    part = tmp_path / "part.parquet"
+    (outcome,) = predict_inputs(inputs, ColourModel(), StoppingDetector(), tmp_path, part, TABLE_ONLY, stop=stop)
+    assert 0 < outcome.num_frames < 200
+    assert pq.read_table(part)["frame"].to_pylist() == list(range(outcome.num_frames))
+    assert outcome.error == ""
 
 
 def test_a_camera_that_is_not_there_is_reported(tmp_path: Path) -> None:
