@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from abaw_ray.errors import StoreError
 from abaw_ray.evaluation.calibration import calibrated, calibrated_deviation
-from abaw_ray.evaluation.predictions import PREDICTED, labelled, pairs, statements
+from abaw_ray.evaluation.fitting import statements
+from abaw_ray.evaluation.predictions import PREDICTED, labelled, pairs
 from abaw_ray.reports.markup import Markup, heading, joined, paragraph
 from abaw_ray.reports.pictures import Album
 from abaw_ray.reports.run_data import RunData
