@@ -130,7 +130,7 @@ def render(runs: Sequence[RunData], title: str | None = None, extra: ExtraTable 
 
 
 def _extra(extra: ExtraTable) -> Markup:
-    return section("seeds", CONTENTS["seeds"], table(extra.columns, extra.rows, extra.title))
+    return section("seeds", CONTENTS["seeds"], table(extra.columns, extra.rows, extra.title, kind="seeds"))
 
 
 def _evaluated(run: AnyPath, folder: AnyPath) -> AnyPath:

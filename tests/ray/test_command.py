@@ -52,8 +52,11 @@ def teacher(store: Path, recipe_file: Path, tmp_path_factory: pytest.TempPathFac
 
 def test_train_distill_evaluate_with_two_workers(store, recipe_file, teacher, tmp_path):
     common = ["--store", store, "--recipe", recipe_file, "--workers", "2"]
-    student = results("distill", *common, "--teacher", teacher, "--out", tmp_path / "student")
+    student = results("distill", *common, "--teacher", teacher, "--out", tmp_path / "student", "--report")
     assert (student["role"], student["teachers"]) == ("student", [str(teacher)])
+    page = Path(student["report"])
+    assert page == tmp_path / "student" / "report.html"
+    assert "student <span class='against'>against</span> teacher" in page.read_text()
     for run in (teacher, tmp_path / "student"):
         assert list((run / f"{run.name}-cnn").glob("events*"))
         lines = (run / "metrics.jsonl").read_text().splitlines()

@@ -19,6 +19,8 @@ from stores import make_store
 
 from abaw_ray.blocks.manifest import Problem
 from abaw_ray.errors import ConfigurationError, MissingInputError
+from abaw_ray.palette import COLOURS
+from abaw_ray.reports.colours import DARK, LIGHT, contrast, variables
 from abaw_ray.reports.page import ExtraTable, render, write_report
 from abaw_ray.reports.pictures import Album
 from abaw_ray.reports.run_data import RunData, names_of, read_run
@@ -169,6 +171,27 @@ def test_confusion_counts_every_frame_once(runs, page):
     (confusion,) = [table for name, table in Page(render([run])).tables.items() if name.startswith("Confusion of expr")]
     cells = [row[1 : 1 + len(EXPRESSIONS)] for row in confusion.rows]
     assert sum(int(re.match(r"\d+", cell)[0]) for row in cells for cell in row) == num_labelled
+
+
+def test_attributes_have_their_scores_thresholds_and_prevalence(runs):
+    run = runs[0]
+    shown = Page(render([run])).tables["action_units, attribute by attribute"].by_name()
+    scores = run.evaluation.scores()["action_units"]
+    true = np.array(run.evaluation.table["action_units"].to_pylist(), float)
+    true = true[np.isfinite(true).any(axis=1)]
+    for place, (name, row) in enumerate(shown.items()):
+        assert row["F1"] == f"{scores['f1'][name]:.3f}"
+        assert row["threshold"] == f"{scores['thresholds'][name]:.3f}"
+        assert row["present"] == f"{(true[:, place] > 0.5).mean():.1%}"
+        assert row["frames"] == str(len(true))
+
+
+@pytest.mark.parametrize("background", [LIGHT, DARK])
+def test_colours_can_be_told_from_light_and_from_dark(background):
+    colours = re.findall(r"#[0-9a-f]{6}", variables(background))
+    assert len(colours) == len(COLOURS)
+    assert all(contrast(colour, background) >= 3 for colour in colours)
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
 
 
 def test_pictures_are_those_of_the_frames_that_are_named(runs):
