@@ -136,7 +136,7 @@ def _assign(costs: np.ndarray) -> list[tuple[int, int]]:
     possible = np.isfinite(costs)
     if possible.sum(0).max() > 1 or possible.sum(1).max() > 1:
         # takes most of a second, and is rarely needed
-        from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
+        from scipy.optimize import linear_sum_assignment
 
         rows, columns = linear_sum_assignment(np.where(possible, costs, 1e6))
     else:
