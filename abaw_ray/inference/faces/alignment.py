@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from abaw_ray.inference.faces.base import Face
+from abaw_ray.inference.faces.boxes import centres, sides
 from abaw_ray.preprocess.crops import CROPS, BadGeometry, fit, turned_square
 
 EYE_ALIGNED_SIDE, EYE_ALIGNED_DOWN = 0.84, 0.06
@@ -105,7 +106,7 @@ def _whole(image: np.ndarray, box: np.ndarray, landmarks: np.ndarray | None) -> 
 
 
 def _box(image: np.ndarray, box: np.ndarray, landmarks: np.ndarray | None) -> np.ndarray:
-    (x, y), (width, height) = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
+    (x, y), (width, height) = centres(box), sides(box)
     half = max(width, height, 1) / 2
     y -= BOX_UP * max(height - width, 0)
     return CROPS["box"](image, np.array([x - half, y - half, x + half, y + half]))
@@ -123,9 +124,9 @@ def _eye_aligned(image: np.ndarray, box: np.ndarray, landmarks: np.ndarray | Non
 
 
 def _landmark_square(image: np.ndarray, box: np.ndarray, landmarks: np.ndarray | None) -> np.ndarray:
-    centre, sides = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
-    start = centre + sides * (-LANDMARKS_LEFT_RIGHT, LANDMARKS_TOP)
-    end = centre + sides * (LANDMARKS_LEFT_RIGHT, LANDMARKS_BOTTOM)
+    centre = centres(box)
+    start = centre + sides(box) * (-LANDMARKS_LEFT_RIGHT, LANDMARKS_TOP)
+    end = centre + sides(box) * (LANDMARKS_LEFT_RIGHT, LANDMARKS_BOTTOM)
     size = np.array([image.shape[1], image.shape[0]])
     # training had faces with a landmark inside the photo; of one that shows its forehead alone that is its edge
     start = np.minimum(start, size - 1)
@@ -138,7 +139,7 @@ def _landmark_square(image: np.ndarray, box: np.ndarray, landmarks: np.ndarray |
 
 def _upright(image: np.ndarray, box: np.ndarray, side: float, down: float) -> np.ndarray:
     """A square, its side in units of the square root of the box's area, its centre `down` of the box's height lower."""
-    (x, y), (width, height) = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
+    (x, y), (width, height) = centres(box), sides(box)
     pixels = max(round(side * math.sqrt(width * height)), 1)
     return turned_square(image, np.array([x, y + down * height]), np.eye(2), pixels)
 

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from abaw_ray.inference.faces.base import Face
+from abaw_ray.inference.faces.boxes import centres, overlaps, sides
 
 LONGEST_SIDE = 240
 SMALLEST_FACE = 0.1
@@ -68,21 +69,13 @@ def _groups(windows: np.ndarray) -> list[np.ndarray]:
     """Windows of one face each: the one that most overlap with those, then the next of the rest."""
     groups = []
     while len(windows):
-        same = _overlaps(windows) >= SAME_FACE
+        same = overlaps(windows, windows) >= SAME_FACE
         group = same[same.sum(1).argmax()]
         groups.append(windows[group])
         windows = windows[~group]
     return groups
 
 
-def _overlaps(boxes: np.ndarray) -> np.ndarray:
-    """Intersection over union of each with each."""
-    start, end = np.maximum(boxes[:, None, :2], boxes[:, :2]), np.minimum(boxes[:, None, 2:], boxes[:, 2:])
-    inside, areas = np.maximum(end - start, 0).prod(2), (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    return inside / (areas[:, None] + areas - inside)
-
-
 def _face_box(window: np.ndarray) -> np.ndarray:
-    centre, sides = (window[:2] + window[2:]) / 2, window[2:] - window[:2]
-    sides = sides * (WIDTH, HEIGHT)
-    return np.concatenate([centre - sides / 2, centre + sides / 2])
+    centre, half = centres(window), sides(window) * (WIDTH, HEIGHT) / 2
+    return np.concatenate([centre - half, centre + half])

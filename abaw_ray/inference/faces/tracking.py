@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from abaw_ray.inference.faces.base import Face
+from abaw_ray.inference.faces.boxes import areas, centres, overlaps
 
 NEAREST, FURTHER = 0.5, 1.0
 """How far from where it is expected a face may be, in its sizes: at once, and more with each second since."""
@@ -19,28 +20,27 @@ VELOCITY_SECONDS = 0.15
 
 @dataclass
 class _Track:
-    """Somebody who is followed."""
+    """Somebody who is followed: where, when and how large last, and how fast."""
 
     id: int
-    centre: np.ndarray
-    size: float
-    sides: np.ndarray
     time: float
+    box: np.ndarray
     velocity: np.ndarray
+    """(2,) of the box's centre, in pixels a second."""
     num_seen: int = 1
 
     def expected(self, time: float) -> np.ndarray:
-        """(2,) where its centre is if it goes on as it did."""
-        return self.centre + self.velocity * max(time - self.time, 0)
+        """(4,) the box if it goes on as it did."""
+        return self.box + np.tile(self.velocity * max(time - self.time, 0), 2)
 
     def see(self, time: float, box: np.ndarray) -> None:
-        centre, elapsed = _centre(box), time - self.time
+        elapsed = time - self.time
         if elapsed > 0:
             self.num_seen += 1
             weight = max(1 / (self.num_seen - 1), 1 - math.exp(-elapsed / VELOCITY_SECONDS))
-            self.velocity = self.velocity + weight * ((centre - self.centre) / elapsed - self.velocity)
+            self.velocity = self.velocity + weight * ((centres(box) - centres(self.box)) / elapsed - self.velocity)
             self.time = time
-        self.centre, self.sides, self.size = centre, _sides(box), _size(box)
+        self.box = box
 
 
 class Tracker:
@@ -88,13 +88,12 @@ class Tracker:
         order = sorted(range(len(faces)), key=lambda place: _rank(faces[place]))
         found: list[int | None] = [None] * len(faces)
         if tracks and faces:
-            costs = np.array([[_cost(track, time_seconds, faces[place].box) for place in order] for track in tracks])
-            for row, column in _assign(costs):
+            for row, column in _assign(_costs(tracks, time_seconds, np.stack([faces[place].box for place in order]))):
                 found[order[column]] = tracks[row].id
         return found
 
     def _begin(self, time: float, box: np.ndarray) -> int:
-        self._tracks.append(_Track(self._num_ids, _centre(box), _size(box), _sides(box), time, np.zeros(2)))
+        self._tracks.append(_Track(self._num_ids, time, box, np.zeros(2)))
         self._num_ids += 1
         return self._num_ids - 1
 
@@ -121,14 +120,15 @@ def limit(faces: list[Face], max_faces: int, tracker: Tracker | None = None, tim
     return [faces[place] for place in sorted(ranked[:max_faces])]
 
 
-def _cost(track: _Track, time: float, box: np.ndarray) -> float:
-    """Of saying that a box is somebody's; infinite: it cannot be."""
-    size, expected = (track.size + _size(box)) / 2, track.expected(time)
-    far = float(np.hypot(*(_centre(box) - expected))) / size
-    ratio = max(track.size, _size(box)) / min(track.size, _size(box))
-    if ratio > LARGEST_RATIO or far > NEAREST + FURTHER * max(time - track.time, 0):
-        return math.inf
-    return far + 1 - _overlap(expected - track.sides / 2, expected + track.sides / 2, box[:2], box[2:])
+def _costs(tracks: list[_Track], time: float, boxes: np.ndarray) -> np.ndarray:
+    """(tracks, boxes) of saying that a box is somebody's; infinite: it cannot be."""
+    expected = np.stack([track.expected(time) for track in tracks])
+    elapsed = np.array([[max(time - track.time, 0)] for track in tracks])
+    sizes, others = np.sqrt(areas(expected))[:, None], np.sqrt(areas(boxes))
+    ratio = np.maximum(sizes, others) / np.minimum(sizes, others)
+    far = np.linalg.norm(centres(expected)[:, None] - centres(boxes), axis=-1) / ((sizes + others) / 2)
+    possible = (ratio <= LARGEST_RATIO) & (far <= NEAREST + FURTHER * elapsed)
+    return np.where(possible, far + 1 - overlaps(expected, boxes), np.inf)
 
 
 def _assign(costs: np.ndarray) -> list[tuple[int, int]]:
@@ -146,23 +146,4 @@ def _assign(costs: np.ndarray) -> list[tuple[int, int]]:
 
 def _rank(face: Face) -> tuple[float, ...]:
     """Sorts faces: large and certain ones first, and in the same order however they are listed."""
-    return (-float(np.prod(_sides(face.box))) * face.confidence, *face.box.tolist(), face.confidence)
-
-
-def _overlap(start: np.ndarray, end: np.ndarray, other_start: np.ndarray, other_end: np.ndarray) -> float:
-    """Intersection over union of two boxes, each given by two corners."""
-    inside = float(np.prod(np.maximum(np.minimum(end, other_end) - np.maximum(start, other_start), 0)))
-    return inside / (float(np.prod(end - start)) + float(np.prod(other_end - other_start)) - inside)
-
-
-def _centre(box: np.ndarray) -> np.ndarray:
-    return (box[:2] + box[2:]) / 2
-
-
-def _sides(box: np.ndarray) -> np.ndarray:
-    return box[2:] - box[:2]
-
-
-def _size(box: np.ndarray) -> float:
-    """Side of a square of the box's area."""
-    return math.sqrt(float(np.prod(_sides(box))))
+    return (-float(areas(face.box)) * face.confidence, *face.box.tolist(), face.confidence)
