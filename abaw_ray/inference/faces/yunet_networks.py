@@ -37,6 +37,9 @@ MULTIPLE = max(STRIDES)
 TRIED = 64, 96
 """Height and width of the picture on which a network is tried."""
 
+_log_level = threading.Lock()
+"""OpenCV has one for all threads."""
+
 
 class Network(Protocol):
     """A network of YuNet that is ready to run."""
@@ -151,12 +154,13 @@ def _errors_only() -> Iterator[None]:
     if logs is None:
         yield
         return
-    level = logs.getLogLevel()
-    logs.setLogLevel(logs.LOG_LEVEL_ERROR)
-    try:
-        yield
-    finally:
-        logs.setLogLevel(level)
+    with _log_level:
+        level = logs.getLogLevel()
+        logs.setLogLevel(logs.LOG_LEVEL_ERROR)
+        try:
+            yield
+        finally:
+            logs.setLogLevel(level)
 
 
 def _of_any_size(file: Path) -> bytes:
