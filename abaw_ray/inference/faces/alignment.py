@@ -33,7 +33,8 @@ TEMPLATE = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )
 """Eyes, nose and corners of the mouth in aligned faces of TEMPLATE_SIDE pixels, the usual places of face recognition
-(Deng et al., ArcFace, CVPR 2019)."""
+(Deng et al., ArcFace, CVPR 2019). In faces that came unaligned (269 of FER2013's that YuNet finds) the means of both
+differ by 4 % in scale, and in place by 7 % of the side, by which FER2013's stand higher."""
 TEMPLATE_SIDE = 112
 
 NUM_LANDMARKS = 68

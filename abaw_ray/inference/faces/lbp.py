@@ -14,7 +14,7 @@ SMALLEST_FACE = 0.1
 SCALE_FACTOR = 1.15
 WINDOW = 24
 """Side of the smallest window, in pixels."""
-LEAST_WINDOWS = 5
+LEAST_WINDOWS = 6
 """Windows that must agree on a face."""
 SAME_FACE = 0.4
 """Overlap (IoU) from which windows are of one face."""

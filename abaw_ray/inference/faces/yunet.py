@@ -12,7 +12,10 @@ from abaw_ray.inference.faces.base import Face
 from abaw_ray.inference.faces.yunet_networks import read_network
 
 LONGEST_SIDE = 640
+"""Of the pictures in which faces are looked for. Of 252 labelled faces of web photos 230 are found with 320 pixels, 233
+with 480 or 640, and 238 with 960, at a cost that grows with the square."""
 LEAST_SCORE = 0.6
+"""Of the 70 faces of those photos just above it, at most five are none, looked at one by one."""
 LARGEST_OVERLAP = 0.3
 """Of boxes of two faces (IoU)."""
 

@@ -18,6 +18,8 @@ each other, where it is not.
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,6 +36,9 @@ OUTPUTS = [f"{part}_{stride}" for part in PARTS for stride in STRIDES]
 MULTIPLE = max(STRIDES)
 TRIED = 64, 96
 """Height and width of the picture on which a network is tried."""
+
+_log_level = threading.Lock()
+"""OpenCV has one for all threads."""
 
 
 class Network(Protocol):
@@ -137,14 +142,25 @@ class OpenCvNetwork:
 
     def _detector(self) -> Any:
         if not hasattr(self._own, "detector"):
-            logs = cv2.utils.logging
-            level = logs.getLogLevel()
-            logs.setLogLevel(logs.LOG_LEVEL_ERROR)  # OpenCV 5 warns of a setting that it makes itself
-            try:
+            with _errors_only():
                 self._own.detector = cv2.FaceDetectorYN.create(str(self._file), "", TRIED[::-1])
-            finally:
-                logs.setLogLevel(level)
         return self._own.detector
+
+
+@contextmanager
+def _errors_only() -> Iterator[None]:
+    """OpenCV 5 warns of a setting that it makes itself; OpenCV 4 does not, and has no such module."""
+    logs = getattr(cv2.utils, "logging", None)
+    if logs is None:
+        yield
+        return
+    with _log_level:
+        level = logs.getLogLevel()
+        logs.setLogLevel(logs.LOG_LEVEL_ERROR)
+        try:
+            yield
+        finally:
+            logs.setLogLevel(level)
 
 
 def _of_any_size(file: Path) -> bytes:
