@@ -46,6 +46,6 @@ class Machine:
         if self._has_nvml:
             try:
                 values["utilisation/gpu"] = torch.cuda.utilization(self._device) / 100
-            except (ModuleNotFoundError, RuntimeError):  # no NVML, or none that answers: it will not later either
+            except Exception:  # no NVML, or one that does not tell, as of a part of a GPU; its errors are of its own
                 self._has_nvml = False
         return values

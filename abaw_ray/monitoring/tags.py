@@ -1,7 +1,7 @@
 """Names of TensorBoard's charts, and their layout.
 
 TensorBoard groups charts by what is before the first slash, and sorts groups by name: `headline` is the first. Of what
-follows it shows the part after the last slash whole, which therefore names the task, too.
+follows it shows the beginning of the part after the last slash, which therefore names first the score, then the task.
 
     group                           step    a chart for each
     headline                        epoch   criterion, main score of a task; train loss, learning rate
@@ -40,8 +40,8 @@ Layout = dict[str, dict[str, list[Any]]]
 
 
 def main_score_names(tasks: Mapping[str, Task]) -> list[str]:
-    """`<task>.<score>` of the first column of each task's table; of a regression the first of each dimension."""
-    return [f"{name}.{key}" for name, task in tasks.items() for key in _main_keys(task)]
+    """`<score>.<task>` of the first column of each task's table; of a regression the first of each dimension."""
+    return [f"{key}.{name}" for name, task in tasks.items() for key in _main_keys(task)]
 
 
 def main_scores(scores: Mapping[str, Any], tasks: Mapping[str, Task]) -> dict[str, float]:
@@ -56,7 +56,7 @@ def main_scores(scores: Mapping[str, Any], tasks: Mapping[str, Task]) -> dict[st
     for name, task in tasks.items():
         if name in pooled:
             found = {"criterion": task.criterion(pooled[name])} | pooled[name]
-            numbers |= {f"{name}.{key}": float(found[key]) for key in _main_keys(task) if key in found}
+            numbers |= {f"{key}.{name}": float(found[key]) for key in _main_keys(task) if key in found}
     return numbers
 
 
@@ -71,7 +71,7 @@ def scores_by_place(scores: Mapping[str, Any], tasks: Mapping[str, Task]) -> dic
                 points[f"{group}/criterion"] = float(part["criterion"])
             for name, task in tasks.items():
                 found = part.get(name, {})
-                points |= {f"{group}/{name}.{key}": float(found[key]) for key in task.columns.values() if key in found}
+                points |= {f"{group}/{key}.{name}": float(found[key]) for key in task.columns.values() if key in found}
     return points
 
 
@@ -91,9 +91,9 @@ def reliability(found: Mapping[str, Calibration]) -> dict[str, float]:
     """Tag -> calibration error and likelihood of each task, and the error that is left after calibration."""
     points: dict[str, float] = {}
     for name, of_task in found.items():
-        points |= {f"{RELIABILITY}/{name}.{key}": of_task.before.numbers()[key] for key in ("ece", "nll")}
+        points |= {f"{RELIABILITY}/{key}.{name}": of_task.before.numbers()[key] for key in ("ece", "nll")}
         if of_task.parameters:
-            points[f"{RELIABILITY}/{name}.ece_calibrated"] = of_task.after.numbers()["ece"]
+            points[f"{RELIABILITY}/ece_calibrated.{name}"] = of_task.after.numbers()["ece"]
     return points
 
 
@@ -109,7 +109,7 @@ def layout(tasks: Mapping[str, Task], has_gpu: bool) -> Layout:
         "headline": {
             "criterion": chart(CRITERION),
             "train loss": chart(f"{HEADLINE}/train_loss"),
-            **{name: chart(rf"{HEADLINE}/{tag}\..+") for name, tag in names.items()},
+            **{name: chart(rf"{HEADLINE}/.+\.{tag}") for name, tag in names.items()},
         },
         "losses": {"total": chart(f"{LOSS}/total"), **{name: chart(f"{LOSS}/{tag}/.+") for name, tag in names.items()}},
         "criterion by database": {
@@ -121,7 +121,7 @@ def layout(tasks: Mapping[str, Task], has_gpu: bool) -> Layout:
             for name, tag in few.items()
             if tasks[name].space.kind != "regression"
         },
-        "calibration error": {name: chart(rf"{RELIABILITY}/{tag}\.ece.*") for name, tag in names.items()},
+        "calibration error": {name: chart(rf"{RELIABILITY}/ece.*\.{tag}") for name, tag in names.items()},
         "speed": {
             "images per second": chart("speed/images_per_second"),
             "seconds per step": chart("speed/step_seconds", "speed/data_seconds"),

@@ -76,10 +76,10 @@ def test_the_first_group_is_the_headline(events: EventAccumulator):
     scores = evaluation.scores["every_frame"]["all"]
     expected = {
         "criterion": scores["criterion"],
-        "expression.criterion": scores["expression"]["criterion"],
-        "valence_arousal.ccc_valence": scores["valence_arousal"]["ccc_valence"],
-        "valence_arousal.ccc_arousal": scores["valence_arousal"]["ccc_arousal"],
-        "action_units.criterion": scores["action_units"]["criterion"],
+        "criterion.expression": scores["expression"]["criterion"],
+        "ccc_valence.valence_arousal": scores["valence_arousal"]["ccc_valence"],
+        "ccc_arousal.valence_arousal": scores["valence_arousal"]["ccc_arousal"],
+        "criterion.action_units": scores["action_units"]["criterion"],
         "train_loss": 3.0,
         "learning_rate": 1e-3,
     }
@@ -102,7 +102,7 @@ def test_scores_stand_by_protocol_and_database(events: EventAccumulator):
     scores = drawn(2).scores["paper"]["b"]
     assert last(events, "scores-paper-b/criterion") == pytest.approx(scores["criterion"])
     for key in ("ccc_valence", "rmse_arousal"):
-        assert last(events, f"scores-paper-b/valence_arousal.{key}") == pytest.approx(scores["valence_arousal"][key])
+        assert last(events, f"scores-paper-b/{key}.valence_arousal") == pytest.approx(scores["valence_arousal"][key])
     pooled = drawn(2).scores["every_frame"]["all"]
     assert last(events, "per_class_f1/action_units.AU4") == pytest.approx(pooled["action_units"]["f1"]["AU4"])
     assert not any("AU4" in tag for tag in events.Tags()["scalars"] if not tag.startswith("per_class"))
@@ -120,7 +120,7 @@ def test_many_classes_have_no_charts_of_their_own(store: Store, tmp_path: Path):
     with RunLog(tmp_path, described(store, recipe, tasks=tasks)) as log:
         log_epoch(log, 0, True, evaluation)
     events = events_of(tmp_path / "teacher-cnn")
-    assert last(events, "headline/people.macro_f1") == pytest.approx(120 / 500)
+    assert last(events, "headline/macro_f1.people") == pytest.approx(120 / 500)
     assert not [tag for tags in (events.Tags()["scalars"], events.Tags()["tensors"]) for tag in tags if "person" in tag]
 
 
@@ -145,7 +145,7 @@ def test_every_chart_of_the_layout_finds_its_tags(events: EventAccumulator):
     }
     assert layout.category[0].title == "headline"
     assert found["headline", "criterion"] == {"headline/criterion"}
-    assert found["headline", "valence_arousal"] == {f"headline/valence_arousal.ccc_{d}" for d in ("valence", "arousal")}
+    assert found["headline", "valence_arousal"] == {f"headline/ccc_{d}.valence_arousal" for d in ("valence", "arousal")}
     assert found["losses", "expression"] == {"loss/expression/first_set"}
     assert len(found["criterion by database", "paper"]) == len(DATABASES) + 1
     assert all(found.values())
@@ -172,9 +172,9 @@ def test_calibration_is_that_of_the_evaluation(events: EventAccumulator):
     evaluation = drawn(2)
     found = calibrations(evaluation.table, tasks_of(Recipe()), evaluation.decisions, fitted_here=True)
     for name, of_task in found.items():
-        assert last(events, f"reliability/{name}.ece") == pytest.approx(of_task.before.numbers()["ece"])
-        assert last(events, f"reliability/{name}.nll") == pytest.approx(of_task.before.numbers()["nll"])
-        assert last(events, f"reliability/{name}.ece_calibrated") == pytest.approx(of_task.after.numbers()["ece"])
+        assert last(events, f"reliability/ece.{name}") == pytest.approx(of_task.before.numbers()["ece"])
+        assert last(events, f"reliability/nll.{name}") == pytest.approx(of_task.before.numbers()["nll"])
+        assert last(events, f"reliability/ece_calibrated.{name}") == pytest.approx(of_task.after.numbers()["ece"])
         assert f"pictures/{name}_reliability" in events.Tags()["images"]
 
 
