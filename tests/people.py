@@ -36,7 +36,7 @@ def clip(path: Path, frames: list[Mapping[tuple[int, int], tuple[int, int, int]]
 class SquareDetector:
     """Finds the bright squares of each colour; one that moves or is cut off, too."""
 
-    name = "squares"
+    name = description = "squares"
 
     def detect(self, image: np.ndarray) -> list[Face]:
         faces = []

@@ -92,8 +92,7 @@ def _rows(values: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         rows.append([f"{len(pictures)} pictures", *_counts(pictures), note])
     for reason, problem in values["left_out"].items():
         rows.append([f"{reason.replace('_', ' ')}: {problem['count']}", "", "", "", ""])
-    speed = f"{values['frames_per_second']:.1f} frames/s, faces by {values['detector']}"
-    rows.append([speed, "", "", "", ""])
+    rows.append([f"{values['frames_per_second']:.1f} frames/s", "", "", "", ""])
     return ["input", "frames", "without a face", "people", "remarks"], rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -22,6 +23,8 @@ from abaw_ray.inference.opening import open_model
 from abaw_ray.inference.predict_inputs import Progress, Settings, predict_inputs
 from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.storage import AnyPath, local_folder, remove_tree
+
+logger = logging.getLogger(__name__)
 
 SUMMARY = "predict.json"
 TABLE = "predictions"
@@ -78,6 +81,7 @@ def predict_job(
     started = time.monotonic()
     with OwnedFolder(out, "a folder of predictions", (SUMMARY,)).held():
         detector = find_detector(asked.detector)
+        logger.info("faces are found by %s", detector.description)
         _remove_earlier(out)
         if num_workers == 1:
             model, part = open_model(asked.model, asked.decisions), f"{PARTS}/0.parquet"
@@ -97,7 +101,7 @@ def predict_job(
         seconds = time.monotonic() - started
         values = {
             "model": str(asked.model),
-            "detector": detector.name,
+            "detector": detector.description,
             "settings": asdict(settings),
             "num_rows": num_rows,
             "seconds": seconds,
