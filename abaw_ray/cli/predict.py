@@ -9,6 +9,7 @@ from threading import Event
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
 from abaw_ray.cli.options import PLACE, JsonOption, OutOption
 from abaw_ray.console import ERRORS, Output, progress_bar, table
@@ -16,6 +17,11 @@ from abaw_ray.interruption import stoppable
 from abaw_ray.storage import as_path
 
 app = typer.Typer()
+
+COLUMNS = {"frames": "num_frames", "without a face": "num_frames_without_face", "people": "num_people"}
+
+MOST_PICTURES = 8
+"""That have a row each in the printed table."""
 
 
 @app.command(epilog="Example: abaw-ray predict holiday.mp4 --run runs/student --out predictions")
@@ -71,7 +77,7 @@ def predict(
         _ctrl_c_ends(stop, has_camera),
     ):
         values = predict_job(found, left_out, asked, out, settings, workers, progress, stop)
-    output.result(values, table(f"Predictions in {out}", *_rows(values)), as_json)
+    output.result(values, _table(values, out), as_json)
     failed = [given["error"] for given in values["inputs"] if given["error"]]
     for error in failed:
         ERRORS.print(f"abaw-ray: {error}", highlight=False, markup=False, soft_wrap=True)
@@ -79,26 +85,33 @@ def predict(
         raise typer.Exit(2)
 
 
-def _rows(values: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows of a table of inputs; of many pictures one row."""
-    rows = []
+def _table(values: dict[str, Any], out: object) -> Table:
+    """A row for each input; many pictures have one together."""
     pictures = [given for given in values["inputs"] if given["kind"] == "picture"]
-    each = [given for given in values["inputs"] if given["kind"] != "picture"] + (pictures if len(pictures) < 9 else [])
-    for given in each:
-        rows.append([given["source"], *_counts([given]), "not read" if given["error"] else ""])
-    if len(pictures) >= 9:
-        num_failed = sum(bool(given["error"]) for given in pictures)
-        note = f"{num_failed} not read" if num_failed else ""
-        rows.append([f"{len(pictures)} pictures", *_counts(pictures), note])
+    groups = [[given] for given in values["inputs"] if given["kind"] != "picture"]
+    groups += [[given] for given in pictures] if len(pictures) <= MOST_PICTURES else [pictures]
+    rows = []
+    for group in groups:
+        name = group[0]["source"] if len(group) == 1 else f"{len(group):,} pictures"
+        counts = [sum(given[key] for given in group) for key in COLUMNS.values()]
+        rows.append([name, *(f"{count:,}" for count in counts), _remarks(group)])
     for reason, problem in values["left_out"].items():
-        rows.append([f"{reason.replace('_', ' ')}: {problem['count']}", "", "", "", ""])
-    rows.append([f"{values['frames_per_second']:.1f} frames/s", "", "", "", ""])
-    return ["input", "frames", "without a face", "people", "remarks"], rows
+        rows.append([reason.replace("_", " "), "", "", "", f"{problem['count']:,} left out"])
+    title = f"Predictions in {out}, {values['frames_per_second']:.1f} frames/s"
+    return table(title, ["input", *COLUMNS, "remarks"], rows)
 
 
-def _counts(inputs: list[dict[str, Any]]) -> list[str]:
-    keys = ("num_frames", "num_frames_without_face", "num_people")
-    return [f"{sum(given[key] for given in inputs):,}" for key in keys]
+def _remarks(group: list[dict[str, Any]]) -> str:
+    """What is missing of some inputs."""
+    failed = [given for given in group if given["error"]]
+    cut_short = sum(given["num_frames"] > 0 for given in failed)
+    numbers = {
+        "not read": len(failed) - cut_short,
+        "not read to the end": cut_short,
+        "frames not decoded": sum(given["num_unreadable_frames"] for given in group),
+        "faces not cut out": sum(given["num_uncut_faces"] for given in group),
+    }
+    return ", ".join(f"{number:,} {what}" for what, number in numbers.items() if number)
 
 
 @contextmanager
