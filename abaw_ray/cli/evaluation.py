@@ -51,6 +51,8 @@ def evaluate(
 ) -> None:
     """Score a run on a store by both protocols; write figures, scores by video, and predictions as Parquet.
 
+    Below the scores of every frame stand their 95 % intervals, were other videos, people or photos drawn.
+
     The run's own configuration is used; --recipe and --set change how it predicts, as train.evaluation_batch_size.
     """
     from abaw_ray.evaluation.evaluate import evaluate as evaluate_run

@@ -3,7 +3,7 @@
 Parameters stand in a task's decision (`tasks.base.Decision`) beside its thresholds: `temperature`, [T] of a multiclass
 or multilabel task (Guo et al., ICML 2017, section 4.2), and `error_scale`, one number for each dimension of a
 regression (Levi et al., "Evaluating and calibrating uncertainty prediction in regression tasks", 2019). A task without
-them is taken as it is. NumPy and SciPy only: exported files are applied without torch.
+them is taken as it is. NumPy only, and SciPy to fit: exported files are applied without torch.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from abaw_ray.spaces import LabelSpace
 
@@ -96,6 +95,8 @@ def fit_calibration(
     loss = of_kind(labels, predictions)
     if loss is None:
         return {}
+    from scipy.optimize import minimize_scalar
+
     low, high = np.log(TEMPERATURES)
     # convex in 1 / T, so that there is one minimum
     found = minimize_scalar(lambda x: loss(np.exp(-x)), bounds=(low, high), method="bounded", options={"xatol": 1e-5})

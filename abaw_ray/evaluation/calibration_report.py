@@ -11,9 +11,10 @@ import pyarrow as pa
 
 from abaw_ray.evaluation.calibration import parameters_of
 from abaw_ray.evaluation.calibration_scores import CalibrationScores, calibration_scores, mean_of_columns
+from abaw_ray.evaluation.fitting import in_first_part, statements
 from abaw_ray.evaluation.groups import groups_of
 from abaw_ray.evaluation.intervals import Resampling, interval
-from abaw_ray.evaluation.predictions import Decisions, in_first_part, labelled, statements
+from abaw_ray.evaluation.predictions import Decisions, labelled
 from abaw_ray.spaces import LabelSpace
 from abaw_ray.tasks.base import Task
 from abaw_ray.tasks.sums import group_sums
@@ -76,7 +77,7 @@ def calibrations(
         table: of predictions.
         tasks: that were predicted.
         decisions: of the tasks, with the parameters of their calibration.
-        fitted_here: on the first part of these frames (see `predictions.fit_decisions`): scores are then of the other
+        fitted_here: on the first part of these frames (see `fitting.fit_decisions`): scores are then of the other
             part, else of all frames.
     """
     group, names = groups_of(table)

@@ -18,11 +18,11 @@ import pyarrow as pa
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.errors import StoreError
+from abaw_ray.evaluation.fitting import fit_decisions
 from abaw_ray.evaluation.frames import evaluation_frames, gap_free
 from abaw_ray.evaluation.predictions import (
     POOLED,
     Decisions,
-    fit_decisions,
     prediction_table,
     score_predictions,
     scores_by_database,

@@ -60,6 +60,7 @@ def reliability_figure(calibration: Calibration) -> Figure:
     above.set(xlim=(0, 1), ylim=(0, 1), xticks=np.linspace(0, 1, 6), yticks=np.linspace(0, 1, 6))
     legend(above)
     style(below, x=x, y=of_rows)
+    below.yaxis.set_major_formatter("{x:,.0f}")
     return figure
 
 

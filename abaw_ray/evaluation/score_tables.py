@@ -35,12 +35,15 @@ def score_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 def calibration_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Headings and rows of a table of the calibration before and after, one row a task."""
     rows = []
+    shown = {
+        k: heading for k, heading in LOSSES.items() if any(k in v["before"] for v in result["calibration"].values())
+    }
     for name, of_task in result["calibration"].items():
         fitted = [f"{key.replace('_', ' ')} {_numbers(values)}" for key, values in of_task["parameters"].items()]
-        losses = {heading: (of_task["before"].get(key), of_task["after"].get(key)) for key, heading in LOSSES.items()}
+        losses = {heading: (of_task["before"].get(key), of_task["after"].get(key)) for key, heading in shown.items()}
         changes = ["-" if None in both else "{:.3f} → {:.3f}".format(*both) for both in losses.values()]
         rows.append([name, fitted[0] if fitted else "none", f"{of_task['num_scored']:,}", *changes])
-    return ["calibration of", "parameter", "frames", *LOSSES.values()], rows
+    return ["calibration of", "parameter", "frames", *shown.values()], rows
 
 
 def _cell(score: float | None, interval: Sequence[float] | None) -> str:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from abaw_ray.palette import COLOURS, LABEL_SIZE
 from abaw_ray.spaces import LabelSpace
-from abaw_ray.tasks.figure_style import FAINT, INK, SHADES, label_size, new_figure, style
+from abaw_ray.tasks.figure_style import INK, SHADES, label_size, new_figure, style
 from abaw_ray.tasks.metrics import ccc, confusion_matrix, matrix_scores
 
 MAX_POINTS = 2_000
@@ -35,7 +35,7 @@ def confusion_figure(target: np.ndarray, prediction: np.ndarray, names: Sequence
     for (i, j), count in np.ndenumerate(matrix):
         text = f"{share[i, j]:.0%}\n{count:,}" if count else "0"
         color = "white" if share[i, j] > 0.4 else INK
-        axes.text(j, i, text, ha="center", va="center", fontsize=LABEL_SIZE - 1, color=color)
+        axes.text(j, i, text, ha="center", va="center", fontsize=LABEL_SIZE, color=color)
     scores = matrix_scores(matrix, names)
     numbers = f"macro F1 {scores['macro_f1']:.3f}, accuracy {scores['accuracy']:.3f}"
     style(axes, f"{_words(title)}: {numbers}", f"predicted, of {len(target):,} frames", "true")
@@ -61,12 +61,13 @@ def attributes_figure(target: np.ndarray, answered: np.ndarray, f1: Sequence[flo
     figure = new_figure(6.4, 1.7 + 0.42 * len(shown))
     axes = figure.add_subplot()
     axes.barh(place, f1, height=0.62, color=COLOURS[0], label="F1")
-    for share, color, label in zip(shares, (COLOURS[1], INK), ("share present", "share predicted"), strict=True):
-        axes.plot(share, place, "|", color=color, markersize=13, markeredgewidth=3, label=label)
+    marks = ((COLOURS[1], 18, "share present"), (INK, 9, "share predicted"))
+    for share, (color, length, label) in zip(shares, marks, strict=True):
+        axes.plot(share, place, "|", color=color, markersize=length, markeredgewidth=3, label=label)
     for y, value in enumerate(f1):
         axes.text(value + 0.015, y, f"{value:.2f}", va="center", fontsize=label_size(figure), color=INK)
     title = f"{_words(space.name)}: macro F1 {np.mean(f1):.3f}"
-    style(axes, title, f"of {len(target):,} frames")
+    style(axes, title, f"F1, and shares of {len(target):,} frames")
     axes.set_yticks(place, [space.names[k] for k in shown])
     axes.set(xlim=(0, 1.08), xticks=np.linspace(0, 1, 6), ylim=(len(shown) - 0.5, -0.5))
     axes.grid(False, axis="y")
@@ -90,7 +91,7 @@ def values_figure(target: np.ndarray, prediction: np.ndarray, space: LabelSpace)
             _density(axes, x, y, limits)
         else:
             axes.scatter(x, y, s=14, alpha=0.45, linewidths=0, color=COLOURS[0], zorder=2)
-        axes.plot(limits, limits, color=FAINT, linewidth=1, linestyle="--", zorder=3)
+        axes.plot(limits, limits, color=COLOURS[1], linewidth=1.5, linestyle="--", zorder=3)
         score = f": CCC {ccc(x, y):.3f}" if len(x) else ""
         style(axes, f"{_words(dimension)}{score}", f"true, of {len(x):,} frames", "predicted" if d == 0 else "")
         axes.set(xlim=limits, ylim=limits, xticks=ticks, yticks=ticks, aspect="equal")
@@ -100,10 +101,7 @@ def values_figure(target: np.ndarray, prediction: np.ndarray, space: LabelSpace)
 def _density(axes: Axes, x: np.ndarray, y: np.ndarray, limits: tuple[float, float]) -> None:
     """How many of the points (n,) are in each cell, in shades of its logarithm."""
     counts, *edges = np.histogram2d(x, y, DENSITY_BINS, (limits, limits))
-    mesh = axes.pcolormesh(*edges, np.where(counts, counts, np.nan).T, cmap=SHADES, norm=LogNorm(0.5, counts.max()))
-    bar = axes.figure.colorbar(mesh, ax=axes, shrink=0.7, pad=0.02)
-    style(bar.ax, y="frames")
-    bar.ax.grid(False)
+    axes.pcolormesh(*edges, np.where(counts, counts, np.nan).T, cmap=SHADES, norm=LogNorm(0.5, counts.max()))
 
 
 def _words(name: str) -> str:

@@ -13,7 +13,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.evaluation.evaluator import Evaluation
-from abaw_ray.evaluation.predictions import fit_decisions, prediction_table, score_predictions
+from abaw_ray.evaluation.fitting import fit_decisions
+from abaw_ray.evaluation.predictions import prediction_table, score_predictions
 from abaw_ray.monitoring.board import GRADIENT_NORM
 from abaw_ray.monitoring.description import RunDescription
 from abaw_ray.monitoring.run_log import RunLog

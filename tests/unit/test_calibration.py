@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -237,6 +240,16 @@ def test_parameters_are_bounded():
     assert wrong["temperature"] == pytest.approx([10.0], rel=1e-3)
     values = np.random.default_rng(0).uniform(0, 10, (50, 2)).astype(np.float32)
     assert fit_calibration(SIZES, values, values, np.ones_like(values)) == {"error_scale": [0.01, 0.01]}
+
+
+def test_calibration_is_applied_without_torch_and_scipy():
+    """By whoever has an exported file alone."""
+    program = (
+        "import sys, abaw_ray.evaluation.calibration as c, abaw_ray.evaluation.reliability;"
+        "print(sorted({'torch', 'ray', 'scipy', 'matplotlib'} & sys.modules.keys()))"
+    )
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert printed.split() == ["[]"]
 
 
 @pytest.mark.parametrize(

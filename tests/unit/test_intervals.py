@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from abaw_ray.config import LossConfig, ModelConfig
+from abaw_ray.evaluation.fitting import fit_decisions
 from abaw_ray.evaluation.groups import first_part, groups_of
 from abaw_ray.evaluation.intervals import score_intervals
-from abaw_ray.evaluation.predictions import fit_decisions, prediction_table, scores_by_database
+from abaw_ray.evaluation.predictions import prediction_table, scores_by_database
 from abaw_ray.spaces import LabelSpace
 from abaw_ray.tasks import build_tasks
 from abaw_ray.tasks.base import Decision, Task

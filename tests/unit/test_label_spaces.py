@@ -176,7 +176,7 @@ def test_every_kind_of_space_makes_a_task() -> None:
         assert set(task.columns.values()) <= task.chance(labels[name]).keys()
         assert len(task.balance_weights(labels[name])) == 40
         assert task.describe(labels[name][0], decision)
-        task.figures(labels[name], predicted)
+        assert task.figures(labels[name], predicted, decision)
 
 
 def test_a_regression_keeps_its_range() -> None:

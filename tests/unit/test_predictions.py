@@ -15,8 +15,8 @@ from stores import make_store
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import LossConfig, ModelConfig
 from abaw_ray.errors import DivergedError, StoreError
+from abaw_ray.evaluation.fitting import fit_decisions
 from abaw_ray.evaluation.predictions import (
-    fit_decisions,
     pairs,
     prediction_table,
     score_predictions,
