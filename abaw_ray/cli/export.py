@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Group
+from rich.table import Table
 
 from abaw_ray.cli.options import PLACE, JsonOption
 from abaw_ray.console import Output, progress_bar, table
@@ -56,7 +58,9 @@ def export(
     output = Output()
     card_path(out)  # before all the work
     evaluated = None if evaluation is None else read_evaluation(evaluation, checkpoint.load(run))
-    with stoppable(lambda: "the same command begins again"), progress_bar("scoring") as progress:
+    # only other precisions are scored, which takes a while
+    bar = nullcontext() if precision == "float32" else progress_bar("scoring")
+    with stoppable(lambda: "the same command begins again"), bar as progress:
         exported = export_run(run, out, file_format, store, decisions, precision, num_faces, progress)  # type: ignore[arg-type]
     card = write_card(exported, evaluated)
     output.result(exported.to_dict() | {"card": str(card)}, _shown(exported, str(card)), as_json)
@@ -66,7 +70,7 @@ def _shown(exported: Exported, card: str) -> Group:
     note = exported.note
     faces = " and ".join(f"{count} {name}" for name, count in note.faces_compared.items())
     sizes = f"{exported.num_bytes / 1e6:.1f} MB; weights of the run {exported.num_weight_bytes / 1e6:.1f} MB"
-    parts = [
+    parts: list[str | Table] = [
         f"{exported.path}: {exported.format}, {note.precision}, {sizes}; model card {card}",
         table(
             f"Difference from the run in float32 on {faces} faces",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -149,6 +148,7 @@ def _calibrated_thresholds(spaces: tuple[LabelSpace, ...], decided: Mapping[str,
 
 def at_temperature(probability: float, temperature: float) -> float:
     """What a probability of one logit becomes when the logit is divided by the temperature."""
-    if temperature == 1 or not 0 < probability < 1:
+    if temperature == 1:
         return probability
-    return 1 / (1 + math.exp(-math.log(probability / (1 - probability)) / temperature))
+    present, absent = probability ** (1 / temperature), (1 - probability) ** (1 / temperature)
+    return present / (present + absent)

@@ -31,7 +31,7 @@ No legal advice. In the European Union, Regulation (EU) 2024/1689 (AI Act) appli
 - Annex III, point 1(c) lists other AI systems that are intended for emotion recognition, as far as their use is
   permitted at all, among the high-risk ones.
 - Article 50(3) obliges who uses such a system to inform the people who are exposed to it, and to process their data by
-  the rules of data protection.
+  the rules of data protection; what law permits for detecting, preventing or investigating crime is excepted.
 
 Pictures of faces are personal data; other countries have rules of their own."""
 
@@ -60,7 +60,7 @@ def outputs(info: ModelInfo) -> str:
         lines.append(f"- `{space.name}`: n x {space.size}, {_meaning(info, space)}")
         if space.kind == "regression":
             lines.append(
-                f"- `{space.name}{DEVIATION}`: n x {space.size}, how far off these are expected to be: standard deviations"
+                f"- `{space.name}{DEVIATION}`: n x {space.size}, standard deviations: how far off the values may be"
             )
     return "\n".join(lines)
 
@@ -70,20 +70,19 @@ def limits(info: ModelInfo) -> str:
     lines = [
         "Scores hold for pictures like those of the databases above. Other cameras, light, ages, cultures or ways of"
         " cutting out faces were not measured.",
-        "Scores by age, gender, skin colour or origin were not measured: that the model is as good for all is not known.",
-        f"It always answers: also for what is no face, for covered or turned faces, and for faces much smaller than"
+        "Scores by age, gender, skin colour or origin were not measured: whether the model is as good for all is not"
+        " known.",
+        "It always answers: also for what is no face, for covered or turned faces, and for faces much smaller than"
         f" {info.image_size} pixels.",
         "Classes are those of the labels: a face that shows something else gets one of them all the same.",
     ]
     if info.window:
         lines.append(
-            f"It looks at up to {info.window} consecutive frames of one person; single pictures and frames far apart are"
-            " not what it was trained for."
+            f"It looks at up to {info.window} consecutive frames of one person; it was not trained for single pictures,"
+            " nor for frames far apart."
         )
     else:
-        lines.append(
-            "It sees each frame by itself: it knows nothing of what came before, and answers flicker in videos."
-        )
+        lines.append("It sees each frame by itself: nothing of what came before counts, and answers flicker in videos.")
     if info.smoothing:
         lines.append(f"`abaw-ray predict` smooths its answers over time ({info.smoothing}); the file alone does not.")
     return "\n".join(f"- {line}" for line in lines)

@@ -115,7 +115,8 @@ def _about(exported: Exported) -> str:
     lines = [
         f"`{exported.path.name}` reads {what} from pictures of {kind}. It is the {info.role} that `abaw-ray`"
         f" {note.abaw_ray} trained (a {info.kind} network), as one {exported.format} file of"
-        f" {exported.num_bytes / 1e6:.1f} MB in {note.precision}, with everything from pixels to calibrated numbers inside."
+        f" {exported.num_bytes / 1e6:.1f} MB in {note.precision}, with everything from pixels to calibrated numbers"
+        " inside."
     ]
     differences = max(note.differences.values(), default=0.0)
     faces = " and ".join(f"{count} {name} faces" for name, count in note.faces_compared.items())

@@ -39,7 +39,19 @@ def reduced(proto: Any, precision: Precision, windows: Callable[[], Iterator[np.
 
     inside, _ = _network(proto.graph)
     outside = [node.name for node in proto.graph.node if node.name not in inside]
-    return convert_float_to_float16(proto, keep_io_types=True, node_block_list=outside)
+    return _with_exact_outputs(convert_float_to_float16(proto, keep_io_types=True, node_block_list=outside))
+
+
+def _with_exact_outputs(proto: Any) -> Any:
+    """Without the conversions to float16 and back that are put before every output, also of what is float32."""
+    made_by = {name: node for node in proto.graph.node for name in node.output}
+    for output in proto.graph.output:
+        back = made_by[output.name]
+        there = made_by.get(back.input[0])
+        if back.op_type == "Cast" and there is not None and there.op_type == "Cast":
+            back.op_type, back.input[0] = "Identity", there.input[0]
+            del back.attribute[:]
+    return proto
 
 
 def _network(graph: Any) -> tuple[set[str], set[str]]:
