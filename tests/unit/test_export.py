@@ -25,6 +25,7 @@ from abaw_ray.inference.export import parity
 from abaw_ray.inference.export.export import Exported, export_run
 from abaw_ray.inference.export.parity import random_faces
 from abaw_ray.inference.export.view import CentreView
+from abaw_ray.inference.exported import Precision
 from abaw_ray.inference.features import ComputedFeatures
 from abaw_ray.inference.model_info import Model
 from abaw_ray.inference.opening import open_model
@@ -266,10 +267,10 @@ def test_less_precise_numbers_are_scored(
     tmp_path: Path,
     files: dict[str, Exported],
     kind: str,
-    precision: str,
+    precision: Precision,
     largest: float,
 ) -> None:
-    exported = export_run(runs[kind], tmp_path / "file.onnx", "onnx", made.path, precision=precision)  # type: ignore[arg-type]
+    exported = export_run(runs[kind], tmp_path / "file.onnx", "onnx", made.path, precision=precision)
     run, file = open_model(runs[kind]), open_model(exported.path)
     faces = random_faces(run.info, WINDOW)
     found, expected = file.predict(faces), run.predict(faces)

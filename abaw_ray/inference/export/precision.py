@@ -39,19 +39,28 @@ def reduced(proto: Any, precision: Precision, windows: Callable[[], Iterator[np.
 
     inside, _ = _network(proto.graph)
     outside = [node.name for node in proto.graph.node if node.name not in inside]
-    return _with_exact_outputs(convert_float_to_float16(proto, keep_io_types=True, node_block_list=outside))
+    return _without_detours(convert_float_to_float16(proto, keep_io_types=True, node_block_list=outside))
 
 
-def _with_exact_outputs(proto: Any) -> Any:
-    """Without the conversions to float16 and back that are put before every output, also of what is float32."""
-    made_by = {name: node for node in proto.graph.node for name in node.output}
-    for output in proto.graph.output:
-        back = made_by[output.name]
-        there = made_by.get(back.input[0])
-        if back.op_type == "Cast" and there is not None and there.op_type == "Cast":
+def _without_detours(proto: Any) -> Any:
+    """Without conversions of float32 to float16 and back, which are put between all operations that stay float32.
+
+    They would round the view's sums, or make them infinite.
+    """
+    from onnx import TensorProto
+
+    casts = {node.output[0]: node for node in proto.graph.node if node.op_type == "Cast"}
+    for back in casts.values():
+        there = casts.get(back.input[0])
+        if there is not None and (_type_of(there), _type_of(back)) == (TensorProto.FLOAT16, TensorProto.FLOAT):
             back.op_type, back.input[0] = "Identity", there.input[0]
             del back.attribute[:]
     return proto
+
+
+def _type_of(cast: Any) -> int:
+    """What a conversion gives."""
+    return next(attribute.i for attribute in cast.attribute if attribute.name == "to")
 
 
 def _network(graph: Any) -> tuple[set[str], set[str]]:
