@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from abaw_ray.config import TrainConfig
+from abaw_ray.errors import ConfigurationError
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,23 @@ class World:
 def local_device() -> torch.device:
     """This process's GPU, or its CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def device_named(name: str | None) -> torch.device:
+    """The device that a user named; None: as of `local_device`.
+
+    Raises:
+        ConfigurationError: torch has none of that name here.
+    """
+    if name is None:
+        return local_device()
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except Exception as error:  # of several classes
+        reason = str(error).splitlines()[0]
+        raise ConfigurationError(f"device {name!r}: expected cpu, cuda or cuda:N of this machine ({reason})") from None
+    return device
 
 
 def autocast_dtype(device: torch.device, config: TrainConfig) -> torch.dtype | None:

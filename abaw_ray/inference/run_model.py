@@ -25,7 +25,7 @@ from abaw_ray.spaces import LabelSpace
 from abaw_ray.storage import AnyPath
 from abaw_ray.streams.base import FACE
 from abaw_ray.tasks import targets
-from abaw_ray.world import autocast_dtype, local_device
+from abaw_ray.world import autocast_dtype, device_named
 
 USUAL_CROP = "box"
 """Of a checkpoint that does not say which crop its faces had."""
@@ -82,10 +82,10 @@ def open_run(path: AnyPath | str, decisions: AnyPath | None = None, device: str 
 
     Raises:
         MissingInputError, StoreError: no such run, or it is damaged; no decisions.
-        ConfigurationError: a network that takes more than faces, or decisions of another one.
+        ConfigurationError: a network that takes more than faces, decisions of another one, or no such device.
     """
     trained = checkpoint.load(path)
-    network = trained.network(torch.device(device) if device is not None else local_device())
+    network = trained.network(device_named(device))
     _require_faces(trained, network)
     return RunModel(trained, info_of(trained, decisions), network, trained.recipe)
 

@@ -24,7 +24,7 @@ from abaw_ray.inference.exported import INFO, parse_info
 from abaw_ray.inference.face_batches import BATCH, predict_in_batches
 from abaw_ray.inference.model_info import ModelInfo
 from abaw_ray.storage import AnyPath
-from abaw_ray.world import local_device
+from abaw_ray.world import device_named
 
 GRAPH = "models/model.json"
 TENSORS = ("data/weights/model_weights_config.json", "data/constants/model_constants_config.json")
@@ -49,7 +49,7 @@ class TorchModel:
         device: as torch names it; None: the GPU if there is one.
 
     Raises:
-        ConfigurationError: not an export.
+        ConfigurationError: not an export, or no such device.
         StoreError: it is damaged, or holds what no export does.
     """
 
@@ -63,7 +63,7 @@ class TorchModel:
                 program = torch.export.load(file)
             except Exception as error:  # of many classes
                 raise StoreError(f"{path}: torch cannot load it ({shortened(str(error))}); export it again") from None
-        self._device = torch.device(device) if device is not None else local_device()
+        self._device = device_named(device)
         if self._device.type != "cpu":
             from torch.export.passes import move_to_device_pass
 

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from checkpoints import make_checkpoint, small_recipe
@@ -25,7 +26,7 @@ from abaw_ray.inference.export import parity
 from abaw_ray.inference.export.export import Exported, export_run
 from abaw_ray.inference.export.parity import random_faces
 from abaw_ray.inference.export.view import CentreView
-from abaw_ray.inference.exported import Precision
+from abaw_ray.inference.exported import ExportNote, Precision
 from abaw_ray.inference.features import ComputedFeatures
 from abaw_ray.inference.model_info import Model
 from abaw_ray.inference.opening import open_model
@@ -207,6 +208,8 @@ class TestFiles:
         note = files["cnn.onnx"].note
         assert note.faces_compared == {"random": 48, "store": 10}
         assert max(note.differences.values()) < CLOSE
+        metadata = {prop.key: prop.value for prop in onnx.load(str(files["cnn.onnx"].path)).metadata_props}
+        assert ExportNote.model_validate_json(metadata["abaw_ray.export"]) == note
         assert set(note.differences) == {"expression", "valence_arousal", "valence_arousal:deviation", "action_units"}
 
     def test_more_than_a_window_is_refused(self, files: dict[str, Exported]) -> None:
@@ -316,8 +319,6 @@ class TestRefusals:
             open_model(tmp_path / "model.txt")
 
     def test_files_that_no_export_wrote(self, files: dict[str, Exported], tmp_path: Path) -> None:
-        import onnx
-
         (tmp_path / "damaged.onnx").write_bytes(Path(str(files["cnn.onnx"].path)).read_bytes()[:-1000])
         with pytest.raises(StoreError, match=r"damaged\.onnx: not a whole ONNX file"):
             open_model(tmp_path / "damaged.onnx")
@@ -326,8 +327,14 @@ class TestRefusals:
         onnx.save(proto, tmp_path / "other.onnx")
         with pytest.raises(ConfigurationError, match=r"other\.onnx: no metadata abaw_ray\.model"):
             open_model(tmp_path / "other.onnx")
-        with pytest.raises(ConfigurationError, match="expected cpu, cuda or cuda:N"):
-            open_model(files["cnn.onnx"].path, device="gpu")
+
+
+@pytest.mark.parametrize("name", ["cnn.onnx", "cnn.pt2", "run"])
+@pytest.mark.parametrize("device", ["gpu", "cuda:x"])
+def test_devices_that_there_are_not(runs: dict[str, Path], files: dict[str, Exported], name: str, device: str) -> None:
+    place = runs["cnn"] if name == "run" else files[name].path
+    with pytest.raises(ConfigurationError, match=f"device '{device}': expected cpu, cuda or cuda:N"):
+        open_model(place, device=device)
 
 
 class TestTorchArchives:
