@@ -61,7 +61,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *ends: dict[int, Exception] | str) -> t
     monkeypatch.setattr(trainer, "_trainer", lambda *_: SimpleNamespace(fit=fit))
     monkeypatch.setattr(trainer, "free_resources", lambda: None)
     try:
-        result: object = trainer._run(Job(Recipe(), "store", "run"), Resources(), None, None, said.append)
+        result: object = trainer._run(Job(Recipe(), "store", "run"), Resources(), None, None, False, said.append)
     except Exception as error:
         result = error
     return result, num_tries, said

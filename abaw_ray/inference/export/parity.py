@@ -77,10 +77,10 @@ def store_faces(store: Store, info: ModelInfo, count: int) -> np.ndarray:
 
 def spread_rows(num_rows: int, count: int, length: int) -> np.ndarray:
     """Up to `count` rows (n,) in stretches of `length`, evenly spread."""
-    num_stretches = max(1, min(count, num_rows) // length)
+    num_stretches = -(-min(count, num_rows) // length)
     starts = np.linspace(0, max(0, num_rows - length), num_stretches).astype(np.int64)
     rows = (starts[:, None] + np.arange(min(length, num_rows))).reshape(-1)
-    return np.minimum(rows, num_rows - 1)
+    return rows[:count]
 
 
 def require_size(store: Store, info: ModelInfo) -> None:
