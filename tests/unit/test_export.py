@@ -260,10 +260,7 @@ class TestParity:
     def test_faces_of_a_store_are_spread_and_always_the_same(self) -> None:
         assert parity.spread_rows(100, 4, 1).tolist() == [0, 33, 66, 99]
         assert parity.spread_rows(100, 8, 4).tolist() == [0, 1, 2, 3, 96, 97, 98, 99]
-<<<<<<< HEAD
-=======
         assert parity.spread_rows(100, 6, 4).tolist() == [0, 1, 2, 3, 96, 97]
->>>>>>> export
         assert parity.spread_rows(3, 200, 4).tolist() == [0, 1, 2]
 
 
