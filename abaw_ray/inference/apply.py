@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,6 +26,9 @@ BATCH = 32
 
 MOST_PENDING = 512
 """Frames that wait for a batch to fill up."""
+
+FRAMES_TOGETHER = 64
+"""Frames of a table, but of the last one."""
 
 MAX_GAP_SECONDS = 1.0
 """How long somebody may be out of sight and keeps the number."""
@@ -96,25 +99,30 @@ class Answerer:
         self._smoothing = parse_smoothing(text) if text is not None else None
         self._batch = Batch(model, BATCH)
         self._frames: deque[_Frame] = deque()
+        self._answered: list[_Frame] = []
         self.num_uncut: Counter[str] = Counter()
         """Input -> faces that were found and cannot be cut out."""
-        self._source: str | None = None
+        self._place: tuple[str, int | None] | None = None
         self._scene = _Scene(Tracker(max_gap_seconds=MAX_GAP_SECONDS))
 
-    def tables(self, frames: Iterable[Found]) -> Iterator[pa.Table]:
-        """Tables of `answers_schema`, a few frames each, in the order of the frames; those of an input together."""
+    def tables(self, frames: Iterable[Found]) -> Generator[pa.Table, None, None]:
+        """Tables of `answers_schema`, of some frames each, in their order; frames of an input must be together.
+
+        Frames without a time are pictures: in each, people are numbered anew.
+        """
         for found in frames:
             self.num_uncut[found.source] += found.num_uncut
-            if found.source != self._source:
+            place = found.source, found.number if found.seconds is None else None
+            if place != self._place:
                 self._end_scene()
-                self._source, self._scene = found.source, _Scene(Tracker(max_gap_seconds=MAX_GAP_SECONDS))
+                self._place, self._scene = place, _Scene(Tracker(max_gap_seconds=MAX_GAP_SECONDS))
             self._frames.append(_Frame(found, self._follow(found)))
             if len(self._frames) > MOST_PENDING:
                 self._batch.flush()
-            yield from self._finished()
+            yield from self._finished(FRAMES_TOGETHER)
         self._end_scene()
         self._batch.flush()
-        yield from self._finished()
+        yield from self._finished(1)
 
     def _follow(self, found: Found) -> list[Sight]:
         scene, seconds = self._scene, found.seconds or 0.0
@@ -142,13 +150,13 @@ class Answerer:
             person.end()
         self._scene.people.clear()
 
-    def _finished(self) -> Iterator[pa.Table]:
-        """A table of the first frames whose answers are all there."""
-        ready = []
+    def _finished(self, least: int) -> Iterator[pa.Table]:
+        """A table of the first frames whose answers are all there, if there are at least so many."""
         while self._frames and all(sight.answer is not None for sight in self._frames[0].sights):
-            ready.append(self._frames.popleft())
-        if ready:
-            yield _table(self._model.info, ready)
+            self._answered.append(self._frames.popleft())
+        if len(self._answered) >= least:
+            yield _table(self._model.info, self._answered)
+            self._answered = []
 
 
 def _table(info: ModelInfo, frames: Sequence[_Frame]) -> pa.Table:

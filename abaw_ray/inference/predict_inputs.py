@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Event
@@ -106,9 +106,13 @@ def predict_inputs(
     """
     reader = _Reader(inputs, settings, folder, progress, stop)
     answerer = Answerer(model, settings.max_faces)
-    tables = answerer.tables(find_faces(reader.shots(), detector, model.info))
     schema = answers_schema(model.info).with_metadata({"model": model.info.model_dump_json()})
-    with reader, atomic_path(part) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    with (
+        reader,
+        atomic_path(part) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+        closing(answerer.tables(find_faces(reader.shots(), detector, model.info))) as tables,
+    ):
         for rows in _together(_by_source(tables, reader, model.info, folder, settings)):
             writer.write_table(rows.cast(schema))
     for source, outcome in reader.outcomes.items():
@@ -133,7 +137,7 @@ class _Reader:
         return self
 
     def __exit__(self, *error: object) -> None:
-        for stack in self._kept.values():
+        for stack in list(self._kept.values()):
             stack.close()
 
     def shots(self) -> Iterator[Shot]:
@@ -275,11 +279,13 @@ def _parts(table: pa.Table) -> Iterator[pa.Table]:
 def _together(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
     """The same rows in fewer tables."""
     waiting: list[pa.Table] = []
+    num_rows = 0
     for table in tables:
         waiting.append(table)
-        if sum(map(len, waiting)) >= ROWS_TOGETHER:
+        num_rows += len(table)
+        if num_rows >= ROWS_TOGETHER:
             yield pa.concat_tables(waiting)
-            waiting = []
+            waiting, num_rows = [], 0
     if waiting:
         yield pa.concat_tables(waiting)
 

@@ -47,6 +47,12 @@ def test_frames_of_a_video_have_times_and_people(model: FaceModel) -> None:
     assert {answer.seconds for answer in apart} == {None}
 
 
+def test_pictures_without_a_time_are_apart(model: FaceModel) -> None:
+    """Nobody of one picture is looked for in the next one."""
+    two, one = picture({(20, 20): RED, (100, 40): BLUE}), picture({(100, 40): BLUE})
+    assert [answer.person for answer in model.predict([two, one, two])] == [0, 1, 0, 0, 1]
+
+
 def test_a_path_gives_a_table(model: FaceModel, tmp_path: Path) -> None:
     path = clip(tmp_path / "clip.mp4", [{(20, 20): RED}, {}, {(20, 20): RED}])
     table = model.predict(path).to_pandas()
