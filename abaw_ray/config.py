@@ -307,31 +307,6 @@ def change_recipe(recipe: Recipe, changes: dict[str, Any], source: str) -> Recip
     return parse_recipe(values, source)
 
 
-def replaced_settings(given: Recipe, used: Recipe) -> dict[str, tuple[Any, Any]]:
-    """Dotted keys that `given` was given a value for, where `used` has another -> both values."""
-    found = {}
-    for section in sorted(given.model_fields_set & {"model", "augment"}):
-        ours, theirs = getattr(given, section), getattr(used, section)
-        for key in sorted(ours.model_fields_set):
-            if getattr(ours, key) != getattr(theirs, key):
-                found[f"{section}.{key}"] = getattr(ours, key), getattr(theirs, key)
-    for task, options in given.tasks.items():
-        other = used.tasks.get(task, {})
-        found |= {f"tasks.{task}.{k}": (v, other.get(k)) for k, v in options.items() if other.get(k) != v}
-    return found
-
-
-def settings_of(recipe: Recipe) -> dict[str, Any]:
-    """Dotted keys, as `loss.temperature` -> values, as JSON has them."""
-    return _leaves(recipe.model_dump(mode="json"))
-
-
-def changed_settings(recipe: Recipe, base: Recipe) -> dict[str, Any]:
-    """Dotted keys whose values in `recipe` are others than in `base` -> the value in `recipe`."""
-    before = settings_of(base)
-    return {key: value for key, value in settings_of(recipe).items() if before.get(key) != value}
-
-
 def dump_recipe(recipe: Recipe) -> str:
     """The resolved recipe as YAML, every key included."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
@@ -366,13 +341,6 @@ def _values(content: bytes, source: str) -> dict[str, Any]:
 def load_yaml(text: str) -> Any:
     """The values that a text of YAML holds; raises one of `UNREADABLE`, as where a mapping has a key twice."""
     return yaml.load(text, _Loader)
-
-
-def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
-    for key, value in values.items():
-        leaves |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {prefix + key: value}
-    return leaves
 
 
 def _merge(values: dict[str, Any], changes: dict[str, Any]) -> None:

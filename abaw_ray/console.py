@@ -25,7 +25,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from abaw_ray.config import Recipe, changed_settings, dump_recipe
+from abaw_ray.config import Recipe, dump_recipe
+from abaw_ray.settings import changed_settings
 
 ERRORS = Console(stderr=True)
 

@@ -23,13 +23,6 @@ LONGEST_EXAMPLE = 500
 ROWS_PER_CHUNK = 65_536  # Python objects held at a time while millions of rows are read
 
 
-GENERATED = "generated.json"
-"""File beside the folders of databases that are drawn by a program."""
-
-SYNTHETIC = "Synthetic faces in the layout of "
-"""How the title of such a database begins."""
-
-
 LabelKey = tuple[str, str]
 """Space, and annotator: whose labels they are; empty for those that a database has one set of."""
 
@@ -242,10 +235,6 @@ class Database:
     sequential: bool = False
     layout: str = ""
     terms: str = "not known"
-
-    def title_at(self, root: Path) -> str:
-        """Its title; of a generated one under `root`, what it stands in for."""
-        return f"{SYNTHETIC}{self.title}" if (root.absolute().parent / GENERATED).is_file() else self.title
 
 
 Label = tuple[Iterable[float] | str | None, Split]

@@ -15,10 +15,10 @@ from abaw_ray.monitoring import tags
 from abaw_ray.monitoring.description import SHOWN, RunDescription
 from abaw_ray.monitoring.event_files import keep_epochs
 from abaw_ray.monitoring.hparams import FAILURE, SUCCESS, columns, row_end, row_start
-from abaw_ray.monitoring.machine import Machine
 from abaw_ray.monitoring.pictures import fitted, sample_figure
 from abaw_ray.monitoring.precision_recall import precision_recall
 from abaw_ray.monitoring.step_clock import StepClock
+from abaw_ray.monitoring.usage import Usage
 
 NUM_THRESHOLDS = 101
 """Points of a precision-recall curve, which is 2 KB."""
@@ -41,7 +41,7 @@ class Board:
         keep_epochs(folder, first_epoch, tags.CRITERION)
         begins = not any(folder.glob("events.*"))
         self._writer, self._described = SummaryWriter(str(folder)), described
-        self._machine, self._learning_rate = Machine(described.device), 0.0
+        self._machine, self._learning_rate = Usage(described.device), 0.0
         if begins:
             self._begin(name)
 

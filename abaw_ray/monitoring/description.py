@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from abaw_ray.blocks.reader import Store
-from abaw_ray.config import Recipe, Section, changed_settings, dump_recipe, settings_of
+from abaw_ray.config import Recipe, Section, dump_recipe
 from abaw_ray.monitoring.hparams import Value, type_of
+from abaw_ray.settings import changed_settings, settings_of
 from abaw_ray.tasks.base import Task
 
 COMPARED = (

@@ -19,6 +19,7 @@ from abaw_ray.blocks.schema import SETS
 from abaw_ray.blocks.videos import in_order
 from abaw_ray.blocks.writer import BlockResult
 from abaw_ray.databases.base import SUBJECT, LabelKey, Problems, label_column, label_keys, split_column, videos_schema
+from abaw_ray.databases.reading.generated import title_at
 from abaw_ray.databases.reading.names import printable
 from abaw_ray.preprocess.plan import DatabasePlan, Source, StreamPlan
 from abaw_ray.preprocess.sets import TrainingSet
@@ -156,7 +157,7 @@ def database_entry(made: MadeDatabase, code: int, index: Index, labels: Mapping[
     }
     return DatabaseEntry(
         name=source.database.name,
-        title=source.database.title_at(source.root),
+        title=title_at(source.database.title, source.root),
         crop=source.crop,
         sequential=source.sequential,
         options=_portable_options(source),

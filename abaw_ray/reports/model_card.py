@@ -7,7 +7,7 @@ from typing import Any
 
 from abaw_ray.blocks.files import read_json, write_text
 from abaw_ray.databases import DATABASES
-from abaw_ray.databases.base import SYNTHETIC
+from abaw_ray.databases.reading.generated import SYNTHETIC
 from abaw_ray.errors import ConfigurationError, MissingInputError
 from abaw_ray.evaluation.decisions import FILE as DECISIONS
 from abaw_ray.evaluation.evaluator import HEADLINE

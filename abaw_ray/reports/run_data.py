@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from abaw_ray.blocks.files import damage_named, read_json
 from abaw_ray.blocks.manifest import Manifest
 from abaw_ray.blocks.reader import Store
+from abaw_ray.databases.reading.generated import SYNTHETIC
 from abaw_ray.errors import ConfigurationError, MissingInputError, UserError
 from abaw_ray.evaluation.decisions import FILE as DECISIONS
 from abaw_ray.evaluation.evaluator import HEADLINE
@@ -26,7 +27,6 @@ from abaw_ray.models.checkpoint import RUN_FILE, Checkpoint
 from abaw_ray.monitoring.run_log import read_metrics
 from abaw_ray.reports.rows import rows_of
 from abaw_ray.storage import AnyPath, as_path
-from abaw_ray.synthetic import is_generated
 from abaw_ray.tasks.base import Task
 
 SCORES, PREDICTIONS, VIDEOS = "scores.json", "predictions.parquet", "videos.csv"
@@ -229,9 +229,8 @@ def names_of(paths: Sequence[AnyPath]) -> list[str]:
 
 
 def synthetic_databases(manifest: Manifest) -> list[str]:
-    """Names of the databases that were generated, as the folders say that they were read from."""
-    roots = {name: source.get("root") for name, source in manifest.sources.items()}
-    return [name for name, root in roots.items() if root is not None and is_generated(as_path(root))]
+    """Names of the databases that were generated, as the store says."""
+    return [entry.name for entry in manifest.databases if entry.title.startswith(SYNTHETIC)]
 
 
 def changed_at(file: AnyPath) -> datetime | None:

@@ -16,12 +16,10 @@ from typing import Any
 import cv2
 import pyarrow.parquet as pq
 
-from abaw_ray.blocks.files import read_json
-from abaw_ray.databases.base import GENERATED
+from abaw_ray.databases.reading.generated import GENERATED
 from abaw_ray.disk import TEMPORARY
-from abaw_ray.errors import ConfigurationError, StoreError
+from abaw_ray.errors import ConfigurationError
 from abaw_ray.owned_folder import OwnedFolder
-from abaw_ray.storage import AnyPath
 from abaw_ray.synthetic.layouts import afew_va, affectnet, affwild2, expw
 from abaw_ray.synthetic.records import FaceTruth, Written, truth_table
 from abaw_ray.threads import available_cpus
@@ -100,15 +98,6 @@ def generate(
             entry.rename(out / entry.name)
         partial.rmdir()
     return counts
-
-
-def is_generated(root: AnyPath) -> bool:
-    """Whether the database in the folder `root` is one that `generate` wrote; False where it is not there any more."""
-    marker = root.parent / MARKER
-    try:
-        return marker.is_file() and read_json(marker).get("synthetic") is True
-    except StoreError:
-        return False
 
 
 def _draw(

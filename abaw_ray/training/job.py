@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 
 from abaw_ray.blocks.features import CNN
 from abaw_ray.blocks.teacher_outputs import TeacherManifest
-from abaw_ray.config import Recipe, replaced_settings
+from abaw_ray.config import Recipe
 from abaw_ray.models import checkpoint
+from abaw_ray.settings import replaced_settings
 from abaw_ray.storage import as_path
 
 logger = logging.getLogger(__name__)

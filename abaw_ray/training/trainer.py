@@ -25,6 +25,7 @@ from abaw_ray.models import checkpoint
 from abaw_ray.monitoring.run_log import flatten
 from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.ray_session import ray_session
+from abaw_ray.settings import leaves_of
 from abaw_ray.storage import AnyPath, as_path
 from abaw_ray.training.failures import MAX_RESTARTS, classify_errors, describe_losses, failures
 from abaw_ray.training.job import Job
@@ -249,7 +250,7 @@ def _begin(run: AnyPath, job: Job) -> None:
     if described.is_file():
         before, now = read_json(described, REPLACE), to_dict(job)
         if before != now:
-            changed = [k for k, v in _leaves(now).items() if _leaves(before).get(k) != v]
+            changed = [k for k, v in leaves_of(now).items() if leaves_of(before).get(k) != v]
             raise ConfigurationError(
                 f"{run} holds an unfinished run that differs in {', '.join(changed)}; choose another folder,"
                 " the same settings to continue it, or --fresh to replace it"
@@ -259,13 +260,6 @@ def _begin(run: AnyPath, job: Job) -> None:
     else:
         write_json(described, to_dict(job))  # before anything else: it makes the folder a run
     write_text(run / "recipe.yaml", dump_recipe(job.recipe))
-
-
-def _leaves(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
-    for key, value in values.items():
-        leaves |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return leaves
 
 
 def _finish(run: AnyPath, job: Job, summary: dict[str, Any]) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from abaw_ray.config import Recipe, dump_recipe, load_recipe, recipe_names, replaced_settings
+from abaw_ray.config import Recipe, dump_recipe, load_recipe, recipe_names
 from abaw_ray.console import show_recipe
 from abaw_ray.errors import ConfigurationError, MissingInputError
+from abaw_ray.settings import replaced_settings
 
 
 def test_defaults_are_the_methods():

@@ -16,7 +16,7 @@ from sharp import make_sharp_checkpoint
 from stores import SIZE
 
 from abaw_ray.databases import databases
-from abaw_ray.databases.base import GENERATED, SYNTHETIC
+from abaw_ray.databases.reading.generated import GENERATED, SYNTHETIC, title_at
 from abaw_ray.errors import ConfigurationError, MissingInputError
 from abaw_ray.evaluation.decisions import ValidationDecisions
 from abaw_ray.inference.export.export import Exported, export_run
@@ -106,9 +106,9 @@ def test_every_database_states_its_terms_or_that_they_are_not_known() -> None:
 
 def test_synthetic_databases_are_named_so(exported: Exported, tmp_path: Path) -> None:
     expw = databases()["expw"]
-    assert expw.title_at(tmp_path / "expw") == expw.title
+    assert title_at(expw.title, tmp_path / "expw") == expw.title
     (tmp_path / GENERATED).write_text("{}")
-    title = expw.title_at(tmp_path / "expw")
+    title = title_at(expw.title, tmp_path / "expw")
     assert title.startswith(SYNTHETIC)
     use = DESCRIBED["databases"]["expw"].model_copy(update={"title": title})
     description = exported.trained.description.model_copy(update={"databases": {"expw": use}})

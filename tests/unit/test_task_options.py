@@ -10,11 +10,12 @@ import torch
 from checkpoints import make_checkpoint
 from paper import SPACES
 
-from abaw_ray.config import LossConfig, ModelConfig, load_recipe, replaced_settings
+from abaw_ray.config import LossConfig, ModelConfig, load_recipe
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.predictions import prediction_table, score
 from abaw_ray.models import checkpoint
 from abaw_ray.objectives.kd.kl import divergence
+from abaw_ray.settings import replaced_settings
 from abaw_ray.spaces import LabelSpace
 from abaw_ray.tasks import build_tasks
 from abaw_ray.tasks.base import Task

@@ -51,7 +51,7 @@ def _card(manifest: Manifest, run: RunData) -> Markup:
                 "store": run.summary["store"],
                 "images": f"{manifest.num_images:,} of {manifest.image_size} pixels, {manifest.encoding}",
                 "content hash": manifest.content_hash[:12],
-                "synthetic": ", ".join(synthetic_databases(manifest)) or "none that is marked so",
+                "synthetic": ", ".join(synthetic_databases(manifest)) or "none",
             }
         ),
         table(

@@ -7,9 +7,10 @@ from typing import Any
 
 import yaml
 
-from abaw_ray.config import Recipe, changed_settings, dump_recipe
+from abaw_ray.config import Recipe, dump_recipe
 from abaw_ray.reports.markup import EMPTY, Markup, folded, paragraph, section, table
 from abaw_ray.reports.run_data import RunData
+from abaw_ray.settings import changed_settings
 
 INPUTS = {
     "role": "role",

@@ -12,7 +12,7 @@ GIB = 1024**3
 STATM = Path("/proc/self/statm")
 
 
-class Machine:
+class Usage:
     """What a training process takes of its machine.
 
     Args:

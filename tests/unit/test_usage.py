@@ -7,11 +7,11 @@ import time
 import pytest
 import torch
 
-from abaw_ray.monitoring.machine import GIB, Machine
+from abaw_ray.monitoring.usage import GIB, Usage
 
 
 def test_busy_cores_and_memory_of_this_process():
-    machine = Machine(torch.device("cpu"))
+    machine = Usage(torch.device("cpu"))
     until = time.process_time() + 0.05
     while time.process_time() < until:
         pass
@@ -33,7 +33,7 @@ def test_a_gpu_that_does_not_tell_its_use_is_not_asked_again(monkeypatch: pytest
     for number, name in enumerate(("memory_allocated", "memory_reserved", "max_memory_allocated"), 1):
         monkeypatch.setattr(torch.cuda, name, lambda device, size=number: size * GIB)
     monkeypatch.setattr(torch.cuda, "utilization", utilization)
-    machine = Machine(torch.device("cuda"))
+    machine = Usage(torch.device("cuda"))
     for _ in range(2):
         found = machine.read()
         assert {key: found[key] for key in found if "gpu" in key} == {
@@ -43,4 +43,4 @@ def test_a_gpu_that_does_not_tell_its_use_is_not_asked_again(monkeypatch: pytest
         }
     assert len(asked) == 1
     monkeypatch.setattr(torch.cuda, "utilization", lambda device: 40)
-    assert Machine(torch.device("cuda")).read()["utilisation/gpu"] == 0.4
+    assert Usage(torch.device("cuda")).read()["utilisation/gpu"] == 0.4
