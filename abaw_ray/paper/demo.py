@@ -15,7 +15,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from abaw_ray.blocks.files import atomic_path, write_json
+from abaw_ray.blocks.files import write_json
 from abaw_ray.config import Recipe
 from abaw_ray.console import ERRORS, mean_and_spread, table
 from abaw_ray.evaluation.evaluator import HEADLINE
@@ -139,8 +139,7 @@ def run_demo(out: Path, size: str, seeds: int, recipe: Recipe, workers: int) -> 
         "clip": str(out / "clip.avi"),
     }
     if not (out / "clip.avi").is_file():
-        with atomic_path(out / "clip.avi") as temporary:
-            write_clip(temporary, recipe.seed)
+        write_clip(out / "clip.avi", recipe.seed)
     made = DemoResult(values)
     write_json(out / "results.json", values)
     extra = ExtraTable(made.title, made.columns, made.rows()) if seeds > 1 else None
