@@ -87,7 +87,8 @@ class Output:
             self._stdout.write(json.dumps(values, indent=2) + "\n")
         else:
             console = Console(file=self._stdout, width=None if self._stdout.isatty() else 160)
-            console.print(text, highlight=False, markup=False, soft_wrap=isinstance(text, str))
+            # commands that it names are to be copied: a long line is not cut
+            console.print(text, highlight=False, markup=False, soft_wrap=isinstance(text, str), crop=False)
         self._stdout.flush()
 
 

@@ -56,7 +56,9 @@ class DemoResult:
                 "--out", str(folder / "student.onnx"),
             ),
         }  # fmt: skip
-        lines = [f"report: {values['report']}", *(f"{what}: {command}" for what, command in commands.items())]
+        lines = [f"report: {_shown(values['report'])}"]
+        for what, command in commands.items():
+            lines += [f"{what}:", f"    {command}"]
         return Group(self.table(), *(Text(line, no_wrap=True, overflow="ignore") for line in lines))
 
     def table(self) -> Table:
@@ -89,7 +91,13 @@ def _command(name: str, *arguments: str) -> str:
     own = Path(sys.executable).with_name(name)
     found = shutil.which(name)
     is_found = found is not None and Path(found).resolve() == own.resolve()
-    return shlex.join([name if is_found or not own.is_file() else str(own), *arguments])
+    return shlex.join([name if is_found or not own.is_file() else _shown(own), *map(_shown, arguments)])
+
+
+def _shown(place: str | Path) -> str:
+    """A path from the working directory, if it lies there."""
+    path = Path(place)
+    return str(path.relative_to(Path.cwd())) if path.is_absolute() and path.is_relative_to(Path.cwd()) else str(place)
 
 
 def run_demo(out: Path, size: str, seeds: int, recipe: Recipe, workers: int) -> DemoResult:
