@@ -16,7 +16,7 @@ from abaw_ray.synthetic.scenes import Camera, Face, random_background, take_pict
 
 WIDTH, HEIGHT, FRAME_RATE = 640, 480, 25
 NUM_FRAMES = 300
-AWAY = slice(150, 190)
+AWAY = slice(150, 170)
 """Frames in which the second person is not there."""
 
 CLEAR = Camera(light=(0.08, 0.05), gain=(1.0, 1.0, 1.0), blur=0.6, noise=0.0, jpeg_quality=95)
