@@ -23,12 +23,12 @@ LOSSES = {"nll": "NLL", "brier": "Brier", "crps": "CRPS", "ece": "ECE"}
 
 
 def card_path(file: AnyPath) -> AnyPath:
-    """Where the card of a file is: beside it, with the ending `.md`.
+    """Where the card of a file is: beside it, as `student.onnx.md` of `student.onnx`.
 
     Raises:
         ConfigurationError: something else is there.
     """
-    path = file.parent / f"{file.stem}.md"
+    path = file.parent / f"{file.name}.md"
     if path.exists() and not (path.is_file() and path.read_bytes().startswith(TITLE.encode())):
         raise ConfigurationError(f"{path}: there is something that is no model card; choose another file or remove it")
     return path

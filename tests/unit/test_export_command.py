@@ -22,8 +22,8 @@ def test_file_card_and_numbers(tmp_path: Path) -> None:
     done = export("--run", run, "--format", "torch", "--out", out, "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert {path.name for path in tmp_path.iterdir()} == {"run", "faces.pt2", "faces.md"}
-    assert (found["path"], found["card"]) == (str(out), str(tmp_path / "faces.md"))
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "faces.pt2", "faces.pt2.md"}
+    assert (found["path"], found["card"]) == (str(out), str(tmp_path / "faces.pt2.md"))
     assert found["num_bytes"] == out.stat().st_size
     assert found["export"]["faces_compared"] == {"random": 48}
     assert all(value < 1e-3 for value in found["export"]["differences"].values())
