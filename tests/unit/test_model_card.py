@@ -183,7 +183,7 @@ def test_precision_has_its_scores(exported: Exported) -> None:
 def test_it_stands_beside_the_file_and_replaces_only_cards(exported: Exported, tmp_path: Path) -> None:
     moved = Exported(**{**exported.__dict__, "path": tmp_path / "face.onnx"})
     (tmp_path / "face.onnx.md").write_text("# Notes\n")
-    with pytest.raises(ConfigurationError, match=r"face\.md: there is something that is no model card"):
+    with pytest.raises(ConfigurationError, match=r"face\.onnx\.md: there is something that is no model card"):
         card_path(tmp_path / "face.onnx")
     (tmp_path / "face.onnx.md").unlink()
     assert write_card(moved, None) == tmp_path / "face.onnx.md"
