@@ -80,7 +80,7 @@ class _Frame:
 class _Scene:
     """The people of one input."""
 
-    tracker: Tracker
+    tracker: Tracker = field(default_factory=lambda: Tracker(max_gap_seconds=MAX_GAP_SECONDS))
     people: dict[int, Person] = field(default_factory=dict)
     last_seen: dict[int, float] = field(default_factory=dict)
 
@@ -102,8 +102,8 @@ class Answerer:
         self._answered: list[_Frame] = []
         self.num_uncut: Counter[str] = Counter()
         """Input -> faces that were found and cannot be cut out."""
-        self._place: tuple[str, int | None] | None = None
-        self._scene = _Scene(Tracker(max_gap_seconds=MAX_GAP_SECONDS))
+        self._scene = _Scene()
+        self._scene_of: tuple[str, int | None] = ("", None)
 
     def tables(self, frames: Iterable[Found]) -> Generator[pa.Table, None, None]:
         """Tables of `answers_schema`, of some frames each, in their order; frames of an input must be together.
@@ -112,10 +112,10 @@ class Answerer:
         """
         for found in frames:
             self.num_uncut[found.source] += found.num_uncut
-            place = found.source, found.number if found.seconds is None else None
-            if place != self._place:
+            scene_of = found.source, found.number if found.seconds is None else None
+            if scene_of != self._scene_of:
                 self._end_scene()
-                self._place, self._scene = place, _Scene(Tracker(max_gap_seconds=MAX_GAP_SECONDS))
+                self._scene, self._scene_of = _Scene(), scene_of
             self._frames.append(_Frame(found, self._follow(found)))
             if len(self._frames) > MOST_PENDING:
                 self._batch.flush()
