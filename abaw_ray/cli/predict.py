@@ -13,6 +13,7 @@ from rich.table import Table
 
 from abaw_ray.cli.options import PLACE, JsonOption, OutOption
 from abaw_ray.console import ERRORS, Output, progress_bar, table
+from abaw_ray.databases.reading.names import printable
 from abaw_ray.interruption import stoppable
 from abaw_ray.storage import as_path
 
@@ -66,7 +67,7 @@ def predict(
     from abaw_ray.inference.predict_job import Asked, predict_job
 
     output = Output()
-    found, left_out = find_inputs(inputs)
+    found, left_out = find_inputs(inputs, without=out)
     settings = Settings(every, max_faces, draw=not no_video)
     stop = Event()
     has_camera = any(given.kind == "camera" for given in found)
@@ -80,7 +81,7 @@ def predict(
     output.result(values, _table(values, out), as_json)
     failed = [given["error"] for given in values["inputs"] if given["error"]]
     for error in failed:
-        ERRORS.print(f"abaw-ray: {error}", highlight=False, markup=False, soft_wrap=True)
+        ERRORS.print(f"abaw-ray: {printable(error)}", highlight=False, markup=False, soft_wrap=True)
     if failed:
         raise typer.Exit(2)
 
@@ -92,7 +93,7 @@ def _table(values: dict[str, Any], out: object) -> Table:
     groups += [[given] for given in pictures] if len(pictures) <= MOST_PICTURES else [pictures]
     rows = []
     for group in groups:
-        name = group[0]["source"] if len(group) == 1 else f"{len(group):,} pictures"
+        name = printable(group[0]["source"]) if len(group) == 1 else f"{len(group):,} pictures"
         counts = [sum(given[key] for given in group) for key in COLUMNS.values()]
         rows.append([name, *(f"{count:,}" for count in counts), _remarks(group)])
     for reason, problem in values["left_out"].items():

@@ -11,9 +11,10 @@ from typing import Literal
 
 from abaw_ray.databases.base import Problems
 from abaw_ray.databases.reading import pictures, videos
+from abaw_ray.databases.reading.names import file_name, printable, stored_name
 from abaw_ray.databases.reading.pictures import media_below
 from abaw_ray.errors import ConfigurationError, MissingInputError
-from abaw_ray.storage import AnyPath, RemotePath, as_path
+from abaw_ray.storage import AnyPath, as_path
 
 VIDEOS = (*sorted(videos.SUFFIXES), ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".3gp", ".ogv")
 PICTURES = (*pictures.SUFFIXES, ".tif", ".tiff")
@@ -29,7 +30,7 @@ class Input:
 
     Args:
         kind: of it.
-        source: as tables name it: the path or URI as it was found, or `camera:0`.
+        source: as tables name it: the path or URI as it was found (`names.stored_name`), or `camera:0`.
         name: of the files that are written for it, without an ending; no two inputs have the same.
     """
 
@@ -40,7 +41,7 @@ class Input:
     @property
     def path(self) -> AnyPath:
         """Where a video or picture is."""
-        return as_path(self.source)
+        return as_path(file_name(self.source))
 
     @property
     def device(self) -> int | str:
@@ -49,11 +50,15 @@ class Input:
         return int(text) if text.isdecimal() else text
 
 
-def find_inputs(texts: Iterable[str]) -> tuple[list[Input], Problems]:
+def find_inputs(texts: Iterable[str], without: AnyPath | None = None) -> tuple[list[Input], Problems]:
     """The inputs that a command line names, each once, in its order; folders' and patterns' sorted.
 
     A text is a video, a picture, a folder (with all below it), a pattern of paths, a list (`.txt`, one of these a line,
     relative to the list; lines that begin with # do not count), the number of a camera, or a URI of a file or folder.
+
+    Args:
+        texts: of the command line.
+        without: folder that answers are written to: what lies in it is left out; None: nothing is.
 
     Returns:
         The inputs, and an account of what lies in folders and is neither video nor picture.
@@ -66,13 +71,16 @@ def find_inputs(texts: Iterable[str]) -> tuple[list[Input], Problems]:
     found: dict[str, InputKind] = {}
     for text in texts:
         for source, kind in _named(text, problems):
-            if source in found:
+            if kind != "camera" and without is not None and _lies_in(as_path(source), without):
+                problems.add("in_the_folder_of_answers", source)
+            elif source in found:
                 problems.add("named_twice", source)
-            found.setdefault(source, kind)
+            else:
+                found[source] = kind
     if not found:
         raise MissingInputError(f"{', '.join(texts)}: no video and no picture")
     names = _file_names(list(found))
-    return [Input(kind, source, names[source]) for source, kind in found.items()], problems
+    return [Input(kind, stored_name(source), names[source]) for source, kind in found.items()], problems
 
 
 def _named(text: str, problems: Problems, within: Path | None = None) -> Iterator[tuple[str, InputKind]]:
@@ -144,6 +152,12 @@ def _kind(name: str) -> InputKind:
     return "picture" if name.lower().endswith(PICTURES) else "video"
 
 
+def _lies_in(path: AnyPath, folder: AnyPath) -> bool:
+    if isinstance(path, Path) and isinstance(folder, Path):
+        return path.resolve().is_relative_to(folder.resolve())
+    return str(path).startswith(f"{folder}/")
+
+
 def _file_names(sources: list[str]) -> dict[str, str]:
     """Source -> its name without folder and ending, numbered where several have the same."""
     stems = {source: _stem(source) for source in sources}
@@ -158,7 +172,5 @@ def _file_names(sources: list[str]) -> dict[str, str]:
 
 def _stem(source: str) -> str:
     if source.startswith(CAMERA):
-        text = source.removeprefix(CAMERA)
-        return f"camera-{Path(text).stem}"
-    path = as_path(source)
-    return path.stem if isinstance(path, RemotePath) else path.stem or "video"
+        return f"camera-{Path(source.removeprefix(CAMERA)).stem}"
+    return printable(as_path(source).stem)

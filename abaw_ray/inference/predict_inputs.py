@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from abaw_ray.blocks.files import atomic_path
+from abaw_ray.databases.reading.names import printable
 from abaw_ray.errors import UserError
 from abaw_ray.inference.answers import answers_schema
 from abaw_ray.inference.apply import Answerer, find_faces
@@ -260,7 +261,7 @@ def _video_files(
     names = []
     if settings.draw and path is not None:
         names.append(write_annotated_video(path, rows, info, folder / f"{given.name}.mp4").name)
-    title = given.path.name if given.kind == "video" else given.source
+    title = printable(given.path.name if given.kind == "video" else given.source)
     write_timeline(rows, info, folder / f"{given.name}.png", title)
     write_video_page(rows, info, names[0] if names else "", folder / f"{given.name}.html", title)
     return [*names, f"{given.name}.png", f"{given.name}.html"]

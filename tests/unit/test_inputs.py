@@ -40,6 +40,14 @@ def test_files_are_in_the_order_of_the_command_line_and_each_counts_once(media: 
     assert problems.counts == {"named_twice": 1}
 
 
+def test_what_was_written_before_is_no_input(media: Path) -> None:
+    (media / "answers").mkdir()
+    (media / "answers" / "a.jpg").write_bytes(b"x")
+    found, problems = find_inputs([str(media)], without=media / "answers")
+    assert [Path(given.source).name for given in found] == ["a.JPG", "b.mp4", "c.mov", "c.png"]
+    assert problems.counts["in_the_folder_of_answers"] == 1
+
+
 def test_files_of_one_stem_get_names_of_their_own(media: Path) -> None:
     found, _ = find_inputs([str(media / "deep")])
     assert [given.name for given in found] == ["c-1", "c-2"]

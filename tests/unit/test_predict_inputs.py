@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Event
@@ -13,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from people import BLUE, RED, ColourModel, SquareDetector, clip, picture
 
+from abaw_ray.databases.reading.names import file_name
 from abaw_ray.inference.answers import answers_schema
 from abaw_ray.inference.faces.base import Face
 from abaw_ray.inference.inputs import find_inputs
@@ -151,6 +154,20 @@ def test_a_picture_is_turned_as_its_camera_says(tmp_path: Path) -> None:
     table, _ = predicted(tmp_path, tmp_path / "phone.jpg")
     (row,) = table.to_pylist()
     assert [row[name] for name in ("left", "top", "right", "bottom")] == pytest.approx([8, 56, 40, 88], abs=3)
+
+
+def test_names_that_are_no_utf8_and_have_line_breaks(tmp_path: Path) -> None:
+    content = cv2.imencode(".png", picture({(20, 20): RED})[:, :, ::-1])[1].tobytes()
+    for name in (b"caf\xe9.png", b"two\nlines.png"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).write_bytes(content)
+    table, outcomes = predicted(tmp_path, tmp_path, settings=Settings())
+    assert [file_name(source) for source in table["source"].to_pylist()] == [
+        str(tmp_path / os.fsdecode(name)) for name in (b"caf\xe9.png", b"two\nlines.png")
+    ]
+    written = [file for outcome in outcomes for file in outcome.files]
+    assert all((tmp_path / "out" / file).is_file() and file.isprintable() for file in written)
+    assert len(written) == 2
+    json.dumps([outcome.to_dict() for outcome in outcomes]).encode()
 
 
 def test_a_camera_ends_when_it_is_told_to(tmp_path: Path) -> None:
