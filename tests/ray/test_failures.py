@@ -59,7 +59,7 @@ def run(cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calla
         monkeypatch.setattr(trainer, "_worker", second_fails(fail, starts))
         job = Job(Recipe(), "store", str(tmp_path / "run"))
         try:
-            result: object = trainer._run(job, Resources(2, use_gpu=False), None, None, said.append)
+            result: object = trainer._run(job, Resources(2, use_gpu=False), None, None, False, said.append)
         except Exception as error:
             result = error
         return result, said, len(list(starts.glob("1-*")))
