@@ -5,11 +5,12 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
+import av
 import cv2
 import numpy as np
 
@@ -63,6 +64,18 @@ def length(given: Input, path: Path | None, every: int = 1) -> int | None:
         return 1
     assert path is not None, "a video has a path"
     return len(range(0, num_frames(path), every))
+
+
+def estimated_length(given: Input, every: int) -> int:
+    """Frames of an input by what its container says; 0: unknown, as of a camera or a remote video."""
+    if given.kind == "picture":
+        return 1
+    if given.kind == "video" and isinstance(given.path, Path):
+        with suppress(av.FFmpegError, OSError, IndexError), av.open(str(given.path)) as container:
+            stream = container.streams.video[0]
+            seconds = float(container.duration or 0) / 1e6
+            return (stream.frames or int(seconds * float(stream.average_rate or 0))) // every
+    return 0
 
 
 def shots(given: Input, path: Path | None, every: int = 1, stop: Event | None = None) -> Iterator[Shot]:

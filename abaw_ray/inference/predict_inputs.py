@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import Any
 
-import av
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -21,7 +20,7 @@ from abaw_ray.errors import UserError
 from abaw_ray.inference.answers import answers_schema
 from abaw_ray.inference.apply import Answerer, find_faces
 from abaw_ray.inference.faces.base import Detector
-from abaw_ray.inference.footage import Shot, length, local_copy, shots
+from abaw_ray.inference.footage import Shot, estimated_length, length, local_copy, shots
 from abaw_ray.inference.inputs import Input
 from abaw_ray.inference.media.recording import Recording
 from abaw_ray.inference.model_info import Model, ModelInfo
@@ -132,7 +131,7 @@ class _Reader:
         self.paths: dict[str, Path] = {}
         self._settings, self._folder, self._stop, self._progress = settings, folder, stop, progress
         self._kept: dict[str, ExitStack] = {}
-        self._estimates = {given.source: _estimated_length(given, settings.every) for given in inputs}
+        self._estimates = {given.source: estimated_length(given, settings.every) for given in inputs}
 
     def __enter__(self) -> _Reader:
         return self
@@ -289,15 +288,3 @@ def _together(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
             waiting, num_rows = [], 0
     if waiting:
         yield pa.concat_tables(waiting)
-
-
-def _estimated_length(given: Input, every: int) -> int:
-    """Frames of an input by what its container says; 0: unknown, as of a camera or a remote video."""
-    if given.kind == "picture":
-        return 1
-    if given.kind == "video" and isinstance(given.path, Path):
-        with suppress(av.FFmpegError, OSError, IndexError), av.open(str(given.path)) as container:
-            stream = container.streams.video[0]
-            seconds = float(container.duration or 0) / 1e6
-            return (stream.frames or int(seconds * float(stream.average_rate or 0))) // every
-    return 0

@@ -13,6 +13,7 @@ import ray.data
 from ray.data import ActorPoolStrategy
 
 from abaw_ray.errors import ConfigurationError, UserError
+from abaw_ray.inference.footage import estimated_length
 from abaw_ray.inference.inputs import Input
 from abaw_ray.inference.predict_inputs import Outcome, Progress, Settings, predict_inputs
 from abaw_ray.ray_session import data_context, ray_session
@@ -54,7 +55,7 @@ class InputWorker:
             except UserError as raised:
                 error = str(raised)  # of an error that is raised, Ray Data gives a text of its own
         described = json.dumps([outcome.to_dict() for outcome in outcomes])
-        return {"outcomes": [described], "num_inputs": [len(inputs)], "error": [error]}
+        return {"outcomes": [described], "part": [batch["part"][0]], "error": [error]}
 
 
 def predict_on_workers(
@@ -73,7 +74,7 @@ def predict_on_workers(
         out: folder, for the same reason one that all nodes share.
         settings: which frames and faces, and what is written.
         num_workers: models at a time; each takes a GPU where the cluster has so many, or else a CPU.
-        progress: called with the inputs done and in all.
+        progress: called with the frames done and in all, as far as it is known.
 
     Returns:
         Outcomes in the order of the jobs.
@@ -85,16 +86,19 @@ def predict_on_workers(
     cameras = [given.source for _, inputs in jobs for given in inputs if given.kind == "camera"]
     if cameras:
         raise ConfigurationError(f"{cameras[0]}: a camera is of this machine; use --workers 1")
-    total, num_done = sum(len(inputs) for _, inputs in jobs), 0
+    to_come = {part: sum(estimated_length(given, settings.every) for given in inputs) for part, inputs in jobs}
+    num_done = 0
     outcomes: dict[str, Outcome] = {}
     with ray_session(), data_context():
         for result in _results(jobs, asked, out, settings, num_workers):
             if result["error"]:
                 raise UserError(result["error"])
-            outcomes |= {values["source"]: Outcome(**values) for values in json.loads(result["outcomes"])}
-            num_done += result["num_inputs"]
+            of_job = [Outcome(**values) for values in json.loads(result["outcomes"])]
+            outcomes |= {outcome.source: outcome for outcome in of_job}
+            del to_come[result["part"]]
+            num_done += sum(outcome.num_frames for outcome in of_job)
             if progress is not None:
-                progress(num_done, total)
+                progress(num_done, num_done + sum(to_come.values()))
     return [outcomes[given.source] for _, inputs in jobs for given in inputs]
 
 
