@@ -228,6 +228,18 @@ class TrainConfig(Section):
     """Steps between TensorBoard points."""
 
 
+class OptimConfig(Section):
+    """How weights are changed, beside the rates in `train`. Default: the paper's, Adam at a constant rate."""
+
+    optimizer: str = "adam"
+    """Any timm optimiser by name, as adamw, sgd or lion."""
+    options: dict[str, Any] = {}
+    """Options of the optimiser, as `momentum`. `betas` are those of `train` where it has two."""
+    decay: Literal["all", "weights"] = "all"
+    """What `train.weight_decay` makes smaller: all parameters, or, `weights`, none that are biases, of norms, or named
+    by the backbone."""
+
+
 class Recipe(Section):
     """Everything a run depends on beside its data."""
 
@@ -245,6 +257,7 @@ class Recipe(Section):
     augment: AugmentConfig = AugmentConfig()
     temporal: TemporalConfig = TemporalConfig()
     train: TrainConfig = TrainConfig()
+    optim: OptimConfig = OptimConfig()
 
 
 def load_recipe(source: str | None = None, overrides: list[str] | None = None, base: Recipe | None = None) -> Recipe:

@@ -21,6 +21,7 @@ from abaw_ray.objectives.terms import StepLoss, combine
 from abaw_ray.teachers.base import Teacher
 from abaw_ray.training.added import AddedObjectives
 from abaw_ray.training.kinds.base import Batch
+from abaw_ray.training.optimizers import build_optimizer
 from abaw_ray.world import World, autocast_dtype
 
 
@@ -51,12 +52,9 @@ class Learner:
         self.added = AddedObjectives(added, recipe, world)
         self._beside_network = [*self.objective.parameters(), *self.added.shared_parameters()]
         self._parameters = [*(p for p in self.network.parameters() if p.requires_grad), *self._beside_network]
-        train = recipe.train
-        self.optimizer = torch.optim.Adam(
-            self._parameters, train.learning_rate, train.betas, weight_decay=train.weight_decay
-        )
+        self.optimizer = build_optimizer(self.network, self._beside_network, recipe)
         self._recipe, self._world = recipe, world
-        self._dtype = autocast_dtype(world.device, train)
+        self._dtype = autocast_dtype(world.device, recipe.train)
 
     def step(self, batch: Batch, update: bool, num_accumulated: int) -> tuple[StepLoss, Tensor | None]:
         """Adds a step's gradient, and with `update` takes the optimiser step.
