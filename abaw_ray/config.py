@@ -238,6 +238,18 @@ class OptimConfig(Section):
     decay: Literal["all", "weights"] = "all"
     """What `train.weight_decay` makes smaller: all parameters, or, `weights`, none that are biases, of norms, or named
     by the backbone."""
+    schedule: Literal["constant", "cosine", "step", "plateau"] = "constant"
+    """Of the rate: cosine from `train.learning_rate` down to `min_rate` at the end of `train.epochs`; step: times
+    `decay_rate` every `decay_epochs`; plateau: times `decay_rate` after `decay_epochs` in a row without a better
+    criterion."""
+    warmup_epochs: float = Field(0.0, ge=0)
+    """Epochs at the beginning in which the rate rises evenly, step by step; they are part of the schedule's."""
+    warmup_start: float = Field(0.01, ge=0, le=1)
+    """Share of `train.learning_rate` that the warm-up begins with."""
+    min_rate: float = Field(0.0, ge=0, le=1)
+    """Share of `train.learning_rate` below which cosine and plateau do not go."""
+    decay_epochs: int = Field(10, ge=1)
+    decay_rate: float = Field(0.1, gt=0, lt=1)
 
 
 class Recipe(Section):
@@ -258,6 +270,13 @@ class Recipe(Section):
     temporal: TemporalConfig = TemporalConfig()
     train: TrainConfig = TrainConfig()
     optim: OptimConfig = OptimConfig()
+
+    @model_validator(mode="after")
+    def _warmed_up(self) -> Recipe:
+        warmup, epochs = self.optim.warmup_epochs, self.train.epochs
+        if warmup > 0 and warmup >= epochs:
+            raise ValueError(f"optim.warmup_epochs: found {warmup:g}, expected fewer than train.epochs, {epochs}")
+        return self
 
 
 def load_recipe(source: str | None = None, overrides: list[str] | None = None, base: Recipe | None = None) -> Recipe:

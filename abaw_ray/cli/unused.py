@@ -62,7 +62,7 @@ def unused_in(job: Job, keys: Iterable[str]) -> list[str]:
 
 
 def _unused_of_optim(recipe: Recipe) -> list[str]:
-    """Settings that its optimiser does not have."""
+    """Settings that its optimiser and its schedule do not have."""
     from abaw_ray.training.optimizers import uses_betas
 
     unused = []
@@ -70,6 +70,13 @@ def _unused_of_optim(recipe: Recipe) -> list[str]:
         unused.append("train.betas")
     if not recipe.train.weight_decay:
         unused.append("optim.decay")
+    schedule = recipe.optim.schedule
+    if not recipe.optim.warmup_epochs:
+        unused.append("optim.warmup_start")
+    if schedule not in ("cosine", "plateau"):
+        unused.append("optim.min_rate")
+    if schedule not in ("step", "plateau"):
+        unused += ["optim.decay_epochs", "optim.decay_rate"]
     return unused
 
 
