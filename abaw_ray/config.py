@@ -125,6 +125,9 @@ class LossConfig(Section):
     """Kind of teacher: the mean of the networks that a student is given, or another of `teachers`."""
     kd: dict[str, dict[str, Any]] = {"kl": {}}
     """KD losses of a student, which add up: name -> its options. `kl` is the paper's; see `objectives/kd`."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Of multiclass tasks: share of every label that is spread evenly over the classes that its database has (Szegedy
+    et al., CVPR 2016, section 7)."""
     ccc_weight: float = Field(1.0, ge=0)
     """Weight of 1 - CCC beside the cross-entropy (the paper prints 1/B)."""
     shared_annotations: bool = True
@@ -219,6 +222,9 @@ class TrainConfig(Section):
     betas: tuple[float, float] = (0.5, 0.999)
     weight_decay: float = Field(0.0, ge=0)
     clip_norm: float | None = Field(None, gt=0)
+    """Most that the norm of the gradient over all parameters may be; None: not clipped."""
+    clip_value: float | None = Field(None, gt=0)
+    """Most that any number of the gradient may be, in size; None: not clipped."""
     accumulate: int = Field(1, ge=1)
     """Steps whose gradients are averaged before one optimiser step; the CCC is taken over each step's batch."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -226,6 +232,12 @@ class TrainConfig(Section):
     evaluation_batch_size: int = Field(256, ge=1)
     log_every: int = Field(20, ge=1)
     """Steps between TensorBoard points."""
+
+    @model_validator(mode="after")
+    def _clipped_one_way(self) -> TrainConfig:
+        if self.clip_norm is not None and self.clip_value is not None:
+            raise ValueError("expected clip_norm or clip_value, found both")
+        return self
 
 
 class OptimConfig(Section):

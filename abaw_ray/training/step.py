@@ -95,8 +95,11 @@ class Learner:
         """Takes the optimiser step; returns the norm of the gradient."""
         self._world.average_gradients(self._beside_network)
         norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
-        if self._recipe.train.clip_norm is not None:
-            nn.utils.clip_grads_with_norm_(self._parameters, self._recipe.train.clip_norm, norm)
+        train = self._recipe.train
+        if train.clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(self._parameters, train.clip_norm, norm)
+        if train.clip_value is not None:
+            nn.utils.clip_grad_value_(self._parameters, train.clip_value)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.added.update()
