@@ -262,6 +262,9 @@ class OptimConfig(Section):
     """Share of `train.learning_rate` below which cosine and plateau do not go."""
     decay_epochs: int = Field(10, ge=1)
     decay_rate: float = Field(0.1, gt=0, lt=1)
+    average: float | None = Field(None, gt=0, lt=1)
+    """Decay of a moving average of the weights, which begins as a shorter one: in step n it is at most 1 - n^(-2/3). It
+    is evaluated beside the trained weights, and the better are the epoch's. None: there is none."""
 
 
 class Recipe(Section):

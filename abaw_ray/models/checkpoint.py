@@ -49,6 +49,9 @@ from abaw_ray.tasks.base import Task
 Kind = str
 """Kind of network: a name in `kinds.NETWORKS`."""
 
+Weights = Literal["trained", "averaged"]
+"""Weights as the optimiser left them, or their moving average."""
+
 DESCRIPTION = "checkpoint.json"
 WEIGHTS = "model.safetensors"
 OPTIMIZER = "optimizer.pt"
@@ -99,6 +102,8 @@ class Description(BaseModel):
     kind: Kind = "cnn"
     cnn_sha256: str | None = None
     """Hash of the weights of the CNN that a temporal network goes on from; None: another kind of network."""
+    weights: Weights = "trained"
+    """The better ones of its epoch, which it holds."""
     files: dict[str, str] = {}
     """Name -> hash of the files beside it."""
     content_hash: str = ""
@@ -129,6 +134,8 @@ class Description(BaseModel):
     def hash(self) -> str:
         """The content hash."""
         unnoted = {"databases"} if not self.databases else set()
+        if self.weights == "trained":
+            unnoted.add("weights")  # as of checkpoints from before there was another kind
         return json_sha256(self.model_dump(exclude={"content_hash", *unnoted}))
 
     def save(self, folder: AnyPath, files: Mapping[str, str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ class EpochResult:
     losses: dict[str, float]
     num_images: int
     seconds: float
+    criteria: dict[str, float] = field(default_factory=dict)
+    """Kind of weights -> criterion, where the average of the weights is evaluated beside them; the better is kept."""
 
 
 Report = Callable[[EpochResult, Path | None], None]
@@ -85,7 +87,7 @@ def train(
         learner.load_losses(checkpoint.learned_losses(resume))
         stopping = EarlyStopping(**description.stopping)
         epoch = description.epoch + 1
-        updates.resume(epoch, checkpoint.training_state(resume))
+        updates.resume(epoch, description.weights, checkpoint.training_state(resume))
     watch = Watch(job, stage, world)
     described = _described(job, stage, learner.network, world, is_trial) if world.rank == 0 else None
     with RunLog(as_path(job.run), described, first_epoch=epoch) as log:
@@ -93,11 +95,23 @@ def train(
             started = time.perf_counter()
             losses = _train_epoch(epoch, learner, updates, stage, recipe, world, watch, log, progress)
             seconds = time.perf_counter() - started
-            evaluation = _evaluate(learner.network, evaluator, world)
+            evaluations = {name: _evaluate(n, evaluator, world) for name, n in updates.networks.items()}
+            kept = max(evaluations, key=lambda name: evaluations[name].criterion)
+            evaluation = evaluations[kept]
+            criteria = {str(name): of_weights.criterion for name, of_weights in evaluations.items()}
             updates.evaluated(evaluation.criterion)
             improved = stopping.update(epoch, evaluation.criterion)
             num_images = stage.data.order.num_steps * stage.data.images_per_step
-            result = EpochResult(epoch, improved, evaluation.criterion, evaluation.scores, losses, num_images, seconds)
+            result = EpochResult(
+                epoch,
+                improved,
+                evaluation.criterion,
+                evaluation.scores,
+                losses,
+                num_images,
+                seconds,
+                criteria if len(criteria) > 1 else {},
+            )
             log.epoch(asdict(result), evaluation)
             description = checkpoint.Description(
                 role=job.role,
@@ -112,17 +126,18 @@ def train(
                 databases=_databases(stage.store),
                 kind=stage.kind,
                 cnn_sha256=stage.cnn_sha256,
+                weights=kept,
             )
             with tempfile.TemporaryDirectory() as folder:
                 if world.rank == 0:
                     checkpoint.save(
                         Path(folder),
-                        learner.network,
+                        updates.networks[kept],
                         learner.optimizer,
                         recipe,
                         description,
                         learner.losses(),
-                        updates.state(),
+                        updates.state(kept),
                     )
                 report(result, Path(folder) if world.rank == 0 else None)
             epoch += 1

@@ -36,7 +36,7 @@ class Schedule:
             decay_rate=optim.decay_rate,
             min_lr=least,
             warmup_lr=optim.warmup_start * train.learning_rate,
-            warmup_epochs=optim.warmup_epochs,
+            warmup_epochs=optim.warmup_epochs,  # type: ignore[arg-type]  # a number of steps is made of it
             step_on_epochs=False,
             updates_per_epoch=updates_per_epoch,
         )
