@@ -227,8 +227,12 @@ class TrainConfig(Section):
     """Most that any number of the gradient may be, in size; None: not clipped."""
     accumulate: int = Field(1, ge=1)
     """Steps whose gradients are averaged before one optimiser step; the CCC is taken over each step's batch."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """auto: bfloat16 where the device computes it natively."""
+    micro_batches: int = Field(1, ge=1)
+    """Parts that a step's batch is computed in, for a batch that a device has no memory for: losses and gradient are
+    those of the whole batch, and batch norm is over each part. More than 1 take a second forward pass."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """auto: bfloat16 where the device computes it natively. float16 scales the loss, and leaves out the optimiser's
+    steps whose gradient overflows; how many is said."""
     evaluation_batch_size: int = Field(256, ge=1)
     log_every: int = Field(20, ge=1)
     """Steps between TensorBoard points."""

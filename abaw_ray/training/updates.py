@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ from abaw_ray.models.checkpoint import Weights
 from abaw_ray.models.sets import Network
 from abaw_ray.training.schedules import Schedule
 from abaw_ray.training.step import Learner
+
+logger = logging.getLogger(__name__)
 
 
 class Updates:
@@ -26,6 +29,7 @@ class Updates:
     def __init__(self, learner: Learner, recipe: Recipe, num_steps: int) -> None:
         self._per_epoch = -(-num_steps // recipe.train.accumulate)
         self._schedule = Schedule(learner.optimizer, recipe, self._per_epoch)
+        self._learner = learner
         self._network, self._average, decay = learner.network, None, recipe.optim.average
         if decay is not None:
             self._average = ModelEmaV3(learner.network, decay, use_warmup=True)
@@ -47,13 +51,17 @@ class Updates:
             self._average.update(self._network, self._count)
 
     def evaluated(self, criterion: float) -> None:
-        """An epoch has ended with a criterion."""
+        """An epoch has ended with a criterion; says how many of its steps were left out."""
+        if num := self._learner.take_overflown():
+            logger.warning(
+                "%d of %d steps of the optimiser were left out: their gradient overflowed float16", num, self._per_epoch
+            )
         self._schedule.evaluated(self._count, criterion)
 
     def state(self, kept: Weights) -> dict[str, Any]:
         """What a checkpoint needs to go on from beside the weights that it keeps; empty: nothing."""
         others = {name: network.state_dict() for name, network in self.networks.items() if name != kept}
-        state = {"schedule": self._schedule.state(), "weights": others}
+        state = {"schedule": self._schedule.state(), "weights": others, "scaler": self._learner.scaler.state_dict()}
         return {key: value for key, value in state.items() if value}
 
     def resume(self, epoch: int, kept: Weights, state: Mapping[str, Any]) -> None:
@@ -68,6 +76,8 @@ class Updates:
         self.networks[kept].load_state_dict(self._network.state_dict())
         for name, weights in state.get("weights", {}).items():
             self.networks[name].load_state_dict(weights)
+        if "scaler" in state:
+            self._learner.scaler.load_state_dict(state["scaler"])
         if "schedule" in state:
             self._schedule.load_state(state["schedule"])
         self._schedule.updated(self._count)
