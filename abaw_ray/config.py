@@ -269,6 +269,13 @@ class OptimConfig(Section):
     average: float | None = Field(None, gt=0, lt=1)
     """Decay of a moving average of the weights, which begins as a shorter one: in step n it is at most 1 - n^(-2/3). It
     is evaluated beside the trained weights, and the better are the epoch's. None: there is none."""
+    sharpness_radius: float | None = Field(None, gt=0)
+    """Radius of sharpness-aware minimisation (SAM, Foret et al., ICLR 2021), which takes every step's gradient twice;
+    0.05 in the paper. None: the plain gradient."""
+    sync_batch_norm: bool = False
+    """Batch norm over the images of all workers, which have GPUs; else over those of each."""
+    compile: bool = False
+    """Compile the network by `torch.compile`; where that fails, it is said and training goes on without."""
 
 
 class Recipe(Section):
@@ -289,6 +296,12 @@ class Recipe(Section):
     temporal: TemporalConfig = TemporalConfig()
     train: TrainConfig = TrainConfig()
     optim: OptimConfig = OptimConfig()
+
+    @model_validator(mode="after")
+    def _sharp(self) -> Recipe:
+        if self.optim.sharpness_radius is not None and (self.train.accumulate > 1 or self.train.precision == "float16"):
+            raise ValueError("optim.sharpness_radius: expected train.accumulate 1 and another precision than float16")
+        return self
 
     @model_validator(mode="after")
     def _warmed_up(self) -> Recipe:

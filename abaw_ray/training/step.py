@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from abaw_ray.config import Recipe
+from abaw_ray.errors import ConfigurationError
 from abaw_ray.models.cnn import on_device
 from abaw_ray.models.outputs import SetsOutput
 from abaw_ray.models.sets import Network, SetsForward
@@ -20,9 +22,11 @@ from abaw_ray.objectives.supervised import Supervised
 from abaw_ray.objectives.terms import StepLoss, combine
 from abaw_ray.teachers.base import Teacher
 from abaw_ray.training.added import AddedObjectives
+from abaw_ray.training.compiled import CompiledForward
 from abaw_ray.training.kinds.base import Batch
 from abaw_ray.training.micro_batches import MicroBatches
 from abaw_ray.training.optimizers import build_optimizer
+from abaw_ray.training.sharpness import ascended
 from abaw_ray.world import World, autocast_dtype
 
 
@@ -47,8 +51,8 @@ class Learner:
         recipe: Recipe,
         world: World,
     ) -> None:
-        self.network, self._teacher = on_device(network, world.device), teacher
-        self._module = world.wrap(SetsForward(self.network))
+        self.network, self._teacher = _normalised(on_device(network, world.device), recipe, world), teacher
+        self._module = world.wrap((CompiledForward if recipe.optim.compile else SetsForward)(self.network))
         self.objective = objective.to(world.device)
         self.added = AddedObjectives(added, recipe, world)
         self._beside_network = [*self.objective.parameters(), *self.added.shared_parameters()]
@@ -73,6 +77,11 @@ class Learner:
         """
         inputs = {name: b.inputs(self._recipe.augment) for name, b in batch.items()}
         data, loss = self._add_gradient(batch, inputs, update, num_accumulated)
+        radius = self._recipe.optim.sharpness_radius
+        if radius is not None:
+            self._world.average_gradients(self._beside_network)
+            with ascended(self.network, self._parameters, radius):
+                self._add_gradient(batch, inputs, update, num_accumulated)
         self.added.learn(data, num_accumulated)
         norm = self._update() if update else None
         return loss.detached(), norm
@@ -160,3 +169,15 @@ class Learner:
         if active and isinstance(self._module, DistributedDataParallel):
             return self._module.no_sync()
         return contextlib.nullcontext()
+
+
+def _normalised(network: Network, recipe: Recipe, world: World) -> Network:
+    """The network, with its batch norm over all workers if the recipe says so."""
+    if not recipe.optim.sync_batch_norm or world.size == 1:
+        return network
+    if world.device.type != "cuda":
+        raise ConfigurationError(
+            f"optim.sync_batch_norm: found {world.size} workers on {world.device.type}, expected GPUs, or one worker"
+        )
+    converted: Network = convert_sync_batchnorm(network)
+    return converted
