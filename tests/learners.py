@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from checkpoints import small_recipe
 from safetensors.torch import load_file
 
@@ -38,7 +39,9 @@ def learner_of(store: Path, recipe: Recipe, teachers: tuple[str, ...] = ()) -> t
     return stage, learner
 
 
-def run(recipe: Recipe, store: Path, keep: Path, resume: Path | None = None) -> list[EpochResult]:
+def run(
+    recipe: Recipe, store: Path, keep: Path, resume: Path | None = None, world: World | None = None
+) -> list[EpochResult]:
     """Trains; keeps each epoch's checkpoint as `keep`/<epoch>, and the run as `keep`/run."""
     results = []
 
@@ -47,7 +50,7 @@ def run(recipe: Recipe, store: Path, keep: Path, resume: Path | None = None) -> 
         if folder is not None:
             shutil.copytree(folder, keep / str(result.epoch))
 
-    train(Job(recipe, str(store), str(keep / "run")), World(), report, resume)
+    train(Job(recipe, str(store), str(keep / "run")), world or World(), report, resume)
     return results
 
 
@@ -80,3 +83,11 @@ def _content(file: Path) -> Any:
     if file.suffix == ".pt":
         return torch.load(file, weights_only=True)
     return load_file(file) if file.suffix == ".safetensors" else file.read_text()
+
+
+def spawned(rank: int, size: int, rendezvous: str, recipe: Recipe, store: Path, keep: Path) -> None:
+    """Trains in one of `size` processes."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=size)
+    run(recipe, store, keep, world=World(rank, size))
+    dist.destroy_process_group()
