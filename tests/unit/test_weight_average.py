@@ -9,8 +9,10 @@ import torch
 from checkpoints import make_checkpoint
 from learners import equal, learner_of, resumes, run, training_recipe, weights
 from stores import make_store
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from abaw_ray.models import checkpoint
+from abaw_ray.monitoring import tags
 from abaw_ray.monitoring.run_log import read_metrics
 from abaw_ray.training.updates import Updates
 from abaw_ray.world import World
@@ -48,6 +50,9 @@ def test_the_better_weights_are_kept_and_a_run_goes_on_with_both(store, tmp_path
         described = checkpoint.load(tmp_path / "whole" / str(line["epoch"])).description
         assert criteria[described.weights] == line["criterion"]
         assert set(criteria) == {"trained", "averaged"}
+    events = EventAccumulator(str(next((tmp_path / "whole" / "run").rglob("events*")).parent)).Reload()
+    for name in ("trained", "averaged"):
+        assert len(events.Scalars(f"{tags.CRITERION}_of_{name}_weights")) == 3
 
 
 @pytest.mark.parametrize("kept", ["trained", "averaged"])
