@@ -125,6 +125,9 @@ class LossConfig(Section):
     """Kind of teacher: the mean of the networks that a student is given, or another of `teachers`."""
     kd: dict[str, dict[str, Any]] = {"kl": {}}
     """KD losses of a student, which add up: name -> its options. `kl` is the paper's; see `objectives/kd`."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    """Of multiclass tasks: share of every label that is spread evenly over the classes that its database has (Szegedy
+    et al., CVPR 2016, section 7)."""
     ccc_weight: float = Field(1.0, ge=0)
     """Weight of 1 - CCC beside the cross-entropy (the paper prints 1/B)."""
     shared_annotations: bool = True
@@ -219,13 +222,60 @@ class TrainConfig(Section):
     betas: tuple[float, float] = (0.5, 0.999)
     weight_decay: float = Field(0.0, ge=0)
     clip_norm: float | None = Field(None, gt=0)
+    """Most that the norm of the gradient over all parameters may be; None: not clipped."""
+    clip_value: float | None = Field(None, gt=0)
+    """Most that any number of the gradient may be, in size; None: not clipped."""
     accumulate: int = Field(1, ge=1)
     """Steps whose gradients are averaged before one optimiser step; the CCC is taken over each step's batch."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """auto: bfloat16 where the device computes it natively."""
+    micro_batches: int = Field(1, ge=1)
+    """Parts that a step's batch is computed in, for a batch that a device has no memory for: losses and gradient are
+    those of the whole batch, and batch norm is over each part. More than 1 take a second forward pass."""
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """auto: bfloat16 where the device computes it natively. float16 scales the loss, and leaves out the optimiser's
+    steps whose gradient overflows; how many is said."""
     evaluation_batch_size: int = Field(256, ge=1)
     log_every: int = Field(20, ge=1)
     """Steps between TensorBoard points."""
+
+    @model_validator(mode="after")
+    def _clipped_one_way(self) -> TrainConfig:
+        if self.clip_norm is not None and self.clip_value is not None:
+            raise ValueError("expected clip_norm or clip_value, found both")
+        return self
+
+
+class OptimConfig(Section):
+    """How weights are changed, beside the rates in `train`. Default: the paper's, Adam at a constant rate."""
+
+    optimizer: str = "adam"
+    """Any timm optimiser by name, as adamw, sgd or lion."""
+    options: dict[str, Any] = {}
+    """Options of the optimiser, as `momentum`. `betas` are those of `train` where it has two."""
+    decay: Literal["all", "weights"] = "all"
+    """What `train.weight_decay` makes smaller: all parameters, or, `weights`, none that are biases, of norms, or named
+    by the backbone."""
+    schedule: Literal["constant", "cosine", "step", "plateau"] = "constant"
+    """Of the rate: cosine from `train.learning_rate` down to `min_rate` at the end of `train.epochs`; step: times
+    `decay_rate` every `decay_epochs`; plateau: times `decay_rate` after `decay_epochs` in a row without a better
+    criterion."""
+    warmup_epochs: float = Field(0.0, ge=0)
+    """Epochs at the beginning in which the rate rises evenly, step by step; they are part of the schedule's."""
+    warmup_start: float = Field(0.01, ge=0, le=1)
+    """Share of `train.learning_rate` that the warm-up begins with."""
+    min_rate: float = Field(0.0, ge=0, le=1)
+    """Share of `train.learning_rate` below which cosine and plateau do not go."""
+    decay_epochs: int = Field(10, ge=1)
+    decay_rate: float = Field(0.1, gt=0, lt=1)
+    average: float | None = Field(None, gt=0, lt=1)
+    """Decay of a moving average of the weights, which begins as a shorter one: in step n it is at most 1 - n^(-2/3). It
+    is evaluated beside the trained weights, and the better are the epoch's. None: there is none."""
+    sharpness_radius: float | None = Field(None, gt=0)
+    """Radius of sharpness-aware minimisation (SAM, Foret et al., ICLR 2021), which takes every step's gradient twice;
+    0.05 in the paper. None: the plain gradient."""
+    sync_batch_norm: bool = False
+    """Batch norm over the images of all workers, which have GPUs; else over those of each."""
+    compile: bool = False
+    """Compile the network by `torch.compile`; where that fails, it is said and training goes on without."""
 
 
 class Recipe(Section):
@@ -245,6 +295,20 @@ class Recipe(Section):
     augment: AugmentConfig = AugmentConfig()
     temporal: TemporalConfig = TemporalConfig()
     train: TrainConfig = TrainConfig()
+    optim: OptimConfig = OptimConfig()
+
+    @model_validator(mode="after")
+    def _sharp(self) -> Recipe:
+        if self.optim.sharpness_radius is not None and (self.train.accumulate > 1 or self.train.precision == "float16"):
+            raise ValueError("optim.sharpness_radius: expected train.accumulate 1 and another precision than float16")
+        return self
+
+    @model_validator(mode="after")
+    def _warmed_up(self) -> Recipe:
+        warmup, epochs = self.optim.warmup_epochs, self.train.epochs
+        if warmup > 0 and warmup >= epochs:
+            raise ValueError(f"optim.warmup_epochs: found {warmup:g}, expected fewer than train.epochs, {epochs}")
+        return self
 
 
 def load_recipe(source: str | None = None, overrides: list[str] | None = None, base: Recipe | None = None) -> Recipe:

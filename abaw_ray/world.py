@@ -137,12 +137,12 @@ def device_named(name: str | None) -> torch.device:
 
 
 def autocast_dtype(device: torch.device, config: TrainConfig) -> torch.dtype | None:
-    """bfloat16 or None (float32), by the configuration; `auto` asks for matrix units that compute it natively.
+    """bfloat16, float16 or None (float32), by the configuration; `auto` asks for matrix units that compute it natively.
 
     CPUs need AMX: with AVX-512 BF16 alone small convolutions are slower than in float32.
     """
     if config.precision != "auto":
-        return torch.bfloat16 if config.precision == "bfloat16" else None
+        return {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(config.precision)
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:

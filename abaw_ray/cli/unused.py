@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from abaw_ray.config import Recipe
     from abaw_ray.training.job import Job
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,27 @@ def unused_in(job: Job, keys: Iterable[str]) -> list[str]:
         unused += [f"loss.{name}" for name in DISTILLING]
     if job.is_temporal or job.recipe.augment.views is None:
         unused.append("augment.views_seed")
+    unused += _unused_of_optim(job.recipe)
     return [key for key in keys if _is_within(key, unused)]
+
+
+def _unused_of_optim(recipe: Recipe) -> list[str]:
+    """Settings that its optimiser and its schedule do not have."""
+    from abaw_ray.training.optimizers import uses_betas
+
+    unused = []
+    if not uses_betas(recipe.optim.optimizer):
+        unused.append("train.betas")
+    if not recipe.train.weight_decay:
+        unused.append("optim.decay")
+    schedule = recipe.optim.schedule
+    if not recipe.optim.warmup_epochs:
+        unused.append("optim.warmup_start")
+    if schedule not in ("cosine", "plateau"):
+        unused.append("optim.min_rate")
+    if schedule not in ("step", "plateau"):
+        unused += ["optim.decay_epochs", "optim.decay_rate"]
+    return unused
 
 
 def warn_of(unused: Iterable[str], what: str) -> None:

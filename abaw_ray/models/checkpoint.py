@@ -3,6 +3,7 @@
 model.safetensors   weights
 optimizer.pt        optimiser state (tensors only)
 losses.pt           what losses with parameters have learned (tensors only); where there are some
+training.pt         what else training goes on from (tensors and numbers only); where there is something
 recipe.yaml         the resolved configuration
 checkpoint.json     kind, role, epoch, scores, early stopping, label spaces, image size, content hash of the
                     store, hashes of the other files and of itself
@@ -48,11 +49,17 @@ from abaw_ray.tasks.base import Task
 Kind = str
 """Kind of network: a name in `kinds.NETWORKS`."""
 
+Weights = Literal["trained", "averaged"]
+"""Weights as the optimiser left them, or their moving average."""
+
 DESCRIPTION = "checkpoint.json"
 WEIGHTS = "model.safetensors"
 OPTIMIZER = "optimizer.pt"
 LOSSES = "losses.pt"
+TRAINING = "training.pt"
 RECIPE = "recipe.yaml"
+RESUMED = (OPTIMIZER, LOSSES, TRAINING)
+"""Files that only training goes on from."""
 DAMAGED = "use another checkpoint of the run, or train again"
 RUN_FILE = "run.json"
 """Written into the run's folder when training has ended; names the best and the last checkpoint."""
@@ -95,6 +102,8 @@ class Description(BaseModel):
     kind: Kind = "cnn"
     cnn_sha256: str | None = None
     """Hash of the weights of the CNN that a temporal network goes on from; None: another kind of network."""
+    weights: Weights = "trained"
+    """The better ones of its epoch, which it holds."""
     files: dict[str, str] = {}
     """Name -> hash of the files beside it."""
     content_hash: str = ""
@@ -125,6 +134,8 @@ class Description(BaseModel):
     def hash(self) -> str:
         """The content hash."""
         unnoted = {"databases"} if not self.databases else set()
+        if self.weights == "trained":
+            unnoted.add("weights")  # as of checkpoints from before there was another kind
         return json_sha256(self.model_dump(exclude={"content_hash", *unnoted}))
 
     def save(self, folder: AnyPath, files: Mapping[str, str]) -> None:
@@ -242,7 +253,7 @@ class Checkpoint:
 
     def copy(self, folder: AnyPath) -> None:
         """Copies it, without what only training needs, to `folder`."""
-        kept = {name: sha256 for name, sha256 in self.description.files.items() if name not in (OPTIMIZER, LOSSES)}
+        kept = {name: sha256 for name, sha256 in self.description.files.items() if name not in RESUMED}
         for name in kept:
             with atomic_path(folder / name) as temporary:
                 temporary.write_bytes(self.whole(name).read_bytes())
@@ -256,6 +267,7 @@ def save(
     recipe: Recipe,
     description: Description,
     losses: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes a checkpoint into an existing folder.
 
@@ -265,19 +277,20 @@ def save(
         recipe: of the run.
         description: without the files.
         losses: tensors and numbers that losses have learned; none: there is no file of them.
+        training: tensors and numbers that training goes on from beside them; none: there is no file of them.
 
     Raises:
         StorageError: the disk is full, or cannot be written.
     """
     with write_errors_named(folder / WEIGHTS):
         save_file({k: v.contiguous().cpu() for k, v in network.state_dict().items()}, folder / WEIGHTS)
-    for name, state in ((OPTIMIZER, optimizer.state_dict()), (LOSSES, losses)):
+    for name, state in zip(RESUMED, (optimizer.state_dict(), losses, training), strict=True):
         if state:
             # of a file that it opens itself, torch's errors do not say what the disk said
             with write_errors_named(folder / name), (folder / name).open("wb") as stream:
                 torch.save(state, stream)
     write_text(folder / RECIPE, dump_recipe(recipe))
-    names = [name for name in (WEIGHTS, OPTIMIZER, LOSSES, RECIPE) if (folder / name).is_file()]
+    names = [name for name in (WEIGHTS, *RESUMED, RECIPE) if (folder / name).is_file()]
     description.save(folder, {name: sha256_of(folder / name) for name in names})
 
 
@@ -300,10 +313,23 @@ def learned_losses(folder: Path) -> dict[str, Any]:
     Raises:
         StoreError: a file is damaged.
     """
+    return _resumed(folder, LOSSES)
+
+
+def training_state(folder: Path) -> dict[str, Any]:
+    """What else training goes on from, on the CPU; empty: nothing.
+
+    Raises:
+        StoreError: a file is damaged.
+    """
+    return _resumed(folder, TRAINING)
+
+
+def _resumed(folder: Path, name: str) -> dict[str, Any]:
     found = load(folder)
-    if LOSSES not in found.description.files:
+    if name not in found.description.files:
         return {}
-    state: dict[str, Any] = torch.load(found.whole(LOSSES), map_location="cpu", weights_only=True)
+    state: dict[str, Any] = torch.load(found.whole(name), map_location="cpu", weights_only=True)
     return state
 
 

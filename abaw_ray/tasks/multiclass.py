@@ -38,10 +38,11 @@ class Multiclass:
         options: TaskOptions,
         train_labels: TrainLabels | None = None,
     ) -> None:
-        del loss, model, train_labels  # its losses have no settings
+        del model, train_labels
         self.role: Role = options.role
         self.space = space
         self.num_outputs, self.num_groups = space.size, 1
+        self._smoothing = loss.label_smoothing
 
     @property
     def columns(self) -> Mapping[str, str]:
@@ -49,9 +50,11 @@ class Multiclass:
         return {f"{self.space.name} F1": "macro_f1", f"{self.space.name} accuracy": "accuracy"}
 
     def statistics(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
-        """Sum of the cross-entropies, and number of labelled rows."""
+        """Sum of the cross-entropies, with smoothed labels if the recipe says so, and number of labelled rows."""
         target = zero_unlabelled(target, labelled)
         absent = target.isnan()
+        if self._smoothing:
+            target = torch.lerp(target, 1 / (~absent).sum(-1, keepdim=True), self._smoothing)
         log_probability = logits.float().masked_fill(absent, -torch.inf).log_softmax(-1).masked_fill(absent, 0.0)
         losses = -(target.masked_fill(absent, 0.0) * log_probability).sum(-1)
         return torch.stack([masked_sum(losses, labelled), labelled.double().sum()])

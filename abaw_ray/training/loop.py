@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from abaw_ray.training.early_stopping import EarlyStopping
 from abaw_ray.training.job import Job
 from abaw_ray.training.stage import Stage
 from abaw_ray.training.step import Learner
+from abaw_ray.training.updates import Updates
 from abaw_ray.world import World
 
 
@@ -42,6 +43,8 @@ class EpochResult:
     losses: dict[str, float]
     num_images: int
     seconds: float
+    criteria: dict[str, float] = field(default_factory=dict)
+    """Kind of weights -> criterion, where the average of the weights is evaluated beside them; the better is kept."""
 
 
 Report = Callable[[EpochResult, Path | None], None]
@@ -75,6 +78,7 @@ def train(
     recipe = job.recipe
     stage = Stage(job, world.device)
     learner = _learner(stage, recipe, world)
+    updates = Updates(learner, recipe, stage.data.order.num_steps)
     evaluator = stage.evaluator()
     stopping = EarlyStopping(recipe.train.patience)
     epoch = 0
@@ -83,17 +87,31 @@ def train(
         learner.load_losses(checkpoint.learned_losses(resume))
         stopping = EarlyStopping(**description.stopping)
         epoch = description.epoch + 1
+        updates.resume(epoch, description.weights, checkpoint.training_state(resume))
     watch = Watch(job, stage, world)
     described = _described(job, stage, learner.network, world, is_trial) if world.rank == 0 else None
     with RunLog(as_path(job.run), described, first_epoch=epoch) as log:
         while epoch < recipe.train.epochs and not stopping.stop:
             started = time.perf_counter()
-            losses = _train_epoch(epoch, learner, stage, recipe, world, watch, log, progress)
+            losses = _train_epoch(epoch, learner, updates, stage, recipe, world, watch, log, progress)
             seconds = time.perf_counter() - started
-            evaluation = _evaluate(learner.network, evaluator, world)
+            evaluations = {name: _evaluate(n, evaluator, world) for name, n in updates.networks.items()}
+            kept = max(evaluations, key=lambda name: evaluations[name].criterion)
+            evaluation = evaluations[kept]
+            criteria = {str(name): of_weights.criterion for name, of_weights in evaluations.items()}
+            updates.evaluated(evaluation.criterion)
             improved = stopping.update(epoch, evaluation.criterion)
             num_images = stage.data.order.num_steps * stage.data.images_per_step
-            result = EpochResult(epoch, improved, evaluation.criterion, evaluation.scores, losses, num_images, seconds)
+            result = EpochResult(
+                epoch,
+                improved,
+                evaluation.criterion,
+                evaluation.scores,
+                losses,
+                num_images,
+                seconds,
+                criteria if len(criteria) > 1 else {},
+            )
             log.epoch(asdict(result), evaluation)
             description = checkpoint.Description(
                 role=job.role,
@@ -108,11 +126,18 @@ def train(
                 databases=_databases(stage.store),
                 kind=stage.kind,
                 cnn_sha256=stage.cnn_sha256,
+                weights=kept,
             )
             with tempfile.TemporaryDirectory() as folder:
                 if world.rank == 0:
                     checkpoint.save(
-                        Path(folder), learner.network, learner.optimizer, recipe, description, learner.losses()
+                        Path(folder),
+                        updates.networks[kept],
+                        learner.optimizer,
+                        recipe,
+                        description,
+                        learner.losses(),
+                        updates.state(kept),
                     )
                 report(result, Path(folder) if world.rank == 0 else None)
             epoch += 1
@@ -170,6 +195,7 @@ def _learner(stage: Stage, recipe: Recipe, world: World) -> Learner:
 def _train_epoch(
     epoch: int,
     learner: Learner,
+    updates: Updates,
     stage: Stage,
     recipe: Recipe,
     world: World,
@@ -189,7 +215,10 @@ def _train_epoch(
         # the steps at the end of an epoch that do not fill an accumulation are averaged among themselves
         num_accumulated = min(accumulate, num_steps - step // accumulate * accumulate)
         update = last or (step + 1) % accumulate == 0
+        rate = learner.optimizer.param_groups[0]["lr"]
         loss, norm = learner.step({n: b.to(world.device) for n, b in batch.items()}, update, num_accumulated)
+        if update:
+            updates.done()
         losses = named_losses(loss)
         numbers = losses | ({GRADIENT_NORM: norm} if norm is not None else {})
         watch.take(epoch, step, batch, numbers)
@@ -199,7 +228,7 @@ def _train_epoch(
         clock.step_done()
         log.add(losses)
         if logged:
-            log.step(epoch * num_steps + step, values, learner.optimizer.param_groups[0]["lr"], clock)
+            log.step(epoch * num_steps + step, values, rate, clock)
             if progress is not None:
                 progress(epoch, step + 1, num_steps, values["total"])
             clock.log_written()

@@ -29,6 +29,7 @@ from abaw_ray.threads import num_threads
 from abaw_ray.training.job import Job
 from abaw_ray.training.kinds import kind_of
 from abaw_ray.training.kinds.base import Batch
+from abaw_ray.training.optimizers import build_optimizer
 from abaw_ray.training.prefetch import prefetch
 from abaw_ray.world import World
 
@@ -119,6 +120,7 @@ class Stage:
             self._kind.try_step(network, num_workers)
             self.objective(network, self.teacher(torch.device("cpu")))
             self.added_objectives(network)
+            build_optimizer(network, [], self._recipe)
         evaluator = self.evaluator()
         self.data.verify()
         evaluator.verify()

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from abaw_ray.config import Recipe
+from abaw_ray.errors import ConfigurationError
 from abaw_ray.models.cnn import on_device
 from abaw_ray.models.outputs import SetsOutput
 from abaw_ray.models.sets import Network, SetsForward
@@ -20,7 +22,11 @@ from abaw_ray.objectives.supervised import Supervised
 from abaw_ray.objectives.terms import StepLoss, combine
 from abaw_ray.teachers.base import Teacher
 from abaw_ray.training.added import AddedObjectives
+from abaw_ray.training.compiled import CompiledForward
 from abaw_ray.training.kinds.base import Batch
+from abaw_ray.training.micro_batches import MicroBatches
+from abaw_ray.training.optimizers import build_optimizer
+from abaw_ray.training.sharpness import ascended
 from abaw_ray.world import World, autocast_dtype
 
 
@@ -45,18 +51,17 @@ class Learner:
         recipe: Recipe,
         world: World,
     ) -> None:
-        self.network, self._teacher = on_device(network, world.device), teacher
-        self._module = world.wrap(SetsForward(self.network))
+        self.network, self._teacher = _normalised(on_device(network, world.device), recipe, world), teacher
+        self._module = world.wrap((CompiledForward if recipe.optim.compile else SetsForward)(self.network))
         self.objective = objective.to(world.device)
         self.added = AddedObjectives(added, recipe, world)
         self._beside_network = [*self.objective.parameters(), *self.added.shared_parameters()]
         self._parameters = [*(p for p in self.network.parameters() if p.requires_grad), *self._beside_network]
-        train = recipe.train
-        self.optimizer = torch.optim.Adam(
-            self._parameters, train.learning_rate, train.betas, weight_decay=train.weight_decay
-        )
+        self.optimizer = build_optimizer(self.network, self._beside_network, recipe)
         self._recipe, self._world = recipe, world
-        self._dtype = autocast_dtype(world.device, train)
+        self._dtype = autocast_dtype(world.device, recipe.train)
+        self.scaler = torch.amp.GradScaler(world.device.type, enabled=self._dtype is torch.float16)
+        self._num_overflown = torch.zeros((), dtype=torch.long, device=world.device)
 
     def step(self, batch: Batch, update: bool, num_accumulated: int) -> tuple[StepLoss, Tensor | None]:
         """Adds a step's gradient, and with `update` takes the optimiser step.
@@ -67,19 +72,25 @@ class Learner:
             num_accumulated: number of steps whose gradients the optimiser step averages.
 
         Returns:
-            The losses, and with `update` the norm of the gradient, before it is clipped; the same on every worker.
+            The losses, and with `update` the norm of the gradient, before it is clipped, or 0 where it overflowed
+            float16 and no step was taken; the same on every worker.
         """
         inputs = {name: b.inputs(self._recipe.augment) for name, b in batch.items()}
-        with self._no_sync(not update):
-            with self._autocast():
-                outputs, taught = self._module(inputs), self._teach(batch, inputs)
-            data = StepData({name: b.labels for name, b in batch.items()}, outputs, taught)
-            loss = self._loss(data)
-            # DDP averages over workers what has to be added up: see World.sum
-            (loss.total * (self._world.size / num_accumulated)).backward()
+        data, loss = self._add_gradient(batch, inputs, update, num_accumulated)
+        radius = self._recipe.optim.sharpness_radius
+        if radius is not None:
+            self._world.average_gradients(self._beside_network)
+            with ascended(self.network, self._parameters, radius):
+                self._add_gradient(batch, inputs, update, num_accumulated)
         self.added.learn(data, num_accumulated)
         norm = self._update() if update else None
         return loss.detached(), norm
+
+    def take_overflown(self) -> int:
+        """Optimiser steps that were left out since the last call, as their gradient overflowed float16."""
+        num = int(self._num_overflown)
+        self._num_overflown.zero_()
+        return num
 
     def losses(self) -> dict[str, Any]:
         """What the losses have learned, for a checkpoint; empty: they have nothing to learn."""
@@ -93,21 +104,58 @@ class Learner:
         if state.get("added"):
             self.added.load_state(state["added"])
 
+    def _add_gradient(
+        self, batch: Batch, inputs: Mapping[str, Any], update: bool, num_accumulated: int
+    ) -> tuple[StepData, StepLoss]:
+        """Adds the gradient of a step's losses; `update`: the workers' gradients are averaged."""
+        # DDP averages over workers what has to be added up: see World.sum
+        factor = self._world.size / num_accumulated
+        labels = {name: b.labels for name, b in batch.items()}
+        if self._recipe.train.micro_batches == 1:
+            with self._no_sync(not update):
+                data = StepData(labels, self._forward(inputs), self._teach(batch, inputs))
+                loss = self._loss(data)
+                self.scaler.scale(loss.total * factor).backward()
+            return data, loss
+        parts = MicroBatches(inputs, self._recipe.train.micro_batches, self.network, self._world.device)
+        data = StepData(labels, parts.outputs(self._forward), self._teach(batch, inputs))
+        loss = self._loss(data)
+        self.scaler.scale(loss.total * factor).backward()
+        for at in range(len(parts)):
+            with self._no_sync(not update or at + 1 < len(parts)):
+                parts.backward(at, self._forward)
+        return data, loss
+
     def _update(self) -> Tensor:
         """Takes the optimiser step; returns the norm of the gradient."""
         self._world.average_gradients(self._beside_network)
+        self.scaler.unscale_(self.optimizer)
         norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
-        if self._recipe.train.clip_norm is not None:
-            nn.utils.clip_grads_with_norm_(self._parameters, self._recipe.train.clip_norm, norm)
-        self.optimizer.step()
+        train = self._recipe.train
+        if train.clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(self._parameters, train.clip_norm, norm)
+        if train.clip_value is not None:
+            nn.utils.clip_grad_value_(self._parameters, train.clip_value)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         self.added.update()
+        if self.scaler.is_enabled():
+            overflown = ~norm.isfinite()
+            self._num_overflown += overflown
+            norm = norm.masked_fill(overflown, 0.0)
         return norm
 
     def _teach(self, batch: Batch, inputs: Mapping[str, Any]) -> SetsOutput | None:
         if self._teacher is None:
             return None
-        return self._teacher.outputs(inputs, {name: b.taught for name, b in batch.items()})
+        with self._autocast():
+            return self._teacher.outputs(inputs, {name: b.taught for name, b in batch.items()})
+
+    def _forward(self, inputs: Mapping[str, Any]) -> SetsOutput:
+        with self._autocast():
+            output: SetsOutput = self._module(inputs)
+            return output
 
     def _loss(self, data: StepData) -> StepLoss:
         terms = [*self.objective.terms(data), *self.added.terms(data)]
@@ -121,3 +169,15 @@ class Learner:
         if active and isinstance(self._module, DistributedDataParallel):
             return self._module.no_sync()
         return contextlib.nullcontext()
+
+
+def _normalised(network: Network, recipe: Recipe, world: World) -> Network:
+    """The network, with its batch norm over all workers if the recipe says so."""
+    if not recipe.optim.sync_batch_norm or world.size == 1:
+        return network
+    if world.device.type != "cuda":
+        raise ConfigurationError(
+            f"optim.sync_batch_norm: found {world.size} workers on {world.device.type}, expected GPUs, or one worker"
+        )
+    converted: Network = convert_sync_batchnorm(network)
+    return converted

@@ -32,7 +32,8 @@ def check_step(network: MultiTaskCNN, recipe: Recipe, image_size: int, num_sets:
     """
     device = torch.device("cpu")
     on_device(network, device)
-    num_images = recipe.sampling.batch_size // num_workers * (num_sets if recipe.model.batch_norm == "joint" else 1)
+    of_each = max(recipe.sampling.batch_size // num_workers // recipe.train.micro_batches, 1)
+    num_images = of_each * (num_sets if recipe.model.batch_norm == "joint" else 1)
     name, tried = recipe.model.backbone, min(num_images, 2)
     images = torch.randint(256, (tried, 3, image_size, image_size), dtype=torch.uint8)
     images = images.contiguous(memory_format=torch.channels_last)
@@ -50,9 +51,12 @@ def check_step(network: MultiTaskCNN, recipe: Recipe, image_size: int, num_sets:
         raise
     except Exception as error:  # each model has its own
         if tried == 1 and "more than 1 value per channel" in str(error):
+            parts = recipe.train.micro_batches
+            of_parts = f" in {parts} micro-batches" if parts > 1 else ""
             raise ConfigurationError(
                 f"sampling.batch_size {recipe.sampling.batch_size} is one image of a set for each of {num_workers}"
-                f" workers, and the batch norm of this network needs two; make it at least {2 * num_workers}"
+                f" workers{of_parts}, and the batch norm of this network needs two; make it at least"
+                f" {2 * num_workers * parts}"
             ) from None
         raise unsuitable(name, image_size, error) from error
     unused = [key for key, p in network.named_parameters() if p.requires_grad and p.grad is None]

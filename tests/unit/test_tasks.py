@@ -96,6 +96,37 @@ def test_expression_loss_takes_distributions():
     assert float(t.supervised(t.statistics(logits, votes, torch.tensor([True])))) == pytest.approx(float(expected))
 
 
+def test_smoothed_labels_are_spread_over_the_classes_that_a_row_has():
+    logits = torch.randn(3, 7, generator=torch.Generator().manual_seed(5)).double()
+    target = torch.tensor(
+        [
+            [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+            [0.5, 0.3, 0.2, 0.0, 0.0, 0.0, 0.0],
+            [torch.nan, torch.nan, 0.0, 1.0, 0.0, 0.0, 0.0],
+        ]
+    )
+    labelled = torch.tensor([True, True, True])
+    smoothed = task("expression", label_smoothing=0.1)
+    losses = []
+    for row in range(3):
+        has = ~target[row].isnan()
+        wanted = 0.9 * target[row][has] + 0.1 / int(has.sum())
+        losses.append(torch.nn.functional.cross_entropy(logits[row][has].float(), wanted))
+    found = smoothed.supervised(smoothed.statistics(logits, target, labelled))
+    assert float(found) == pytest.approx(float(torch.stack(losses).mean()), rel=1e-6)
+    torch_own = torch.nn.functional.cross_entropy(logits[:1].float(), torch.tensor([1]), label_smoothing=0.1)
+    assert float(losses[0]) == pytest.approx(float(torch_own), rel=1e-6)
+
+
+def test_rows_without_a_label_are_not_smoothed():
+    smoothed = task("expression", label_smoothing=0.1)
+    logits = torch.randn(4, 7, generator=torch.Generator().manual_seed(6)).requires_grad_()
+    sums = smoothed.statistics(logits, torch.full((4, 7), torch.nan), torch.zeros(4, dtype=torch.bool))
+    smoothed.supervised(sums).backward()
+    assert float(sums.detach().abs().sum()) == 0
+    assert float(logits.grad.abs().sum()) == 0
+
+
 @pytest.mark.parametrize("ccc_weight", [1.0, 1 / 64])
 def test_valence_arousal_loss_against_numpy(ccc_weight):
     rng = np.random.default_rng(2)

@@ -1,0 +1,87 @@
+"""Optimisers: timm's by name, over groups of parameters with and without weight decay."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import timm.optim
+from timm.optim import create_optimizer_v2, param_groups_weight_decay
+from torch import nn
+from torch.optim import Optimizer
+
+from abaw_ray.config import Recipe
+from abaw_ray.errors import ConfigurationError
+
+
+def build_optimizer(network: nn.Module, beside: Sequence[nn.Parameter], recipe: Recipe) -> Optimizer:
+    """The optimiser that a recipe names.
+
+    Args:
+        network: whose parameters that need a gradient are trained.
+        beside: parameters that are trained with them, as of losses.
+        recipe: `optim`, and of `train` the learning rate, betas and weight decay.
+
+    Raises:
+        ConfigurationError: no such optimiser, or one that needs second derivatives; options that it does not have.
+    """
+    name, train, options = recipe.optim.optimizer, recipe.train, dict(recipe.optim.options)
+    info = _info(name)
+    if info.num_betas == 2 and info.has_betas:
+        options.setdefault("betas", train.betas)
+    groups: Any = [*(p for p in network.parameters() if p.requires_grad), *beside]
+    if recipe.optim.decay == "weights" and train.weight_decay:
+        groups = _groups(network, beside, train.weight_decay)
+    try:
+        return create_optimizer_v2(groups, name, train.learning_rate, train.weight_decay, **options)
+    except Exception as error:  # each optimiser has its own, as where its package is not installed
+        raise ConfigurationError(
+            f"optim.optimizer {name} with optim.options {recipe.optim.options}: {error}"
+        ) from error
+
+
+def uses_betas(name: str) -> bool:
+    """Whether an optimiser takes `train.betas`: those with another number of them have their own.
+
+    Raises:
+        ConfigurationError: there is no such optimiser.
+    """
+    info = _info(name)
+    return bool(info.has_betas and info.num_betas == 2)
+
+
+def _info(name: str) -> timm.optim.OptimInfo:
+    known = [str(known) for known in timm.optim.list_optimizers()]
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 3)
+        meant = f", nearest {', '.join(near)}" if near else ""
+        raise ConfigurationError(f"optim.optimizer: found {name!r}, expected one of timm's{meant}: {', '.join(known)}")
+    info = timm.optim.get_optimizer_info(name)
+    if info.second_order:
+        raise ConfigurationError(f"optim.optimizer: {name} needs second derivatives, which no step here computes")
+    return info
+
+
+def _groups(network: nn.Module, beside: Sequence[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Groups with and without decay: without it are parameters of one dimension, biases, and what backbones name."""
+    groups: list[dict[str, Any]] = param_groups_weight_decay(
+        network, weight_decay, no_weight_decay_list=_named_by_modules(network)
+    )
+    for parameter in beside:
+        decay = weight_decay if parameter.ndim > 1 else 0.0
+        same = next((group for group in groups if group["weight_decay"] == decay), None)
+        if same is None:
+            groups.append({"params": [parameter], "weight_decay": decay})
+        else:
+            same["params"].append(parameter)
+    return groups
+
+
+def _named_by_modules(network: nn.Module) -> Collection[str]:
+    """Names of the parameters that timm's networks within it exempt, as those of positions."""
+    exempt = set()
+    for prefix, module in network.named_modules():
+        if callable(named := getattr(module, "no_weight_decay", None)):
+            exempt |= {f"{prefix}.{name}" if prefix else name for name in named()}
+    return exempt
