@@ -59,16 +59,29 @@ class PrepareConfig(Section):
     """Leave out of validation the videos that are in another task's training split; False, as the reference."""
 
 
+PRETRAINED = "pretrained"
+"""`model.weights` of timm's own weights of the backbone."""
+HUB = "hf-hub:"
+"""What `model.weights` of a repository of the Hugging Face hub begins with."""
+
+
+def of_hub(weights: str) -> bool:
+    """Whether weights are named that come from a hub, and not a file or folder."""
+    return weights == PRETRAINED or weights.startswith(HUB)
+
+
 class ModelConfig(Section):
     """Backbone and heads."""
 
     backbone: str = "resnet50"
     """Any timm model by name."""
     weights: str | None = None
-    """Local weight file of the backbone (safetensors, or a torch state dict); None: random weights."""
-    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
-    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
-    """Pixel mean and deviation (red, green, blue; 0-255). Default: ImageNet's."""
+    """First weights of the backbone: `pretrained` (timm's own, from its hub or the local cache), `hf-hub:org/name`, a
+    run's or checkpoint's folder, or a file (safetensors, or a torch state dict); None: random weights."""
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    """Pixel mean and deviation (red, green, blue; 0-255). None: those that the weights were trained with; ImageNet's
+    where there are no weights, or where nothing beside a file tells them."""
     encoders: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], str | dict[str, Any]] = {}
     """Stream -> its encoder: a name of `models/encoders`, or `kind` and options. None: faces alone, by `backbone`."""
     fusion: str | dict[str, Any] = "concatenate"
@@ -95,14 +108,21 @@ class ModelConfig(Section):
 
     @property
     def weight_files(self) -> dict[str, str]:
-        """Dotted keys -> weight files that are named."""
+        """Dotted keys -> files and folders of weights that are named; not weights of a hub."""
         files = {"model.weights": self.weights}
         for name, encoder in self.encoders.items():
             files[f"model.encoders.{name}.weights"] = encoder.get("weights") if isinstance(encoder, dict) else None
-        return {key: file for key, file in files.items() if file is not None}
+        return {key: file for key, file in files.items() if file is not None and not of_hub(file)}
 
     def with_weight_files(self, change: Callable[[str], str | None]) -> ModelConfig:
-        """The section with other names of all its weight files."""
+        """The section with other names of all its files and folders of weights; weights of a hub stay."""
+        return self._with_weights(lambda weights: weights if of_hub(weights) else change(weights))
+
+    def without_weights(self) -> ModelConfig:
+        """The section for a network whose weights are loaded whole afterwards."""
+        return self._with_weights(lambda weights: None)
+
+    def _with_weights(self, change: Callable[[str], str | None]) -> ModelConfig:
         encoders = {
             name: encoder | {"weights": change(encoder["weights"])}
             if isinstance(encoder, dict) and encoder.get("weights") is not None

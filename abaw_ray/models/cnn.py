@@ -18,6 +18,7 @@ from abaw_ray.models.kinds import own_heads
 from abaw_ray.models.outputs import SetsOutput, split_by_set
 from abaw_ray.models.parts import Setting
 from abaw_ray.models.sets import FrameNetwork, Streams
+from abaw_ray.models.weight_sources import colours_for
 from abaw_ray.streams.base import FACE
 
 
@@ -58,8 +59,9 @@ class MultiTaskCNN(FrameNetwork):
         )
         self._head_features = config.head_features
         self._joint = config.batch_norm == "joint"
-        self.register_buffer("mean", torch.tensor(config.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(config.std).view(1, 3, 1, 1), persistent=False)
+        colours = colours_for(config.mean, config.std, config.weights, config.backbone)
+        for key, values in colours._asdict().items():
+            self.register_buffer(key, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """RGB images (batch, 3, H, W), 0-255 -> task -> logits (batch, outputs)."""
