@@ -121,6 +121,17 @@ def test_other_precisions_are_converted(tmp_path, state, dtype):
     assert_equal(found, {k: v.to(state[k].dtype) for k, v in other.items()})
 
 
+@pytest.mark.parametrize(("name", "stem"), [(NAME, "conv_stem"), ("test_vit", "patch_embed.proj")])
+def test_weights_for_grey_images_give_the_same_of_images_of_three_equal_channels(tmp_path, caplog, name, stem):
+    caplog.set_level(logging.INFO, "abaw_ray")
+    grey = timm.create_model(name, in_chans=1, num_classes=5).eval()
+    backbone = create_backbone(name, 160, str(saved(grey.state_dict(), tmp_path / "grey.pth"))).eval()
+    images = torch.randn(2, 1, 160, 160)
+    expected = grey.forward_head(grey.forward_features(images), pre_logits=True)
+    torch.testing.assert_close(backbone(images.expand(2, 3, 160, 160)), expected, rtol=1e-3, atol=1e-4)
+    assert f"; {stem}.weight of 1 channels adapted to 3; 2 left over" in caplog.messages[0]
+
+
 def test_numbers_of_batches_may_be_missing(tmp_path, state):
     some = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
     assert_equal({k: v for k, v in loaded(saved(some, tmp_path / "w.pth")).items() if k in some}, some)
