@@ -82,6 +82,11 @@ class ModelConfig(Section):
     std: tuple[float, float, float] | None = None
     """Pixel mean and deviation (red, green, blue; 0-255). None: those that the weights were trained with; ImageNet's
     where there are no weights, or where nothing beside a file tells them."""
+    freeze_stages: int = Field(0, ge=0)
+    """First stages of the backbone that stay as their weights are, with the statistics of their batch norm. The stem,
+    or the embedding of patches, is the first; of a transformer every block is one."""
+    freeze_batch_norm: bool = False
+    """All batch norm of the backbone stays as its weights are: statistics, scale and shift."""
     encoders: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], str | dict[str, Any]] = {}
     """Stream -> its encoder: a name of `models/encoders`, or `kind` and options. None: faces alone, by `backbone`."""
     fusion: str | dict[str, Any] = "concatenate"
@@ -104,6 +109,12 @@ class ModelConfig(Section):
         changed = any(values[key] != fields[key].default for key in ("fusion", "modality_dropout"))
         if changed and not values["encoders"]:
             raise ValueError("fusion and modality_dropout are of streams; expected encoders")
+        return self
+
+    @model_validator(mode="after")
+    def _of_weights(self) -> ModelConfig:
+        if (self.freeze_stages or self.freeze_batch_norm) and self.weights is None and not self.encoders:
+            raise ValueError("freeze_stages and freeze_batch_norm keep weights; expected model.weights")
         return self
 
     @property
@@ -238,6 +249,8 @@ class TrainConfig(Section):
     learning_rate: float = Field(1e-4, gt=0)
     betas: tuple[float, float] = (0.5, 0.999)
     weight_decay: float = Field(0.0, ge=0)
+    layer_decay: float | None = Field(None, gt=0, le=1)
+    """Factor of the learning rate from each layer of the backbone to the one before; None: one rate for all."""
     clip_norm: float | None = Field(None, gt=0)
     accumulate: int = Field(1, ge=1)
     """Steps whose gradients are averaged before one optimiser step; the CCC is taken over each step's batch."""

@@ -11,6 +11,7 @@ from abaw_ray.models.backbone import create_backbone, feature_width
 from abaw_ray.models.cnn import normalised
 from abaw_ray.models.colours import Colour
 from abaw_ray.models.encoders.base import Encoder, Shape
+from abaw_ray.models.layers import freeze, keep_frozen
 from abaw_ray.models.weight_sources import colours_for
 
 
@@ -47,10 +48,16 @@ class ImageCNN(Encoder):
         if options.backbone is None and weights is None:
             weights = config.weights
         self.backbone = create_backbone(name, height, weights)
+        self._frozen_norms = freeze(self.backbone, config)
         self.width = feature_width(self.backbone)
         normalisation = colours_for(options.mean or config.mean, options.std or config.std, weights, name)
         for key, values in normalisation._asdict().items():
             self.register_buffer(key, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+
+    def train(self, mode: bool = True) -> ImageCNN:
+        super().train(mode)
+        keep_frozen(self._frozen_norms)
+        return self
 
     def forward(self, images: Tensor) -> Tensor:
         return self.backbone(normalised(images, self.mean, self.std))
