@@ -74,7 +74,8 @@ class ModelConfig(Section):
     """Backbone and heads."""
 
     backbone: str = "resnet50"
-    """Any timm model by name."""
+    """Any timm model by name, or a network of public face recognition weights: iresnet18, 34, 50, 100, 200 of
+    InsightFace, `resnet50_caffe` of VGGFace2."""
     weights: str | None = None
     """First weights of the backbone: `pretrained` (timm's own, from its hub or the local cache), `hf-hub:org/name`, a
     run's or checkpoint's folder, or a file (safetensors, or a torch state dict); None: random weights."""

@@ -19,7 +19,7 @@ def create_backbone(name: str, image_size: int, weights: str | None = None) -> n
     A model whose images have one size, as most vision transformers, is built for this one.
 
     Args:
-        name: timm model name.
+        name: timm model name, or one of `face_backbones`.
         image_size: side of the images in pixels.
         weights: `pretrained`, `hf-hub:organisation/name`, a run's or checkpoint's folder, or a file with its state
             dict (safetensors, or a torch file of tensors only). A classifier in it is left out, and position embeddings
@@ -31,6 +31,8 @@ def create_backbone(name: str, image_size: int, weights: str | None = None) -> n
         MissingInputError: the weight file is not there, or not in the local cache, and its hub cannot be asked.
     """
     import timm  # takes two seconds, which processes that build no network can do without
+
+    import abaw_ray.models.face_backbones  # noqa: F401 - timm knows them then
 
     if not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name[:6]}*")[:8]) or "none similar"

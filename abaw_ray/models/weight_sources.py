@@ -112,7 +112,7 @@ def locate(weights: str, backbone: str) -> Path:
 def colours_of(weights: str, backbone: str) -> Colours | None:
     """Mean and deviation that weights were trained with; None: nothing tells.
 
-    Of a file, `config.json` beside it tells, as timm writes it. Raises as `locate`.
+    Of a file, `config.json` beside it tells, as timm writes it, or a backbone of `face_backbones`. Raises as `locate`.
     """
     if weights == PRETRAINED:
         config = _pretrained_config(backbone)
@@ -122,11 +122,21 @@ def colours_of(weights: str, backbone: str) -> Colours | None:
     path = Path(weights)
     if not is_trained(path):
         beside = path.parent / CONFIG
-        return _colours_in(_read_config(beside)) if beside.is_file() else None
+        return _colours_in(_read_config(beside)) if beside.is_file() else _colours_of_faces(backbone)
     from abaw_ray.models import checkpoint
 
     model = checkpoint.load(path).recipe.model
     return Colours(model.mean, model.std) if model.mean and model.std else Colours.of_imagenet()
+
+
+def _colours_of_faces(backbone: str) -> Colours | None:
+    """Mean and deviation of the public weights of a face recognition network; None: it is none."""
+    import timm
+
+    from abaw_ray.models import face_backbones
+
+    config = timm.get_pretrained_cfg(backbone) if backbone.partition(".")[0] in face_backbones.__all__ else None
+    return _in_pixels(config.mean, config.std) if config is not None else None
 
 
 def colours_for(mean: Colour | None, std: Colour | None, weights: str | None, backbone: str) -> Colours:
