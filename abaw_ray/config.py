@@ -216,7 +216,7 @@ class SamplingConfig(Section):
 
 
 class TemporalConfig(Section):
-    """Windows of frames, and GRUs over the features of a CNN."""
+    """Windows of frames, and networks over the features of a CNN."""
 
     databases: list[str] = ["affwild2"]
     """Databases of videos whose windows are learned from."""
@@ -224,8 +224,11 @@ class TemporalConfig(Section):
     """Frames of a window. Training windows begin every half window, those of evaluation every window."""
     batch_size: int = Field(16, ge=1)
     """Windows of each task in a step, over all workers together."""
+    kind: str | dict[str, Any] = "gru"
+    """Network over the frames of a window: `gru`, `transformer`, `tcn`, or `kind` and options; see
+    `models/sequences`."""
     hidden: int = Field(64, ge=1)
-    """Width of a GRU in each direction."""
+    """Width of a GRU in each direction; a Transformer and a TCN are twice as wide, as both directions together."""
 
 
 class AugmentConfig(Section):
