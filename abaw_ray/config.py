@@ -59,16 +59,35 @@ class PrepareConfig(Section):
     """Leave out of validation the videos that are in another task's training split; False, as the reference."""
 
 
+PRETRAINED = "pretrained"
+"""`model.weights` of timm's own weights of the backbone."""
+HUB = "hf-hub:"
+"""What `model.weights` of a repository of the Hugging Face hub begins with."""
+
+
+def of_hub(weights: str) -> bool:
+    """Whether weights are named that come from a hub, and not a file or folder."""
+    return weights == PRETRAINED or weights.startswith(HUB)
+
+
 class ModelConfig(Section):
     """Backbone and heads."""
 
     backbone: str = "resnet50"
-    """Any timm model by name."""
+    """Any timm model by name, or a network of public face recognition weights: iresnet18, 34, 50, 100, 200 of
+    InsightFace, `resnet50_caffe` of VGGFace2."""
     weights: str | None = None
-    """Local weight file of the backbone (safetensors, or a torch state dict); None: random weights."""
-    mean: tuple[float, float, float] = (123.675, 116.28, 103.53)
-    std: tuple[float, float, float] = (58.395, 57.12, 57.375)
-    """Pixel mean and deviation (red, green, blue; 0-255). Default: ImageNet's."""
+    """First weights of the backbone: `pretrained` (timm's own, from its hub or the local cache), `hf-hub:org/name`, a
+    run's or checkpoint's folder, or a file (safetensors, or a torch state dict); None: random weights."""
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
+    """Pixel mean and deviation (red, green, blue; 0-255). None: those that the weights were trained with; ImageNet's
+    where there are no weights, or where nothing beside a file tells them."""
+    freeze_stages: int = Field(0, ge=0)
+    """First stages of the backbone that stay as their weights are, with the statistics of their batch norm. The stem,
+    or the embedding of patches, is the first; of a transformer every block is one."""
+    freeze_batch_norm: bool = False
+    """All batch norm of the backbone stays as its weights are: statistics, scale and shift."""
     encoders: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], str | dict[str, Any]] = {}
     """Stream -> its encoder: a name of `models/encoders`, or `kind` and options. None: faces alone, by `backbone`."""
     fusion: str | dict[str, Any] = "concatenate"
@@ -93,16 +112,29 @@ class ModelConfig(Section):
             raise ValueError("fusion and modality_dropout are of streams; expected encoders")
         return self
 
+    @model_validator(mode="after")
+    def _of_weights(self) -> ModelConfig:
+        if (self.freeze_stages or self.freeze_batch_norm) and self.weights is None and not self.encoders:
+            raise ValueError("freeze_stages and freeze_batch_norm keep weights; expected model.weights")
+        return self
+
     @property
     def weight_files(self) -> dict[str, str]:
-        """Dotted keys -> weight files that are named."""
+        """Dotted keys -> files and folders of weights that are named; not weights of a hub."""
         files = {"model.weights": self.weights}
         for name, encoder in self.encoders.items():
             files[f"model.encoders.{name}.weights"] = encoder.get("weights") if isinstance(encoder, dict) else None
-        return {key: file for key, file in files.items() if file is not None}
+        return {key: file for key, file in files.items() if file is not None and not of_hub(file)}
 
     def with_weight_files(self, change: Callable[[str], str | None]) -> ModelConfig:
-        """The section with other names of all its weight files."""
+        """The section with other names of all its files and folders of weights; weights of a hub stay."""
+        return self._with_weights(lambda weights: weights if of_hub(weights) else change(weights))
+
+    def without_weights(self) -> ModelConfig:
+        """The section for a network whose weights are loaded whole afterwards."""
+        return self._with_weights(lambda weights: None)
+
+    def _with_weights(self, change: Callable[[str], str | None]) -> ModelConfig:
         encoders = {
             name: encoder | {"weights": change(encoder["weights"])}
             if isinstance(encoder, dict) and encoder.get("weights") is not None
@@ -187,7 +219,7 @@ class SamplingConfig(Section):
 
 
 class TemporalConfig(Section):
-    """Windows of frames, and GRUs over the features of a CNN."""
+    """Windows of frames, and networks over the features of a CNN."""
 
     databases: list[str] = ["affwild2"]
     """Databases of videos whose windows are learned from."""
@@ -195,8 +227,11 @@ class TemporalConfig(Section):
     """Frames of a window. Training windows begin every half window, those of evaluation every window."""
     batch_size: int = Field(16, ge=1)
     """Windows of each task in a step, over all workers together."""
+    kind: str | dict[str, Any] = "gru"
+    """Network over the frames of a window: `gru`, `transformer`, `tcn`, or `kind` and options; see
+    `models/sequences`."""
     hidden: int = Field(64, ge=1)
-    """Width of a GRU in each direction."""
+    """Width of a GRU in each direction; a Transformer and a TCN are twice as wide, as both directions together."""
 
 
 class AugmentConfig(Section):
@@ -221,6 +256,8 @@ class TrainConfig(Section):
     learning_rate: float = Field(1e-4, gt=0)
     betas: tuple[float, float] = (0.5, 0.999)
     weight_decay: float = Field(0.0, ge=0)
+    layer_decay: float | None = Field(None, gt=0, le=1)
+    """Factor of the learning rate from each layer of the backbone to the one before; None: one rate for all."""
     clip_norm: float | None = Field(None, gt=0)
     """Most that the norm of the gradient over all parameters may be; None: not clipped."""
     clip_value: float | None = Field(None, gt=0)

@@ -1,4 +1,4 @@
-"""Backbones by timm name, built for the size of their images, with weights from a local file."""
+"""Backbones by timm name, built for the size of their images, with first weights by name or from a file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import nn
 
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.models.state_dicts import load_weights
+from abaw_ray.models.weight_sources import locate
 
 
 def create_backbone(name: str, image_size: int, weights: str | None = None) -> nn.Module:
@@ -18,17 +19,20 @@ def create_backbone(name: str, image_size: int, weights: str | None = None) -> n
     A model whose images have one size, as most vision transformers, is built for this one.
 
     Args:
-        name: timm model name.
+        name: timm model name, or one of `face_backbones`.
         image_size: side of the images in pixels.
-        weights: local file with its state dict (safetensors, or a torch file of tensors only); a classifier in it
-            is ignored, and position embeddings for another size of images are resampled. None: random weights.
+        weights: `pretrained`, `hf-hub:organisation/name`, a run's or checkpoint's folder, or a file with its state
+            dict (safetensors, or a torch file of tensors only). A classifier in it is left out, and position embeddings
+            for another size of images are resampled. None: random weights.
 
     Raises:
         ConfigurationError: unknown name, a model that cannot take such images, no weight file, or weights of another
             architecture.
-        MissingInputError: the weight file is not there.
+        MissingInputError: the weight file is not there, or not in the local cache, and its hub cannot be asked.
     """
     import timm  # takes two seconds, which processes that build no network can do without
+
+    import abaw_ray.models.face_backbones  # noqa: F401 - timm knows them then
 
     if not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name[:6]}*")[:8]) or "none similar"
@@ -42,7 +46,7 @@ def create_backbone(name: str, image_size: int, weights: str | None = None) -> n
         raise unsuitable(name, image_size, error) from error
     _require_whole_patches(backbone, name, image_size)
     if weights is not None:
-        load_weights(backbone, f"{name} for images of {image_size} pixels" if is_fixed else name, Path(weights))
+        load_weights(backbone, f"{name} for images of {image_size} pixels" if is_fixed else name, locate(weights, name))
     return backbone
 
 

@@ -161,8 +161,8 @@ class Checkpoint:
         """
         outputs = {t: task.num_outputs for t, task in self.tasks(self.recipe).items()}
         build = NETWORKS.get(self.description.kind, f"{self.path / DESCRIPTION}: kind")
-        model = self.recipe.model.with_weight_files(lambda file: None)
-        network = build(self.recipe.model_copy(update={"model": model}), outputs, self.description.shapes)
+        recipe = self.recipe.model_copy(update={"model": self.recipe.model.without_weights()})
+        network = build(recipe, outputs, self.description.shapes)
         network.load_state_dict(self._weights())
         return on_device(network, device).eval()
 

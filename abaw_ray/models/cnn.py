@@ -15,9 +15,11 @@ from abaw_ray.models.backbone import create_backbone, feature_width
 from abaw_ray.models.encoders.base import Shape
 from abaw_ray.models.heads import build_head, head_of
 from abaw_ray.models.kinds import own_heads
+from abaw_ray.models.layers import freeze, keep_frozen
 from abaw_ray.models.outputs import SetsOutput, split_by_set
 from abaw_ray.models.parts import Setting
 from abaw_ray.models.sets import FrameNetwork, Streams
+from abaw_ray.models.weight_sources import colours_for
 from abaw_ray.streams.base import FACE
 
 
@@ -52,14 +54,21 @@ class MultiTaskCNN(FrameNetwork):
                 f"model.encoders: found {', '.join(config.encoders)}, expected none: a CNN has faces alone"
             )
         self.backbone = create_backbone(config.backbone, image_size, config.weights)
+        self._frozen_norms = freeze(self.backbone, config)
         width = feature_width(self.backbone)
         self.heads = nn.ModuleDict(
             {t: build_head(*head_of(t, config, heads), width, n, config) for t, n in outputs.items()}
         )
         self._head_features = config.head_features
         self._joint = config.batch_norm == "joint"
-        self.register_buffer("mean", torch.tensor(config.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(config.std).view(1, 3, 1, 1), persistent=False)
+        colours = colours_for(config.mean, config.std, config.weights, config.backbone)
+        for key, values in colours._asdict().items():
+            self.register_buffer(key, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+
+    def train(self, mode: bool = True) -> MultiTaskCNN:
+        super().train(mode)
+        keep_frozen(self._frozen_norms)
+        return self
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """RGB images (batch, 3, H, W), 0-255 -> task -> logits (batch, outputs)."""

@@ -72,18 +72,21 @@ def load_weights(backbone: nn.Module, name: str, path: Path) -> None:
     if not candidates:
         raise refusal(path, "a file without a dictionary of tensors")
     chosen, remark = _choose(candidates, required, path)
-    fitting = _fitting(chosen.tensors, expected, required, backbone)
+    stems = _adapted_stems(chosen.tensors, expected, backbone)
+    fitting = _fitting(chosen.tensors | stems, expected, required, backbone)
     tensors = {k: v for k, v in fitting.items() if k in expected}
     _require_fit(tensors, expected, required, f"model.weights: {path} does not fit {name}")
     _require_numbers(tensors, expected, path)
     backbone.load_state_dict(tensors, strict=False)
     loaded = {id(v) for v in tensors.values()}
-    converted = [k for k, v in tensors.items() if v is not chosen.tensors.get(k)]
-    left = [k for k, v in chosen.tensors.items() if id(v) not in loaded and k not in converted] + chosen.others
+    converted = [k for k, v in tensors.items() if v is not chosen.tensors.get(k) and k not in stems]
+    used = {*converted, *stems}
+    left = [k for k, v in chosen.tensors.items() if id(v) not in loaded and k not in used] + chosen.others
     parts = [
         f"model.weights: {len(tensors)} tensors of {name} loaded from {path}",
         *([f"taken from {chosen.place}"] if chosen.place else []),
         *([remark] if remark else []),
+        *(f"{k} of {chosen.tensors[k].shape[1]} channels adapted to {v.shape[1]}" for k, v in stems.items()),
         *([f"{len(converted)} converted by timm ({_some(converted)})"] if converted else []),
         f"{len(left)} left over ({_some(left)})" if left else "none left over",
     ]
@@ -129,6 +132,28 @@ def _choose(candidates: list[_Candidate], required: set[str], path: Path) -> tup
             f"model.weights: {path} holds {len(whole)} networks that fit ({places}); save the one that is meant alone"
         )
     return whole[0], ""
+
+
+def _adapted_stems(
+    tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], backbone: nn.Module
+) -> dict[str, Tensor]:
+    """First convolutions whose weights are for another number of channels, as timm adapts them to the network's.
+
+    An image of grey gives the same as one channel of it: weights are repeated, or left out, and scaled.
+    """
+    from timm.models._manipulate import adapt_input_conv
+
+    config = getattr(backbone, "pretrained_cfg", None) or {}
+    first = config.get("first_conv") or ()
+    stems = {}
+    for name in [first] if isinstance(first, str) else first:
+        key = f"{name}.weight"
+        if key not in tensors or key not in expected or tensors[key].ndim != 4:
+            continue
+        found, wanted = tensors[key].shape, expected[key].shape
+        if found[1] != wanted[1] and (found[0], *found[2:]) == (wanted[0], *wanted[2:]):
+            stems[key] = adapt_input_conv(wanted[1], tensors[key], base_chans=found[1])
+    return stems
 
 
 def _fitting(

@@ -1,7 +1,5 @@
-"""The CNN-GRU: a frozen CNN, and for each task a GRU over its features (Vu et al., section 3.4, figure 3).
-
-The paper gives no numbers for the GRU; width and layers are those of its reference code.
-"""
+"""A frozen CNN, and for each task a network over its features of consecutive frames: by default the CNN-GRU of Vu et
+al., section 3.4, figure 3."""
 
 from __future__ import annotations
 
@@ -16,37 +14,25 @@ from abaw_ray.models.encoders.base import Shape
 from abaw_ray.models.kinds import own_heads
 from abaw_ray.models.outputs import SetsOutput
 from abaw_ray.models.parts import Setting
+from abaw_ray.models.sequences import build_sequence
 from abaw_ray.models.sets import Network
 from abaw_ray.streams.base import FACE
 
 
-class TaskGRU(nn.Module):
-    """Features of consecutive frames (batch, frames, in) -> logits of each (batch, frames, out)."""
-
-    def __init__(self, in_features: int, hidden: int, out_features: int) -> None:
-        super().__init__()
-        self.gru = nn.GRU(in_features, hidden, batch_first=True, bidirectional=True)
-        self.classifier = nn.Sequential(nn.ReLU(), nn.Linear(2 * hidden, out_features))
-
-    def features(self, x: Tensor) -> Tensor:
-        """What the classifier takes, of each frame: (batch, frames, 2 * hidden)."""
-        return self.gru(x)[0]
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(self.features(x))
-
-
 class TemporalNetwork(Network):
-    """GRUs over the features of a CNN, which takes no gradient and stays in evaluation mode.
+    """Networks of `sequences` over the features of a CNN, which takes no gradient and stays in evaluation mode.
 
     The CNN is part of the network, so that a checkpoint is all that predictions need; training takes its features.
 
     Args:
         model: of the CNN.
-        temporal: of the GRUs.
+        temporal: kind and width of what is over its features.
         outputs: task -> length of its output.
         image_size: side of the CNN's images in pixels.
         heads: task -> its head in the CNN, where it is not that of `model`.
+
+    Raises:
+        ConfigurationError: an unknown kind or option of one, and as of `MultiTaskCNN`.
     """
 
     def __init__(
@@ -61,7 +47,7 @@ class TemporalNetwork(Network):
         self.cnn = MultiTaskCNN(model, outputs, image_size, heads).eval().requires_grad_(False)
         self._hidden = temporal.hidden
         self.heads = nn.ModuleDict(
-            {task: TaskGRU(model.head_features, temporal.hidden, n) for task, n in outputs.items()}
+            {task: build_sequence(temporal, model.head_features, n) for task, n in outputs.items()}
         )
 
     def train(self, mode: bool = True) -> TemporalNetwork:
@@ -84,7 +70,7 @@ class TemporalNetwork(Network):
 
     def _heads(self, features: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Task -> logits, and task -> what its classifier takes, of each frame."""
-        # the GRUs are small: float32 costs nothing
+        # they are small: float32 costs nothing
         with torch.autocast(next(iter(features.values())).device.type, enabled=False):
             of_frames = {task: self.heads[task].features(values.float()) for task, values in features.items()}  # type: ignore[operator]
             logits = {task: self.heads[task].classifier(values) for task, values in of_frames.items()}  # type: ignore[operator]

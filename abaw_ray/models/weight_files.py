@@ -204,11 +204,8 @@ def _describe_bytes(head: bytes, size: int) -> str:
 
 
 def _describe_folder(folder: Path) -> str:
-    # a run's and a checkpoint's, see `models.checkpoint`
-    if (folder / "checkpoint.json").is_file():
-        return f"a checkpoint's folder (its weights are in {folder / 'model.safetensors'})"
-    if (folder / "run.json").is_file() or (folder / "job.json").is_file():
-        return "a run's folder (weights are in model.safetensors of the checkpoint that its run.json calls best)"
+    if (folder / "job.json").is_file():  # see `training.trainer`
+        return "an unfinished run's folder (weights are in the folders of its checkpoints)"
     names = sorted(p.name for p in folder.iterdir() if p.suffix in (".safetensors", ".bin", ".pth", ".pt"))
     return f"a folder (with {', '.join(names[:3])})" if names else "a folder"
 

@@ -46,6 +46,12 @@ class Job:
         """Whether it trains a temporal network."""
         return self.features is not None or self.cnn is not None
 
+    def going_on(self) -> Job:
+        """The job as it goes on from a checkpoint, which has all weights: without files and hubs of first ones."""
+        if self.is_temporal:  # it takes its CNN's section whole, and its weights from the CNN
+            return self
+        return replace(self, recipe=self.recipe.model_copy(update={"model": self.recipe.model.without_weights()}))
+
 
 def inherit_settings(job: Job) -> Job:
     """The job with what its inputs decide: a temporal one has the `model` and `augment` sections of its CNN, a student

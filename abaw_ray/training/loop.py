@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from abaw_ray.evaluation.evaluator import Evaluation, Evaluator
 from abaw_ray.machine import describe_machine
 from abaw_ray.models import checkpoint
 from abaw_ray.models.sets import Network
+from abaw_ray.models.weight_sources import settled
 from abaw_ray.monitoring.board import GRADIENT_NORM
 from abaw_ray.monitoring.description import RunDescription
 from abaw_ray.monitoring.run_log import RunLog, named_losses, read
@@ -75,8 +76,10 @@ def train(
     Returns:
         Summary: role, epochs run, best epoch, its criterion, steps, workers and what they ran on.
     """
-    recipe = job.recipe
-    stage = Stage(job, world.device)
+    model = settled(job.recipe.model) if resume is None else checkpoint.load(resume).recipe.model
+    recipe = job.recipe.model_copy(update={"model": model})
+    job = replace(job, recipe=recipe)
+    stage = Stage(job if resume is None else job.going_on(), world.device)
     learner = _learner(stage, recipe, world)
     updates = Updates(learner, recipe, stage.data.order.num_steps)
     evaluator = stage.evaluator()

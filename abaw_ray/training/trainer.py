@@ -33,7 +33,7 @@ from abaw_ray.training.leftovers import free_resources
 from abaw_ray.training.loop import EpochResult, train
 from abaw_ray.training.progress import ProgressBar
 from abaw_ray.training.resources import Resources, check_room
-from abaw_ray.training.snapshot import SELECTION, check_checkpoints, selection
+from abaw_ray.training.snapshot import CHECKPOINTS, SELECTION, check_checkpoints, selection
 from abaw_ray.training.stage import Stage
 from abaw_ray.world import World
 
@@ -79,7 +79,8 @@ def fit(
         WorkerFault: a fault in a worker, or too many lost workers.
     """
     if not one_of_many:
-        Stage(job, torch.device("cpu")).check(resources.num_workers)
+        goes_on = not fresh and any(as_path(job.run).glob(CHECKPOINTS))
+        Stage(job.going_on() if goes_on else job, torch.device("cpu")).check(resources.num_workers)
     run = as_path(job.run)
     with OwnedFolder(run, "a run", (JOB_FILE,)).held(fresh):
         _begin(run, job)

@@ -21,7 +21,7 @@ def make_sharp_checkpoint(folder: Path, described: dict[str, Any] | None = None,
     with torch.no_grad():
         _normalise(network, trained.description.image_size)
         for head in network.heads.values():
-            last = head.classifier[-1]
+            *_, last = head.classifier.modules()
             seen: list[torch.Tensor] = []
             hook = last.register_forward_hook(lambda _, __, logits, seen=seen: seen.append(logits))
             _pass(network, trained.description.image_size)

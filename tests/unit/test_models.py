@@ -7,7 +7,8 @@ from faces import as_streams
 
 from abaw_ray.config import ModelConfig, TemporalConfig
 from abaw_ray.models.cnn import MultiTaskCNN
-from abaw_ray.models.temporal import TaskGRU, TemporalNetwork
+from abaw_ray.models.sequences.gru import TaskGRU
+from abaw_ray.models.temporal import TemporalNetwork
 
 OUTPUTS = {"expression": 7, "valence_arousal": 40}
 

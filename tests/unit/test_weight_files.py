@@ -110,10 +110,8 @@ def test_several_networks_that_fit_are_refused_by_name(tmp_path, state):
 
 def test_weights_of_a_checkpoint_of_ours_are_those_of_its_backbone(tmp_path):
     network = MultiTaskCNN(ModelConfig(backbone=NAME), {"expression": 7}, SIZE)
-    (tmp_path / "checkpoint.json").write_text("{}")
     save_file(network.state_dict(), tmp_path / "model.safetensors")
     assert_equal(loaded(tmp_path / "model.safetensors"), network.backbone.state_dict())
-    assert f"its weights are in {tmp_path / 'model.safetensors'}" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -121,6 +119,17 @@ def test_other_precisions_are_converted(tmp_path, state, dtype):
     other = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}
     found = loaded(saved(other, tmp_path / "weights.pth"))
     assert_equal(found, {k: v.to(state[k].dtype) for k, v in other.items()})
+
+
+@pytest.mark.parametrize(("name", "stem"), [(NAME, "conv_stem"), ("test_vit", "patch_embed.proj")])
+def test_weights_for_grey_images_give_the_same_of_images_of_three_equal_channels(tmp_path, caplog, name, stem):
+    caplog.set_level(logging.INFO, "abaw_ray")
+    grey = timm.create_model(name, in_chans=1, num_classes=5).eval()
+    backbone = create_backbone(name, 160, str(saved(grey.state_dict(), tmp_path / "grey.pth"))).eval()
+    images = torch.randn(2, 1, 160, 160)
+    expected = grey.forward_head(grey.forward_features(images), pre_logits=True)
+    torch.testing.assert_close(backbone(images.expand(2, 3, 160, 160)), expected, rtol=1e-3, atol=1e-4)
+    assert f"; {stem}.weight of 1 channels adapted to 3; 2 left over" in caplog.messages[0]
 
 
 def test_numbers_of_batches_may_be_missing(tmp_path, state):
@@ -314,4 +323,6 @@ def test_folders_are_refused_with_what_they_hold(tmp_path, state):
     saved(state, tmp_path / "pytorch_model.bin")
     assert f"{tmp_path} is a folder (with pytorch_model.bin); expected" in refused(tmp_path)
     (tmp_path / "job.json").write_text("{}")
-    assert f"{tmp_path} is a run's folder (weights are in model.safetensors of" in refused(tmp_path)
+    assert f"{tmp_path} is an unfinished run's folder (weights are in the folders of its checkpoints)" in refused(
+        tmp_path
+    )

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.inference.decoding import calibrated
-from abaw_ray.inference.export.recurrence import UnrolledGRUs
+from abaw_ray.inference.export.recurrence import over_frames
 from abaw_ray.inference.export.view import CentreView
 from abaw_ray.inference.model_info import ModelInfo
 from abaw_ray.models.checkpoint import Checkpoint
@@ -47,7 +47,7 @@ class _TemporalLogits(nn.Module):
 
     def __init__(self, network: TemporalNetwork, window: int) -> None:
         super().__init__()
-        self.cnn, self.recurrence = network.cnn, UnrolledGRUs(network, window)
+        self.cnn, self.recurrence = network.cnn, over_frames(network, window)
 
     def forward(self, views: Tensor) -> Mapping[str, Tensor]:
         return self.recurrence(self.cnn.task_features(views))

@@ -1,8 +1,9 @@
-"""The GRUs of a temporal network over windows of any length, in operations that every exporter takes.
+"""What a temporal network has over its CNN, for windows of any length, in operations that every exporter takes.
 
-torch unrolls a GRU over as many frames as the example has. Here it is unrolled over a whole window: a shorter one goes
-on with repeats of its last frame, which come after all that counts, also in the backward direction, whose frames are
-reversed first. All tasks and both directions take a step together.
+Transformers and convolutions are exported as they are. torch unrolls a GRU over as many frames as the example has. Here
+it is unrolled over a whole window: a shorter one goes on with repeats of its last frame, which come after all that
+counts, also in the backward direction, whose frames are reversed first. All tasks and both directions take a step
+together.
 """
 
 from __future__ import annotations
@@ -13,7 +14,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from abaw_ray.models.sequences.gru import TaskGRU
 from abaw_ray.models.temporal import TemporalNetwork
+
+
+def over_frames(network: TemporalNetwork, window: int) -> nn.Module:
+    """Features of the frames of one window, task -> (n, width) -> logits, task -> (n, outputs); 1 <= n <= window."""
+    if all(isinstance(head, TaskGRU) for head in network.heads.values()):
+        return UnrolledGRUs(network, window)
+    return _OneWindow(network)
+
+
+class _OneWindow(nn.Module):
+    """The networks of all tasks over one window."""
+
+    def __init__(self, network: TemporalNetwork) -> None:
+        super().__init__()
+        self.heads = network.heads
+
+    def forward(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {task: head(features[task][None])[0] for task, head in self.heads.items()}
 
 
 class UnrolledGRUs(nn.Module):

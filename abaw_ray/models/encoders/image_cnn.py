@@ -9,9 +9,10 @@ from abaw_ray.config import ModelConfig, Section
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.models.backbone import create_backbone, feature_width
 from abaw_ray.models.cnn import normalised
+from abaw_ray.models.colours import Colour
 from abaw_ray.models.encoders.base import Encoder, Shape
-
-Colour = tuple[float, float, float]
+from abaw_ray.models.layers import freeze, keep_frozen
+from abaw_ray.models.weight_sources import colours_for
 
 
 class ImageOptions(Section):
@@ -20,7 +21,7 @@ class ImageOptions(Section):
     backbone: str | None = None
     """Any timm model by name."""
     weights: str | None = None
-    """Local weight file."""
+    """First weights, as `model.weights`."""
     mean: Colour | None = None
     std: Colour | None = None
     """Pixel mean and deviation (red, green, blue; 0-255)."""
@@ -47,10 +48,16 @@ class ImageCNN(Encoder):
         if options.backbone is None and weights is None:
             weights = config.weights
         self.backbone = create_backbone(name, height, weights)
+        self._frozen_norms = freeze(self.backbone, config)
         self.width = feature_width(self.backbone)
-        for key in ("mean", "std"):
-            values = getattr(options, key) or getattr(config, key)
+        normalisation = colours_for(options.mean or config.mean, options.std or config.std, weights, name)
+        for key, values in normalisation._asdict().items():
             self.register_buffer(key, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+
+    def train(self, mode: bool = True) -> ImageCNN:
+        super().train(mode)
+        keep_frozen(self._frozen_norms)
+        return self
 
     def forward(self, images: Tensor) -> Tensor:
         return self.backbone(normalised(images, self.mean, self.std))

@@ -43,8 +43,7 @@ class TemporalKind:
 
     def network(self) -> TemporalNetwork:
         outputs = {t: task.num_outputs for t, task in self.data.tasks.items()}
-        model = self._recipe.model.with_weight_files(lambda file: None)
-        recipe = self._recipe.model_copy(update={"model": model})
+        recipe = self._recipe.model_copy(update={"model": self._recipe.model.without_weights()})
         network = build(recipe, outputs, frame_shapes(self._store.image_size))
         network.cnn.load_state_dict(self._cnn.tensors(outputs))
         return network
