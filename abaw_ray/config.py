@@ -164,6 +164,10 @@ class LossConfig(Section):
         return weights
 
 
+Balance = Literal["class", "sqrt", "repeat", "none"]
+"""How often the balance groups of a task are drawn: classes (multiclass), cells of the histogram (regression)."""
+
+
 class SamplingConfig(Section):
     """Order of samples."""
 
@@ -173,6 +177,16 @@ class SamplingConfig(Section):
     """Images of each source set in a step, over all workers together."""
     steps_per_epoch: int | None = Field(None, ge=1)
     """None: the smallest set's size divided by the batch size."""
+    balance: Balance | dict[str, Balance] = "class"
+    """Of all tasks, or by task, `class` where not named. A row of a group with the share f of the rows weighs: class:
+    1 / f, every group equally often (reference); sqrt: 1 / sqrt(f), groups by the square root of their size; repeat:
+    max(1, sqrt(repeat_threshold / f)) (Gupta et al., CVPR 2019, equation 1; of attributes the greatest of those that
+    are present); none: 1."""
+    repeat_threshold: float | None = Field(None, gt=0, le=1)
+    """Share of the rows below which `repeat` draws a group more often. None: an equal share of every group."""
+    database_temperature: float | None = Field(None, gt=0)
+    """T: databases of n rows have shares n^(1 / T) of a set (Conneau et al., ACL 2020, section 3.1), each balanced by
+    itself: 1 by their size, the larger T the more alike. None: the balance of all rows together decides."""
     joint_weights: Literal["sum", "normalised"] = "sum"
     """Balance weights of a set with both labels: plain sum (reference), or each term scaled to sum 1 first."""
     placement: Literal["replicate", "partition"] = "replicate"

@@ -19,10 +19,10 @@ from abaw_ray.models.sets import Streams
 from abaw_ray.objectives.terms import SetLabels
 from abaw_ray.sampling.order import SampleOrder, Samples
 from abaw_ray.sampling.partition import Partition, SetRows, Share
-from abaw_ray.sampling.weights import set_groups, set_weights
 from abaw_ray.spaces import Split
 from abaw_ray.streams.base import FACE
 from abaw_ray.tasks import build_tasks, targets
+from abaw_ray.training.balance import require_balance, set_balance, set_balance_groups
 from abaw_ray.world import World
 
 
@@ -80,7 +80,8 @@ class TrainingData:
         images_per_step: over all sets and workers.
 
     Raises:
-        ConfigurationError: a set of `sampling.sets` that the store does not have, or outputs that do not fit.
+        ConfigurationError: a set of `sampling.sets` that the store does not have, a balance of no task, or outputs that
+            do not fit.
         StoreError: no training set.
     """
 
@@ -104,13 +105,8 @@ class TrainingData:
         self.tasks = build_tasks(
             [s for s in store.manifest.spaces if s.name in trained], recipe.loss, recipe.model, labels, recipe.tasks
         )
-        weights = {
-            name: set_weights(
-                [self.tasks[t].balance_weights(label_vectors(store, t, s.rows)) for t in s.tasks],
-                recipe.sampling.joint_weights,
-            )
-            for name, s in self._sets.items()
-        }
+        require_balance(self.tasks, recipe.sampling)
+        weights = {name: set_balance(store, s, self.tasks, recipe.sampling) for name, s in self._sets.items()}
         self.order = SampleOrder(
             weights, recipe.sampling.batch_size, recipe.seed, steps_per_epoch=recipe.sampling.steps_per_epoch
         )
@@ -172,11 +168,10 @@ class TrainingData:
         return self._partition.share(epoch, world.nodes, world.node)
 
     def _partitioned(self, weights: Mapping[str, np.ndarray], recipe: Recipe) -> Partition:
-        index, sets = self._store.index, {}
+        sets = {}
         for name, s in self._sets.items():
-            labels = [label_vectors(self._store, t, s.rows) for t in s.tasks]
-            groups = set_groups([self.tasks[t].balance_groups(v) for t, v in zip(s.tasks, labels, strict=True)])
-            sets[name] = SetRows.of(index.block[s.rows], groups, weights[name])
+            groups = set_balance_groups(self._store, s, self.tasks, recipe.sampling)
+            sets[name] = SetRows.of(self._store.index.block[s.rows], groups, weights[name])
         num_rows = np.array([block.num_rows for block in self._store.manifest.blocks])
         return Partition(sets, num_rows, recipe.sampling.batch_size, recipe.seed, self.order.num_steps)
 

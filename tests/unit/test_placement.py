@@ -332,3 +332,26 @@ def test_workers_know_which_are_on_one_node() -> None:
     for rank, node in enumerate((0, 1, 0, 2)):
         world = Asked(rank, 4, answers=ids).on_node(ids[rank])
         assert (world.nodes, world.node, world.num_nodes) == ((0, 1, 0, 2), node, 3)
+
+
+# Other balances
+
+
+@pytest.mark.parametrize(
+    "settings", [["sampling.balance=sqrt"], ["sampling.balance={expression: none, valence_arousal: repeat}"]]
+)
+def test_nodes_together_draw_groups_by_any_balance(store: Store, settings: list[str]) -> None:
+    """As one node draws them that has everything."""
+    base = recipe("partition")
+    chosen = load_recipe(None, [*settings, f"sampling.batch_size={BATCH}", "sampling.steps_per_epoch=200"], base)
+    dealt = TrainingData(store, chosen)
+    classes = store.labels("expression").of(np.arange(NUM_BLOCKS * BLOCK_ROWS))[0].argmax(1)
+
+    def shares(num_nodes: int) -> np.ndarray:
+        worlds = [
+            World(rank, num_nodes, torch.device("cpu"), nodes=tuple(range(num_nodes))) for rank in range(num_nodes)
+        ]
+        parts = [dealt.rows(0, step, world)["mixed_expr"] for step in range(200) for world in worlds]
+        return np.bincount(classes[np.concatenate(parts)], minlength=7) / (200 * BATCH)
+
+    np.testing.assert_allclose(shares(2), shares(1), atol=0.02)
