@@ -53,7 +53,7 @@ class FrameSamples:
         return self.map(lambda t: t.to(device, non_blocking=True))
 
     def random_views(self, uniforms: Tensor, config: AugmentConfig) -> Streams:
-        """Augmented samples; `uniforms` (n, NUM_UNIFORMS) are a row's for all its streams."""
+        """Augmented samples; `uniforms` (n, `num_uniforms(config)`) are a row's for all its streams."""
         return self._views(lambda kind, samples: kind.random_views(samples, uniforms, config))
 
     def centre_views(self, config: AugmentConfig) -> Streams:

@@ -180,7 +180,7 @@ def _classes(labels: np.ndarray) -> np.ndarray:
 
 def _class_weights(labels: np.ndarray, how: str) -> np.ndarray:
     """Weights (classes,) of `MulticlassOptions.class_weights`; 1 of classes that no label (n, classes) has."""
-    counts: np.ndarray = np.nansum(labels, axis=0, dtype=np.float64)
+    counts = np.nan_to_num(labels).sum(0, dtype=np.float64)
     raw = np.divide(1.0, counts if how == "class" else np.sqrt(counts), out=np.ones(len(counts)), where=counts > 0)
     return np.where(counts > 0, raw * counts.sum() / (raw * counts).sum(), 1.0)
 

@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from abaw_ray.augmentation import NUM_UNIFORMS, fixed_uniforms
+from abaw_ray.augmentation import fixed_uniforms
+from abaw_ray.augmentation.draws import num_uniforms
+from abaw_ray.augmentation.mixing import Mixing, draw_mixing
 from abaw_ray.blocks.reader import SourceSet, Store
 from abaw_ray.blocks.teacher_outputs import TeacherOutputs
 from abaw_ray.config import AugmentConfig, Recipe
@@ -32,22 +34,24 @@ class SetBatch:
 
     Args:
         samples: as the store keeps them, or their views.
-        uniforms: (batch, NUM_UNIFORMS) that the views are made from; None: they are made.
-        labels: of the samples.
+        uniforms: (batch, `num_uniforms`) that the views are made from; None: they are made.
+        labels: of the samples, mixed if they are.
         taught: task -> the teacher's logits (batch, outputs), where they were computed beforehand; else empty.
+        mixing: how the views are to be mixed; None: not at all, or they are.
     """
 
     samples: FrameSamples
     uniforms: Tensor | None
     labels: SetLabels
     taught: Mapping[str, Tensor] = field(default_factory=dict)
+    mixing: Mixing | None = None
 
     def prepared_for(self, device: torch.device, config: AugmentConfig) -> SetBatch:
         """As far as it can be made before `device` is free: pinned for a GPU, which makes views itself, or as views."""
         if device.type == "cuda":
             return self._map(Tensor.pin_memory)
         views = replace(self.samples, kept=self.inputs(config).streams)
-        return replace(self, samples=views, uniforms=None)
+        return replace(self, samples=views, uniforms=None, mixing=None)
 
     def to(self, device: torch.device) -> SetBatch:
         return self._map(lambda t: t.to(device, non_blocking=True))
@@ -56,12 +60,16 @@ class SetBatch:
         """Augmented samples; images (batch, 3, S, S) uint8."""
         if self.uniforms is None:
             return Streams(self.samples.kept, self.samples.present)
-        return self.samples.random_views(self.uniforms, config)
+        views = self.samples.random_views(self.uniforms, config)
+        if self.mixing is None:
+            return views
+        return Streams({name: self.mixing.samples(v) for name, v in views.streams.items()}, views.present)
 
     def _map(self, f: Callable[[Tensor], Tensor]) -> SetBatch:
         taught = {t: f(v) for t, v in self.taught.items()}
         uniforms = f(self.uniforms) if self.uniforms is not None else None
-        return SetBatch(self.samples.map(f), uniforms, self.labels.map(f), taught)
+        mixing = self.mixing.map(f) if self.mixing is not None else None
+        return SetBatch(self.samples.map(f), uniforms, self.labels.map(f), taught, mixing)
 
 
 class TrainingData:
@@ -132,14 +140,15 @@ class TrainingData:
         """This worker's part of a step, set by set.
 
         Raises:
-            ConfigurationError: the sets' blocks cannot be dealt to so many nodes.
+            ConfigurationError: the sets' blocks cannot be dealt to so many nodes, or pairs not to so many workers.
         """
         batch = {}
         for name, samples in self._samples(epoch, step, world).items():
             rows = self._sets[name].rows[samples.rows]
             uniforms, taught = self._view(rows, samples.uniforms)
             labels = train_labels(self._store, rows, self.tasks)
-            batch[name] = SetBatch(FrameSamples.read(self._store, self._streams, rows), uniforms, labels, taught)
+            made = SetBatch(FrameSamples.read(self._store, self._streams, rows), uniforms, labels, taught)
+            batch[name] = self._mixed(made, samples.uniforms) if self._augment.mixings else made
         return batch
 
     def rows(self, epoch: int, step: int, world: World) -> dict[str, np.ndarray]:
@@ -158,8 +167,8 @@ class TrainingData:
     def _samples(self, epoch: int, step: int, world: World) -> dict[str, Samples]:
         share = self._share(epoch, world)
         if share is not None:
-            return share.shard(step, world.rank, world.size, NUM_UNIFORMS)
-        return self.order.shard(epoch, step, world.rank, world.size, NUM_UNIFORMS)
+            return share.shard(step, world.rank, world.size, num_uniforms(self._augment))
+        return self.order.shard(epoch, step, world.rank, world.size, num_uniforms(self._augment))
 
     def _share(self, epoch: int, world: World) -> Share | None:
         """The share of this worker's node; None where it has everything."""
@@ -174,6 +183,21 @@ class TrainingData:
             sets[name] = SetRows.of(self._store.index.block[s.rows], groups, weights[name])
         num_rows = np.array([block.num_rows for block in self._store.manifest.blocks])
         return Partition(sets, num_rows, recipe.sampling.batch_size, recipe.seed, self.order.num_steps)
+
+    def _mixed(self, batch: SetBatch, uniforms: np.ndarray) -> SetBatch:
+        """The batch with mixed labels, whose samples are to be mixed so, too."""
+        if len(uniforms) % 2:
+            raise ConfigurationError(
+                f"augment.{self._augment.mixings[0]} mixes pairs, found {len(uniforms)} samples of a set a worker;"
+                " make sampling.batch_size a multiple of twice the number of workers"
+            )
+        complete = torch.stack(list(batch.samples.present.values())).all(0).numpy()
+        mixing, labels = draw_mixing(uniforms, complete, self._augment), batch.labels
+        values, labelled = {}, {}
+        for task, own in labels.labels.items():
+            kind = self.tasks[task].space.kind
+            values[task], labelled[task] = mixing.labels(own, labels.labelled[task], kind)
+        return replace(batch, labels=SetLabels(values, labelled), mixing=mixing)
 
     def _view(self, rows: np.ndarray, uniforms: np.ndarray) -> tuple[Tensor, dict[str, Tensor]]:
         """The random numbers that make the views of `rows`, and what the teacher says about them if that is known."""
