@@ -272,10 +272,18 @@ class RandAugmentConfig(Operation):
     """Strength."""
 
 
-class MixingConfig(Operation):
-    """A sample mixed with its neighbour in the batch, by shares from Beta(alpha, alpha)."""
+class MixupConfig(Operation):
+    """Weighted means of two samples and of their labels (Zhang et al., ICLR 2018)."""
+
+    alpha: float = Field(0.2, gt=0)
+    """Shares are of Beta(alpha, alpha)."""
+
+
+class CutmixConfig(Operation):
+    """A rectangle of one image in another, and labels by area (Yun et al., ICCV 2019)."""
 
     alpha: float = Field(1.0, gt=0)
+    """Shares are of Beta(alpha, alpha)."""
 
 
 class AugmentConfig(Section):
@@ -297,10 +305,8 @@ class AugmentConfig(Section):
     blur: BlurConfig = BlurConfig()
     jpeg: JpegConfig = JpegConfig()
     erasing: ErasingConfig = ErasingConfig()
-    mixup: MixingConfig = MixingConfig(alpha=0.2)
-    """Weighted means of two samples and of their labels (Zhang et al., ICLR 2018)."""
-    cutmix: MixingConfig = MixingConfig()
-    """A rectangle of one image in another, and labels by area (Yun et al., ICCV 2019)."""
+    mixup: MixupConfig = MixupConfig()
+    cutmix: CutmixConfig = CutmixConfig()
 
     @property
     def operations(self) -> list[str]:

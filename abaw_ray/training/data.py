@@ -142,14 +142,21 @@ class TrainingData:
         Raises:
             ConfigurationError: the sets' blocks cannot be dealt to so many nodes, or pairs not to so many workers.
         """
-        batch = {}
-        for name, samples in self._samples(epoch, step, world).items():
-            rows = self._sets[name].rows[samples.rows]
-            uniforms, taught = self._view(rows, samples.uniforms)
-            labels = train_labels(self._store, rows, self.tasks)
-            made = SetBatch(FrameSamples.read(self._store, self._streams, rows), uniforms, labels, taught)
-            batch[name] = self._mixed(made, samples.uniforms) if self._augment.mixings else made
-        return batch
+        return {
+            name: self.set_batch(self._sets[name].rows[samples.rows], samples.uniforms)
+            for name, samples in self._samples(epoch, step, world).items()
+        }
+
+    def set_batch(self, rows: np.ndarray, uniforms: np.ndarray) -> SetBatch:
+        """A worker's part of a set from rows (n,) of the store and their random numbers (n, `num_uniforms`).
+
+        Raises:
+            ConfigurationError: pairs are mixed, and n is odd.
+        """
+        of_views, taught = self._view(rows, uniforms)
+        labels = train_labels(self._store, rows, self.tasks)
+        batch = SetBatch(FrameSamples.read(self._store, self._streams, rows), of_views, labels, taught)
+        return self._mixed(batch, uniforms) if self._augment.mixings else batch
 
     def rows(self, epoch: int, step: int, world: World) -> dict[str, np.ndarray]:
         """Rows (n,) of the store in this worker's part of a step, set by set."""
