@@ -287,7 +287,10 @@ class CutmixConfig(Operation):
 
 
 class AugmentConfig(Section):
-    """Zoom, random crop and flip; and, off as long as their probability is 0, other changes in training."""
+    """Zoom, random crop and flip; and, off as long as their probability is 0, other changes in the training of a CNN.
+
+    Windows over time, and views that teachers' outputs are kept for, have zoom, crop and flip alone.
+    """
 
     zoom: float = Field(1.2, ge=1)
     """Faces are resized to int(zoom * size) and cropped back to size, randomly or (evaluation) in the centre."""

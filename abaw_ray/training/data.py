@@ -60,10 +60,7 @@ class SetBatch:
         """Augmented samples; images (batch, 3, S, S) uint8."""
         if self.uniforms is None:
             return Streams(self.samples.kept, self.samples.present)
-        views = self.samples.random_views(self.uniforms, config)
-        if self.mixing is None:
-            return views
-        return Streams({name: self.mixing.samples(v) for name, v in views.streams.items()}, views.present)
+        return self.samples.random_views(self.uniforms, config, self.mixing)
 
     def _map(self, f: Callable[[Tensor], Tensor]) -> SetBatch:
         taught = {t: f(v) for t, v in self.taught.items()}
