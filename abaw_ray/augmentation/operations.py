@@ -58,7 +58,7 @@ def _changed(images: Tensor, draws: Tensor, section: Operation, change: Callable
     if not len(places):
         return images
     taken = images[places]
-    given = taken if change is rand_augment else taken.float()
+    given = taken if change is rand_augment else taken.float().contiguous()
     return images.index_put((places,), _bytes(change(given, draws[places, 1:], section)))
 
 

@@ -45,14 +45,14 @@ class Multiclass:
         space: LabelSpace,
         loss: LossConfig,
         model: ModelConfig,
-        options: MulticlassOptions,
+        options: TaskOptions,
         train_labels: TrainLabels | None = None,
     ) -> None:
         del loss, model  # its losses have no settings there
         self.role: Role = options.role
         self.space = space
         self.num_outputs, self.num_groups = space.size, 1
-        self.class_weighting = options.class_weights
+        self.class_weighting = options.class_weights if isinstance(options, MulticlassOptions) else "none"
         self._class_weights: Tensor | None = None
         if train_labels is not None and self.class_weighting != "none":
             self._class_weights = torch.from_numpy(_class_weights(train_labels(), self.class_weighting)).float()
