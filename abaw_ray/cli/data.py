@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+FIGURE_ENDINGS = (".png", ".pdf", ".svg")
+
 
 @app.command(epilog="Example: abaw-ray generate data --seed 0 --size small")
 def generate(
@@ -93,6 +95,35 @@ def inspect(
     if figures is not None:
         _write_figures(Source(read, root.absolute(), options, labels), figures)
     output.result(inspection.to_dict(), inspection.render(), as_json)
+
+
+@app.command(epilog="Example: abaw-ray inspect-views store --recipe my.yaml --out views.png")
+def inspect_views(
+    store: Annotated[Any, typer.Argument(parser=as_path, metavar="STORE", help="Folder or URI written by prepare.")],
+    out: Annotated[Path, typer.Option("--out", help="Picture to write, as .png, .pdf or .svg.")],
+    samples: Annotated[int, typer.Option(min=1, max=16, help="Samples of each training set.")] = 4,
+    views: Annotated[int, typer.Option(min=1, max=12, help="Views of each sample.")] = 6,
+    recipe: RecipeOption = None,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw what training sees: samples as it draws them, their views, and each change of images by itself."""
+    from abaw_ray.blocks.reader import Store
+    from abaw_ray.evaluation.figures import save
+    from abaw_ray.training.views_sheet import views_figure
+
+    output = Output()
+    warn_of(unused_by("inspect-views", keys_of(overrides)), "inspect-views")
+    resolved = load_recipe(recipe, overrides)
+    if out.suffix not in FIGURE_ENDINGS:
+        raise ConfigurationError(f"--out {out}: expected an ending of {', '.join(FIGURE_ENDINGS)}")
+    figure = views_figure(Store(store), resolved, samples, views)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save(figure, out)
+    augment = resolved.augment
+    drawn = {"out": str(out), "operations": augment.operations, "mixings": augment.mixings}
+    changes = ", ".join(["zoom, crop and flip", *augment.operations, *augment.mixings])
+    output.result(drawn, f"{out}: {changes}", as_json)
 
 
 @app.command(

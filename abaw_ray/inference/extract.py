@@ -32,7 +32,8 @@ def extract_features(
 ) -> FeatureManifest:
     """Writes the features of the store's videos as a run's CNN gives them; what is finished is not computed again.
 
-    Frames with a train label get every variant of the temporal augmentation, others the evaluation view.
+    Frames with a train label get every variant of the temporal augmentation (crops and flips, whatever else changed
+    images when the CNN was trained), others the evaluation view.
 
     Args:
         run: a finished run of a CNN, or its checkpoint.

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from abaw_ray.augmentation.mixing import Mixing
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import AugmentConfig
 from abaw_ray.models.sets import Streams
@@ -52,9 +53,20 @@ class FrameSamples:
         """On a device."""
         return self.map(lambda t: t.to(device, non_blocking=True))
 
-    def random_views(self, uniforms: Tensor, config: AugmentConfig) -> Streams:
-        """Augmented samples; `uniforms` (n, NUM_UNIFORMS) are a row's for all its streams."""
-        return self._views(lambda kind, samples: kind.random_views(samples, uniforms, config))
+    def random_views(self, uniforms: Tensor, config: AugmentConfig, mixing: Mixing | None = None) -> Streams:
+        """Augmented samples.
+
+        Args:
+            uniforms: (n, `augmentation.draws.num_uniforms(config)`) in [0, 1), a row's for all its streams.
+            config: of augmentation.
+            mixing: how pairs are mixed afterwards; None: they are not.
+        """
+
+        def view(kind: Kind, samples: Tensor) -> Tensor:
+            views = kind.random_views(samples, uniforms, config)
+            return mixing.samples(views) if mixing is not None else views
+
+        return self._views(view)
 
     def centre_views(self, config: AugmentConfig) -> Streams:
         """The evaluation views."""

@@ -10,7 +10,7 @@ import torch
 from abaw_ray.augmentation import fixed_uniforms
 from abaw_ray.blocks.reader import Store
 from abaw_ray.blocks.teacher_outputs import TeacherManifest
-from abaw_ray.config import Recipe
+from abaw_ray.config import Recipe, require_plain_views
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.inference.blockwise import BlockJob, BlockWorker, claimed, compute_blocks, finish, rows_of_block
 from abaw_ray.inference.ensemble_columns import ensemble_columns
@@ -28,7 +28,15 @@ DEFAULT_VIEWS = 8
 
 
 def with_views(recipe: Recipe) -> Recipe:
-    """The recipe with a number of views: its own, or the default."""
+    """The recipe with a number of views: its own, or the default.
+
+    Raises:
+        ConfigurationError: its images are changed by more than zoom, crop and flip, or mixed.
+    """
+    try:
+        require_plain_views(recipe.augment)
+    except ValueError as error:
+        raise ConfigurationError(f"augment: {error}") from None
     if recipe.augment.views is not None:
         return recipe
     return recipe.model_copy(update={"augment": recipe.augment.model_copy(update={"views": DEFAULT_VIEWS})})

@@ -42,3 +42,21 @@ def set_groups(terms: Sequence[np.ndarray]) -> np.ndarray:
         # numbered anew each time: the product of all tasks' numbers of groups can be beyond any integer
         groups = np.unique(groups * (int(term.max()) + 1) + term.astype(np.int64), return_inverse=True)[1]
     return groups
+
+
+def database_weights(weights: np.ndarray, databases: np.ndarray, temperature: float) -> np.ndarray:
+    """Weights that give every database of a set its share n^(1 / temperature) of the draws, n its rows.
+
+    Args:
+        weights: (n,) of a set's rows; their ratios within a database are kept.
+        databases: (n,) code of each row's database.
+        temperature: > 0.
+
+    Returns:
+        (n,) float64, with the sum 1.
+    """
+    _, places = np.unique(databases, return_inverse=True)
+    counts, totals = np.bincount(places), np.bincount(places, weights)
+    # of the largest database 1: a power of the counts themselves can be beyond any number
+    shares = (counts / counts.max()) ** (1.0 / temperature)
+    return weights * (shares / shares.sum() / totals)[places]

@@ -22,7 +22,7 @@ class ImageKind(Kind):
     """RGB images (3, size, size) uint8, kept row by row (`raw`) or as JPEG files.
 
     A row's path is that of an image, or of the video that its frame is a frame of. All images of a sample have the same
-    random crop, as a part of what zooming has added, and the same flip.
+    random crop, as a part of what zooming has added, the same flip, and the same changes by `augment`.
     """
 
     encodings = ("raw", "jpeg")
@@ -40,8 +40,9 @@ class ImageKind(Kind):
 
     def random_views(self, samples: Tensor, uniforms: Tensor, config: AugmentConfig) -> Tensor:
         from abaw_ray.augmentation import random_views
+        from abaw_ray.augmentation.operations import change_images
 
-        return random_views(samples, uniforms, config)
+        return change_images(random_views(samples, uniforms, config), uniforms, config)
 
     def centre_views(self, samples: Tensor, config: AugmentConfig) -> Tensor:
         from abaw_ray.augmentation import centre_views

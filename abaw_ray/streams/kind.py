@@ -82,7 +82,8 @@ class Kind(ABC):
 
         Args:
             samples: as read.
-            uniforms: (batch, NUM_UNIFORMS) in [0, 1): of a sample, the same for all its streams.
+            uniforms: (batch, `augmentation.draws.num_uniforms(config)`) in [0, 1): of a sample, the same for all its
+                streams.
             config: of augmentation.
         """
         return samples

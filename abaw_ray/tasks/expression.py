@@ -7,15 +7,15 @@ from typing import ClassVar
 
 from abaw_ray.config import LossConfig, ModelConfig
 from abaw_ray.spaces import LabelSpace
-from abaw_ray.tasks.base import TaskOptions, TrainLabels
+from abaw_ray.tasks.base import TrainLabels
 from abaw_ray.tasks.criteria import Criterion
-from abaw_ray.tasks.multiclass import Multiclass
+from abaw_ray.tasks.multiclass import Multiclass, MulticlassOptions
 
 F1_WEIGHT = 0.67
 ACCURACY_WEIGHT = 0.33
 
 
-class ExpressionOptions(TaskOptions):
+class ExpressionOptions(MulticlassOptions):
     """Which criterion selects models."""
 
     criterion: Criterion = "abaw2"
@@ -25,7 +25,7 @@ class ExpressionOptions(TaskOptions):
 class Expression(Multiclass):
     """A multiclass task whose criterion is 0.67 macro F1 + 0.33 accuracy (Vu et al., section 4.2), or the macro F1."""
 
-    Options: ClassVar[type[TaskOptions]] = ExpressionOptions
+    Options: ClassVar[type[ExpressionOptions]] = ExpressionOptions
     columns: ClassVar[Mapping[str, str]] = {"EXPR": "criterion", "F1": "macro_f1", "accuracy": "accuracy"}
 
     def __init__(

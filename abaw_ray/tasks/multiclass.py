@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -21,6 +21,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+class MulticlassOptions(TaskOptions):
+    """Options of a multiclass task."""
+
+    class_weights: Literal["none", "class", "sqrt"] = "none"
+    """Weights w of the classes in the cross-entropy, -sum_c w_c y_c log p_c, in the place of balanced sampling. Of a
+    class with the share f of the training labels: class: 1 / f; sqrt: 1 / sqrt(f); both divided so that they are 1 in
+    the mean over the labels. The loss is divided by the number of rows, as without: with `class` it estimates what
+    drawing every class equally often gives, without bias in batches of any size."""
+
+
 class Multiclass:
     """Logits of the classes; labels are class distributions (one-hot, or shares of votes).
 
@@ -28,7 +38,7 @@ class Multiclass:
     scores are without it.
     """
 
-    Options: ClassVar[type[TaskOptions]] = TaskOptions
+    Options: ClassVar[type[MulticlassOptions]] = MulticlassOptions
 
     def __init__(
         self,
@@ -38,10 +48,14 @@ class Multiclass:
         options: TaskOptions,
         train_labels: TrainLabels | None = None,
     ) -> None:
-        del model, train_labels
+        del model
         self.role: Role = options.role
         self.space = space
         self.num_outputs, self.num_groups = space.size, 1
+        self.class_weighting = options.class_weights if isinstance(options, MulticlassOptions) else "none"
+        self._class_weights: Tensor | None = None
+        if train_labels is not None and self.class_weighting != "none":
+            self._class_weights = torch.from_numpy(_class_weights(train_labels(), self.class_weighting)).float()
         self._smoothing = loss.label_smoothing
 
     @property
@@ -50,13 +64,18 @@ class Multiclass:
         return {f"{self.space.name} F1": "macro_f1", f"{self.space.name} accuracy": "accuracy"}
 
     def statistics(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
-        """Sum of the cross-entropies, with smoothed labels if the recipe says so, and number of labelled rows."""
+        """Sum of the cross-entropies, of smoothed labels and by class weights if so set, and number of labelled rows."""
         target = zero_unlabelled(target, labelled)
         absent = target.isnan()
         if self._smoothing:
             target = torch.lerp(target, 1 / (~absent).sum(-1, keepdim=True), self._smoothing)
         log_probability = logits.float().masked_fill(absent, -torch.inf).log_softmax(-1).masked_fill(absent, 0.0)
-        losses = -(target.masked_fill(absent, 0.0) * log_probability).sum(-1)
+        present = target.masked_fill(absent, 0.0)
+        if self._class_weights is not None:
+            # kept where they are used: a copy in every step would wait for the device
+            self._class_weights = weights = self._class_weights.to(logits.device)
+            present = present * weights
+        losses = -(present * log_probability).sum(-1)
         return torch.stack([masked_sum(losses, labelled), labelled.double().sum()])
 
     def supervised(self, statistics: Tensor) -> Tensor:
@@ -160,6 +179,13 @@ class Multiclass:
 def _classes(labels: np.ndarray) -> np.ndarray:
     """Most probable class (n,) of labels (n, classes)."""
     return np.nan_to_num(labels).argmax(1)
+
+
+def _class_weights(labels: np.ndarray, how: str) -> np.ndarray:
+    """Weights (classes,) of `MulticlassOptions.class_weights`; 1 of classes that no label (n, classes) has."""
+    counts = np.nan_to_num(labels).sum(0, dtype=np.float64)
+    raw = np.divide(1.0, counts if how == "class" else np.sqrt(counts), out=np.ones(len(counts)), where=counts > 0)
+    return np.where(counts > 0, raw * counts.sum() / (raw * counts).sum(), 1.0)
 
 
 TASK = Multiclass

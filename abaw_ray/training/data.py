@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from abaw_ray.augmentation import NUM_UNIFORMS, fixed_uniforms
+from abaw_ray.augmentation import fixed_uniforms
+from abaw_ray.augmentation.draws import num_uniforms
+from abaw_ray.augmentation.mixing import Mixing, draw_mixing
 from abaw_ray.blocks.reader import SourceSet, Store
 from abaw_ray.blocks.teacher_outputs import TeacherOutputs
 from abaw_ray.config import AugmentConfig, Recipe
@@ -19,10 +21,10 @@ from abaw_ray.models.sets import Streams
 from abaw_ray.objectives.terms import SetLabels
 from abaw_ray.sampling.order import SampleOrder, Samples
 from abaw_ray.sampling.partition import Partition, SetRows, Share
-from abaw_ray.sampling.weights import set_groups, set_weights
 from abaw_ray.spaces import Split
 from abaw_ray.streams.base import FACE
 from abaw_ray.tasks import build_tasks, targets
+from abaw_ray.training.balance import require_balance, set_balance, set_balance_groups
 from abaw_ray.world import World
 
 
@@ -32,22 +34,24 @@ class SetBatch:
 
     Args:
         samples: as the store keeps them, or their views.
-        uniforms: (batch, NUM_UNIFORMS) that the views are made from; None: they are made.
-        labels: of the samples.
+        uniforms: (batch, `num_uniforms`) that the views are made from; None: they are made.
+        labels: of the samples, mixed if they are.
         taught: task -> the teacher's logits (batch, outputs), where they were computed beforehand; else empty.
+        mixing: how the views are to be mixed; None: not at all, or they are.
     """
 
     samples: FrameSamples
     uniforms: Tensor | None
     labels: SetLabels
     taught: Mapping[str, Tensor] = field(default_factory=dict)
+    mixing: Mixing | None = None
 
     def prepared_for(self, device: torch.device, config: AugmentConfig) -> SetBatch:
         """As far as it can be made before `device` is free: pinned for a GPU, which makes views itself, or as views."""
         if device.type == "cuda":
             return self._map(Tensor.pin_memory)
         views = replace(self.samples, kept=self.inputs(config).streams)
-        return replace(self, samples=views, uniforms=None)
+        return replace(self, samples=views, uniforms=None, mixing=None)
 
     def to(self, device: torch.device) -> SetBatch:
         return self._map(lambda t: t.to(device, non_blocking=True))
@@ -56,12 +60,13 @@ class SetBatch:
         """Augmented samples; images (batch, 3, S, S) uint8."""
         if self.uniforms is None:
             return Streams(self.samples.kept, self.samples.present)
-        return self.samples.random_views(self.uniforms, config)
+        return self.samples.random_views(self.uniforms, config, self.mixing)
 
     def _map(self, f: Callable[[Tensor], Tensor]) -> SetBatch:
         taught = {t: f(v) for t, v in self.taught.items()}
         uniforms = f(self.uniforms) if self.uniforms is not None else None
-        return SetBatch(self.samples.map(f), uniforms, self.labels.map(f), taught)
+        mixing = self.mixing.map(f) if self.mixing is not None else None
+        return SetBatch(self.samples.map(f), uniforms, self.labels.map(f), taught, mixing)
 
 
 class TrainingData:
@@ -80,7 +85,8 @@ class TrainingData:
         images_per_step: over all sets and workers.
 
     Raises:
-        ConfigurationError: a set of `sampling.sets` that the store does not have, or outputs that do not fit.
+        ConfigurationError: a set of `sampling.sets` that the store does not have, a balance of no task, or outputs that
+            do not fit.
         StoreError: no training set.
     """
 
@@ -104,13 +110,8 @@ class TrainingData:
         self.tasks = build_tasks(
             [s for s in store.manifest.spaces if s.name in trained], recipe.loss, recipe.model, labels, recipe.tasks
         )
-        weights = {
-            name: set_weights(
-                [self.tasks[t].balance_weights(label_vectors(store, t, s.rows)) for t in s.tasks],
-                recipe.sampling.joint_weights,
-            )
-            for name, s in self._sets.items()
-        }
+        require_balance(self.tasks, recipe.sampling)
+        weights = {name: set_balance(store, s, self.tasks, recipe.sampling) for name, s in self._sets.items()}
         self.order = SampleOrder(
             weights, recipe.sampling.batch_size, recipe.seed, steps_per_epoch=recipe.sampling.steps_per_epoch
         )
@@ -136,15 +137,23 @@ class TrainingData:
         """This worker's part of a step, set by set.
 
         Raises:
-            ConfigurationError: the sets' blocks cannot be dealt to so many nodes.
+            ConfigurationError: the sets' blocks cannot be dealt to so many nodes, or pairs not to so many workers.
         """
-        batch = {}
-        for name, samples in self._samples(epoch, step, world).items():
-            rows = self._sets[name].rows[samples.rows]
-            uniforms, taught = self._view(rows, samples.uniforms)
-            labels = train_labels(self._store, rows, self.tasks)
-            batch[name] = SetBatch(FrameSamples.read(self._store, self._streams, rows), uniforms, labels, taught)
-        return batch
+        return {
+            name: self.set_batch(self._sets[name].rows[samples.rows], samples.uniforms)
+            for name, samples in self._samples(epoch, step, world).items()
+        }
+
+    def set_batch(self, rows: np.ndarray, uniforms: np.ndarray) -> SetBatch:
+        """A worker's part of a set from rows (n,) of the store and their random numbers (n, `num_uniforms`).
+
+        Raises:
+            ConfigurationError: pairs are mixed, and n is odd.
+        """
+        of_views, taught = self._view(rows, uniforms)
+        labels = train_labels(self._store, rows, self.tasks)
+        batch = SetBatch(FrameSamples.read(self._store, self._streams, rows), of_views, labels, taught)
+        return self._mixed(batch, uniforms) if self._augment.mixings else batch
 
     def rows(self, epoch: int, step: int, world: World) -> dict[str, np.ndarray]:
         """Rows (n,) of the store in this worker's part of a step, set by set."""
@@ -162,8 +171,8 @@ class TrainingData:
     def _samples(self, epoch: int, step: int, world: World) -> dict[str, Samples]:
         share = self._share(epoch, world)
         if share is not None:
-            return share.shard(step, world.rank, world.size, NUM_UNIFORMS)
-        return self.order.shard(epoch, step, world.rank, world.size, NUM_UNIFORMS)
+            return share.shard(step, world.rank, world.size, num_uniforms(self._augment))
+        return self.order.shard(epoch, step, world.rank, world.size, num_uniforms(self._augment))
 
     def _share(self, epoch: int, world: World) -> Share | None:
         """The share of this worker's node; None where it has everything."""
@@ -172,13 +181,27 @@ class TrainingData:
         return self._partition.share(epoch, world.nodes, world.node)
 
     def _partitioned(self, weights: Mapping[str, np.ndarray], recipe: Recipe) -> Partition:
-        index, sets = self._store.index, {}
+        sets = {}
         for name, s in self._sets.items():
-            labels = [label_vectors(self._store, t, s.rows) for t in s.tasks]
-            groups = set_groups([self.tasks[t].balance_groups(v) for t, v in zip(s.tasks, labels, strict=True)])
-            sets[name] = SetRows.of(index.block[s.rows], groups, weights[name])
+            groups = set_balance_groups(self._store, s, self.tasks, recipe.sampling)
+            sets[name] = SetRows.of(self._store.index.block[s.rows], groups, weights[name])
         num_rows = np.array([block.num_rows for block in self._store.manifest.blocks])
         return Partition(sets, num_rows, recipe.sampling.batch_size, recipe.seed, self.order.num_steps)
+
+    def _mixed(self, batch: SetBatch, uniforms: np.ndarray) -> SetBatch:
+        """The batch with mixed labels, whose samples are to be mixed so, too."""
+        if len(uniforms) % 2:
+            raise ConfigurationError(
+                f"augment.{self._augment.mixings[0]} mixes pairs, found {len(uniforms)} samples of a set a worker;"
+                " make sampling.batch_size a multiple of twice the number of workers"
+            )
+        complete = torch.stack(list(batch.samples.present.values())).all(0).numpy()
+        mixing, labels = draw_mixing(uniforms, complete, self._augment), batch.labels
+        values, labelled = {}, {}
+        for task, own in labels.labels.items():
+            kind = self.tasks[task].space.kind
+            values[task], labelled[task] = mixing.labels(own, labels.labelled[task], kind)
+        return replace(batch, labels=SetLabels(values, labelled), mixing=mixing)
 
     def _view(self, rows: np.ndarray, uniforms: np.ndarray) -> tuple[Tensor, dict[str, Tensor]]:
         """The random numbers that make the views of `rows`, and what the teacher says about them if that is known."""

@@ -86,9 +86,14 @@ class Plan:
 
     @property
     def shares_outputs(self) -> bool:
-        """Whether one set of teacher's outputs serves all trials: a CNN's students that see the same views."""
+        """Whether one set of teacher's outputs serves all trials: a CNN's students that see the same views.
+
+        Views that are more than a crop and a flip are never the same, so that the teacher is asked in every step.
+        """
         changes_views = any(key.startswith(("augment.", "sampling.sets", "train.precision")) for key in self.space)
-        return bool(self.job.teachers) and not self.job.is_temporal and not changes_views
+        augment = self.job.recipe.augment
+        plain = not (augment.operations or augment.mixings)
+        return bool(self.job.teachers) and not self.job.is_temporal and not changes_views and plain
 
     def settings(self) -> dict[str, Any]:
         """Everything that the trials' results depend on."""

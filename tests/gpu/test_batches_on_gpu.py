@@ -21,6 +21,9 @@ from abaw_ray.augmentation import (
     variant_views,
     window_variants,
 )
+from abaw_ray.augmentation.draws import num_uniforms
+from abaw_ray.augmentation.mixing import draw_mixing
+from abaw_ray.augmentation.operations import change_images
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import AugmentConfig, Recipe
 from abaw_ray.models.cnn import normalised
@@ -62,6 +65,27 @@ def test_random_views_are_those_of_the_cpu(device, zoom):
     uniforms[0], uniforms[1] = 0.0, 1 - 2.0**-24
     found = random_views(images.to(device), uniforms.to(device), config)
     assert_same_views(found, random_views(images, uniforms, config), device)
+
+
+@pytest.mark.parametrize("name", ["affine", "rand_augment", "jitter", "grey", "blur", "jpeg", "erasing"])
+def test_changed_images_are_those_of_the_cpu(device, name):
+    config = AugmentConfig.model_validate({name: {"probability": 0.5}})
+    images = faces(64).permute(0, 3, 1, 2)[32:]  # no noise, in which a rounding within a JPEG shows
+    uniforms = torch.rand((32, num_uniforms(config)), generator=torch.Generator().manual_seed(0))
+    found = change_images(images.to(device), uniforms.to(device), config)
+    expected = change_images(images, uniforms, config)
+    assert (found.device.type, found.dtype, found.shape) == (device.type, torch.uint8, expected.shape)
+    distance = (found.cpu().int() - expected.int()).abs()
+    # a coefficient, a border or a grey level of an equalisation that rounding moves to the other side
+    assert float((distance > 1).float().mean()) < 0.01
+
+
+def test_mixed_samples_are_those_of_the_cpu(device):
+    config = AugmentConfig.model_validate({"mixup": {"probability": 0.5}, "cutmix": {"probability": 0.4}})
+    images, uniforms = faces(64).permute(0, 3, 1, 2), np.random.default_rng(0).random((64, num_uniforms(config)))
+    mixing = draw_mixing(uniforms, np.ones(64, bool), config)
+    found = mixing.map(lambda t: t.to(device)).samples(images.to(device))
+    assert_same_views(found, mixing.samples(images), device)
 
 
 def test_centre_views_are_those_of_the_cpu(device):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from abaw_ray.augmentation import (
+from abaw_ray.augmentation.views import (
     NUM_UNIFORMS,
     _resized_crops,
     _sampled,

@@ -332,3 +332,59 @@ def test_workers_know_which_are_on_one_node() -> None:
     for rank, node in enumerate((0, 1, 0, 2)):
         world = Asked(rank, 4, answers=ids).on_node(ids[rank])
         assert (world.nodes, world.node, world.num_nodes) == ((0, 1, 0, 2), node, 3)
+
+
+# Other balances
+
+
+@pytest.mark.parametrize(
+    "settings", [["sampling.balance=sqrt"], ["sampling.balance={expression: none, valence_arousal: repeat}"]]
+)
+def test_nodes_together_draw_groups_by_any_balance(store: Store, settings: list[str]) -> None:
+    """As one node draws them that has everything."""
+    base = recipe("partition")
+    chosen = load_recipe(None, [*settings, f"sampling.batch_size={BATCH}", "sampling.steps_per_epoch=200"], base)
+    dealt = TrainingData(store, chosen)
+    classes = store.labels("expression").of(np.arange(NUM_BLOCKS * BLOCK_ROWS))[0].argmax(1)
+
+    def shares(num_nodes: int) -> np.ndarray:
+        worlds = [
+            World(rank, num_nodes, torch.device("cpu"), nodes=tuple(range(num_nodes))) for rank in range(num_nodes)
+        ]
+        parts = [dealt.rows(0, step, world)["mixed_expr"] for step in range(200) for world in worlds]
+        return np.bincount(classes[np.concatenate(parts)], minlength=7) / (200 * BATCH)
+
+    np.testing.assert_allclose(shares(2), shares(1), atol=0.02)
+
+
+# Augmentation on any number of workers
+
+
+CHANGED = [
+    *(f"augment.{name}.probability=0.5" for name in ("affine", "jitter", "blur", "jpeg", "erasing", "rand_augment")),
+    "augment.mixup.probability=0.3",
+    "augment.cutmix.probability=0.3",
+]
+
+
+def test_changed_and_mixed_samples_are_the_same_on_any_number_of_workers(store: Store) -> None:
+    changed = load_recipe(None, [*CHANGED, f"sampling.batch_size={BATCH}"])
+    data, device = TrainingData(store, changed), torch.device("cpu")
+    whole = data.batch(0, 1, World(0, 1))["expr_va"]
+    plain = TrainingData(store, load_recipe(None, [f"sampling.batch_size={BATCH}"]))
+    assert rows_of(whole) == rows_of(plain.batch(0, 1, World(0, 1))["expr_va"]), "rows do not depend on augmentation"
+    parts = [data.batch(0, 1, World(rank, 4))["expr_va"] for rank in range(4)]
+    views, own = whole.inputs(changed.augment), [part.inputs(changed.augment) for part in parts]
+    together = torch.cat([part.streams["face"] for part in own])
+    assert int((views.streams["face"].int() - together.int()).abs().max()) <= 1
+    for task, labels in whole.labels.labels.items():
+        torch.testing.assert_close(torch.cat([p.labels.labels[task] for p in parts]), labels, equal_nan=True)
+        assert torch.equal(torch.cat([p.labels.labelled[task] for p in parts]), whole.labels.labelled[task])
+    ready = whole.prepared_for(device, changed.augment)
+    assert torch.equal(ready.inputs(changed.augment).streams["face"], views.streams["face"]), "mixed once"
+
+
+def test_pairs_that_workers_would_part_are_refused(store: Store) -> None:
+    data = TrainingData(store, load_recipe(None, [f"sampling.batch_size={BATCH}", "augment.mixup.probability=0.5"]))
+    with pytest.raises(ConfigurationError, match=r"augment.mixup mixes pairs, found 1 samples of a set a worker"):
+        data.batch(0, 0, World(0, BATCH))

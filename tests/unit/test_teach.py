@@ -12,7 +12,10 @@ from checkpoints import make_checkpoint, small_recipe
 from stores import make_store
 
 from abaw_ray.augmentation import fixed_uniforms, random_views
-from abaw_ray.inference.teach import TeachingWorker
+from abaw_ray.blocks.teacher_outputs import TeacherManifest
+from abaw_ray.config import AugmentConfig
+from abaw_ray.errors import ConfigurationError
+from abaw_ray.inference.teach import DEFAULT_VIEWS, TeachingWorker, with_views
 from abaw_ray.models import checkpoint
 
 
@@ -40,3 +43,26 @@ def test_images_are_read_once_for_all_views(tmp_path: Path, monkeypatch: pytest.
             found = columns[task].reshape(7, 3, -1)[rows, view]
             np.testing.assert_array_equal(found, logits.numpy())
     assert all(np.isnan(values[[2, 3]]).all() for values in columns.values())
+
+
+def test_outputs_are_kept_for_crops_and_flips_alone() -> None:
+    assert with_views(small_recipe()).augment.views == DEFAULT_VIEWS
+    with pytest.raises(ConfigurationError, match=r"augment: blur, mixup: found a probability > 0 with a"):
+        with_views(small_recipe("augment.blur.probability=0.5", "augment.mixup.probability=0.5"))
+
+
+def test_a_manifest_names_what_it_named_before() -> None:
+    """Its hash is that of folders written when there was nothing but zoom, crop and flip."""
+    manifest = TeacherManifest(
+        store_hash="s",
+        kind="cnn",
+        teachers=("t",),
+        outputs={"a": 3},
+        groups={},
+        sets=("b",),
+        augment=AugmentConfig(views=2),
+        precision="float32",
+        blocks=[],
+    )
+    assert set(manifest.model_dump(mode="json")["augment"]) == {"zoom", "flip", "views", "views_seed"}
+    assert TeacherManifest.model_validate_json(manifest.model_dump_json()) == manifest
