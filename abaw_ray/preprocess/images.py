@@ -13,8 +13,9 @@ import pyarrow as pa
 from abaw_ray.databases.reading import pixel_table
 from abaw_ray.databases.reading.names import file_name, portable
 from abaw_ray.databases.reading.videos import SUFFIXES
-from abaw_ray.preprocess.crops import CROPS, BadGeometry, fit
+from abaw_ray.preprocess.crops import CROPS, BadGeometry, Crop
 from abaw_ray.preprocess.decoding import DamagedImage, UnreadableImage, read_image
+from abaw_ray.preprocess.photos import Photo, read_reduced, whole_photo
 from abaw_ray.streams.base import FACE, Stream
 from abaw_ray.streams.kind import Cut, CutSettings
 from abaw_ray.video import UnreadableVideo, read_frames
@@ -37,19 +38,18 @@ def cut_images(rows: pa.Table, root: Path, stream: Stream, settings: CutSettings
     for path, same in rows_of.items():
         left = set(same)
         try:
-            apply_orientation = crop.num_values == 0
-            for row, image in _images(root / file_name(path), same, numbers, apply_orientation, settings.keep_damaged):
+            for row, photo in _photos(root / file_name(path), same, numbers, geometries, crop, stream.size, settings):
                 left.remove(row)
                 try:
-                    part = crop(image, geometries[row].values.to_numpy())
+                    place = crop.place(photo.shape, geometries[row].values.to_numpy())
                 except BadGeometry as error:
                     reasons[row], places[row] = "bad_geometry", f"{names[row]}: {error}"
                     continue
-                if min(part.shape[:2]) < least:
-                    found = f"{part.shape[1]} x {part.shape[0]} pixels"
+                if min(place.height, place.width) < least:
+                    found = f"{place.width} x {place.height} pixels"
                     reasons[row], places[row] = "tiny_face", f"{names[row]}: {found}"
                 else:
-                    images[row] = fit(part, stream.size)
+                    images[row] = photo.face(place, stream.size)
         except FileNotFoundError:
             for row in left:
                 reasons[row], places[row] = "missing_image", names[row]
@@ -64,10 +64,16 @@ def cut_images(rows: pa.Table, root: Path, stream: Stream, settings: CutSettings
     return Cut(column, reasons, places, images)
 
 
-def _images(
-    path: Path, rows: list[int], numbers: list[int], apply_orientation: bool, keep_damaged: bool
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Each of `rows` with the image at `path`; of a video or a table, with that of its number, if that can be read."""
+def _photos(
+    path: Path,
+    rows: list[int],
+    numbers: list[int],
+    geometries: pa.ListArray,
+    crop: Crop,
+    size: int,
+    settings: CutSettings,
+) -> Iterator[tuple[int, Photo]]:
+    """Each of `rows` with the picture at `path`; of a video or a table, with that of its number, if it can be read."""
     suffix = path.suffix.lower()
     if suffix in SUFFIXES or suffix == pixel_table.SUFFIX:
         read = read_frames if suffix in SUFFIXES else pixel_table.read_pictures
@@ -75,10 +81,13 @@ def _images(
         for row in rows:
             rows_of[numbers[row]].append(row)
         for number, image in read(path, sorted(rows_of)):
-            yield from ((row, image) for row in rows_of[number])
+            yield from ((row, whole_photo(image)) for row in rows_of[number])
+        return
+    if settings.reduced_decoding:
+        photo = read_reduced(path, crop, [geometries[r].values.to_numpy() for r in rows], size, settings.keep_damaged)
     else:
-        image = read_image(path, apply_orientation, keep_damaged)
-        yield from ((row, image) for row in rows)
+        photo = whole_photo(read_image(path, crop.num_values == 0, settings.keep_damaged))
+    yield from ((row, photo) for row in rows)
 
 
 def _raw(images: np.ndarray) -> pa.Array:

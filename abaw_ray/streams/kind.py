@@ -25,11 +25,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class CutSettings:
-    """What is made of damaged and small images, and the quality of JPEGs: see `config.PrepareConfig`."""
+    """How pictures are decoded, what is made of damaged and small ones, and the quality of JPEGs: see
+    `config.PrepareConfig`."""
 
     jpeg_quality: int = 95
     smallest_face: int = 1
     keep_damaged: bool = False
+    reduced_decoding: bool = False
 
 
 class Cut(NamedTuple):
