@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -115,20 +116,42 @@ def group_blocks(num_blocks: int, num_cpus: int) -> list[range]:
 def _make_blocks(
     plan: pa.Table, folder: AnyPath, tasks: Sequence[BlockTask], settings: CutSettings
 ) -> Iterator[pa.Table]:
-    """Makes and writes the blocks of planned rows, and says of each what was written; runs on a worker."""
+    """Makes and writes the blocks of planned rows, and says of each what was written; runs on a worker.
+
+    A block is written, hashed and brought to the disk by a thread while the next one is made.
+    """
     cv2.setNumThreads(1)  # Ray runs one task a CPU
-    for place in plan[BLOCK].unique().to_pylist():
-        task, rows = tasks[place], plan.filter(pc.equal(plan[BLOCK], place))
-        assert rows.num_rows == task.num_rows, f"{task.path}: {rows.num_rows} of {task.num_rows} rows arrived"
-        result, error = "", ""
-        try:
-            result = json.dumps(asdict(_write(folder, task, rows, settings)))
-        except UserError as raised:
-            error = str(raised)  # of an error that is raised, Ray Data gives a text of its own
-        yield pa.table({BLOCK: [place], RESULT: [result], ERROR: [error]})
+    with ThreadPoolExecutor(1) as threads:
+        before: tuple[int, Future[BlockResult]] | None = None
+        for place in plan[BLOCK].unique().to_pylist():
+            task, rows = tasks[place], plan.filter(pc.equal(plan[BLOCK], place))
+            assert rows.num_rows == task.num_rows, f"{task.path}: {rows.num_rows} of {task.num_rows} rows arrived"
+            made: Future[BlockResult] = Future()
+            try:
+                block = _make(task, rows, settings)
+            except UserError as error:
+                made.set_exception(error)
+            else:
+                made = threads.submit(write_block, folder, task.path, *block)
+            if before is not None:
+                yield _told(*before)
+            before = place, made
+        if before is not None:
+            yield _told(*before)
 
 
-def _write(folder: AnyPath, task: BlockTask, rows: pa.Table, settings: CutSettings) -> BlockResult:
+def _told(place: int, written: Future[BlockResult]) -> pa.Table:
+    """A row about block `place`, once it is on the disk, or cannot be."""
+    result, error = "", ""
+    try:
+        result = json.dumps(asdict(written.result()))
+    except UserError as raised:
+        error = str(raised)  # of an error that is raised, Ray Data gives a text of its own
+    return pa.table({BLOCK: [place], RESULT: [result], ERROR: [error]})
+
+
+def _make(task: BlockTask, rows: pa.Table, settings: CutSettings) -> tuple[pa.Table, BlockMetadata, pa.Field]:
+    """Columns, metadata and field of a block, as `write_block` takes them."""
     found, field = task.kind.cut(rows, task.root, task.stream, settings), task.kind.field(task.stream)
     problems, dropped = Problems(), []
     for row, (reason, where) in enumerate(zip(found.reasons, found.places, strict=True)):
@@ -139,5 +162,4 @@ def _write(folder: AnyPath, task: BlockTask, rows: pa.Table, settings: CutSettin
     if task.is_still and found.images is not None:
         told = to_text(fingerprints(np.delete(found.images, dropped, axis=0)))
     metadata = BlockMetadata(task.plan_hash, dropped, problems.to_dict(), told)
-    samples = rows.select(["video", "frame"]).append_column(field, found.samples)
-    return write_block(folder, task.path, samples, metadata, field)
+    return rows.select(["video", "frame"]).append_column(field, found.samples), metadata, field
