@@ -75,6 +75,10 @@ class Kind(ABC):
             settings: of the store.
         """
 
+    def cut_together(self, parts: Sequence[tuple[pa.Table, Stream]], root: Path, settings: CutSettings) -> list[Cut]:
+        """As `cut`, of the rows of several blocks, of streams of this kind, which share files: each block's samples."""
+        return [self.cut(rows, root, stream, settings) for rows, stream in parts]
+
     @abstractmethod
     def reader(self, stream: Stream, locate: Callable[[int], Path], num_rows: Sequence[int]) -> RowReader:
         """Reads samples from blocks; the other arguments are those of `RowReader`."""

@@ -21,6 +21,7 @@ from abaw_ray.streams.image import KIND
 from abaw_ray.streams.kind import Cut, CutSettings
 
 SIZE, ROWS, NUM_BLOCKS = 16, 20, 3
+ALONE = {place: place for place in range(NUM_BLOCKS)}
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def plan(tmp_path: Path) -> tuple[pa.Table, list[BlockTask]]:
 def test_every_block_is_whole_when_it_is_told_of(tmp_path: Path, plan: tuple[pa.Table, list[BlockTask]]) -> None:
     rows, tasks = plan
     folder = tmp_path / "blocks"
-    for number, told in enumerate(_make_blocks(rows, folder, tasks, CutSettings())):
+    for number, told in enumerate(_make_blocks(rows, folder, tasks, CutSettings(), ALONE)):
         result = json.loads(told[RESULT][0].as_py())
         assert (told[BLOCK][0].as_py(), result["path"], told[ERROR][0].as_py()) == (number, f"{number}.arrow", "")
         assert sha256_of(folder / result["path"]) == result["sha256"]
@@ -63,13 +64,13 @@ def test_a_block_is_written_while_the_next_one_is_made(
         synced(file)
 
     class Kind(type(KIND)):  # type: ignore[misc]
-        def cut(self, *arguments: object) -> Cut:
+        def cut_together(self, *arguments: object) -> list[Cut]:
             second_is_made.set()
-            return super().cut(*arguments)  # type: ignore[no-any-return]
+            return super().cut_together(*arguments)  # type: ignore[no-any-return]
 
     monkeypatch.setattr(os, "fsync", fsync)
     tasks[1] = BlockTask(**vars(tasks[1]) | {"kind": Kind()})
-    assert len(list(_make_blocks(rows, tmp_path / "blocks", tasks, CutSettings()))) == NUM_BLOCKS
+    assert len(list(_make_blocks(rows, tmp_path / "blocks", tasks, CutSettings(), ALONE))) == NUM_BLOCKS
 
 
 def test_a_block_that_cannot_be_written_is_told_of_and_leaves_nothing(
@@ -87,7 +88,7 @@ def test_a_block_that_cannot_be_written_is_told_of_and_leaves_nothing(
 
     whole = dataflow.write_block
     monkeypatch.setattr(dataflow, "write_block", write_block)
-    told = list(_make_blocks(rows, tmp_path / "blocks", tasks, CutSettings()))
+    told = list(_make_blocks(rows, tmp_path / "blocks", tasks, CutSettings(), ALONE))
     assert [row[ERROR][0].as_py() for row in told] == ["", "full", ""]
     assert sorted(file.name for file in (tmp_path / "blocks").iterdir()) == ["0.arrow", "2.arrow"]
 
@@ -96,11 +97,11 @@ def test_what_cannot_be_cut_out_is_told_of_in_its_place(tmp_path: Path, plan: tu
     rows, tasks = plan
 
     class Kind(type(KIND)):  # type: ignore[misc]
-        def cut(self, *arguments: object) -> Cut:
+        def cut_together(self, *arguments: object) -> list[Cut]:
             raise UserError("no such thing")
 
     tasks[1] = BlockTask(**vars(tasks[1]) | {"kind": Kind()})
-    told = list(_make_blocks(rows, tmp_path / "blocks", tasks, CutSettings()))
+    told = list(_make_blocks(rows, tmp_path / "blocks", tasks, CutSettings(), ALONE))
     assert [row[ERROR][0].as_py() for row in told] == ["", "no such thing", ""]
 
 
