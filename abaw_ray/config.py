@@ -204,6 +204,10 @@ class AugmentConfig(Section):
 
     zoom: float = Field(1.2, ge=1)
     """Faces are resized to int(zoom * size) and cropped back to size, randomly or (evaluation) in the centre."""
+    crop: int | None = Field(None, ge=8)
+    """Side in pixels of views that are cut out of the stored face as it is, for stores of a larger
+    `prepare.image_size`: 112 of 134 is the same part of the face as zoom 1.2 of 112. None: faces are zoomed. Images of
+    other streams are zoomed in either case."""
     flip: float = Field(0.5, ge=0, le=1)
     views: int | None = Field(None, ge=1)
     """How many crops and flips of each image training draws from; None: all (the reference). A teacher's outputs can

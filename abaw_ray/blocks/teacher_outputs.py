@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from pydantic import field_serializer
 
 from abaw_ray.blocks.computed import ComputedManifest, ComputedStore, column
 from abaw_ray.blocks.reader import Store
@@ -38,6 +40,11 @@ class TeacherManifest(ComputedManifest):
     """Training sets whose images have outputs; of temporal teachers none is named: all frames have."""
     augment: AugmentConfig
     """Augmentation that views are drawn with; networks of frames have a number of views."""
+
+    @field_serializer("augment")
+    def _views(self, augment: AugmentConfig) -> dict[str, Any]:
+        """What views depend on; hashes of outputs for views that are zoomed stay what they were."""
+        return augment.model_dump(exclude={"crop"} if augment.crop is None else None)
 
     @property
     def num_views(self) -> int:

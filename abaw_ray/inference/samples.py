@@ -12,6 +12,7 @@ from torch import Tensor
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import AugmentConfig
 from abaw_ray.models.sets import Streams
+from abaw_ray.streams.base import FACE
 from abaw_ray.streams.kind import Kind
 
 
@@ -54,14 +55,18 @@ class FrameSamples:
 
     def random_views(self, uniforms: Tensor, config: AugmentConfig) -> Streams:
         """Augmented samples; `uniforms` (n, NUM_UNIFORMS) are a row's for all its streams."""
-        return self._views(lambda kind, samples: kind.random_views(samples, uniforms, config))
+        return self._views(config, lambda kind, samples, of_stream: kind.random_views(samples, uniforms, of_stream))
 
     def centre_views(self, config: AugmentConfig) -> Streams:
         """The evaluation views."""
-        return self._views(lambda kind, samples: kind.centre_views(samples, config))
+        return self._views(config, lambda kind, samples, of_stream: kind.centre_views(samples, of_stream))
 
-    def _views(self, view: Callable[[Kind, Tensor], Tensor]) -> Streams:
-        views = {name: view(self.kinds[name], samples) for name, samples in self.kept.items()}
+    def _views(self, config: AugmentConfig, view: Callable[[Kind, Tensor, AugmentConfig], Tensor]) -> Streams:
+        of_others = config if config.crop is None else config.model_copy(update={"crop": None})  # pixels of the face
+        views = {
+            name: view(self.kinds[name], samples, config if name == FACE else of_others)
+            for name, samples in self.kept.items()
+        }
         return Streams({name: _laid_out(samples) for name, samples in views.items()}, self.present)
 
 
