@@ -20,6 +20,7 @@ from torch import Tensor
 
 from abaw_ray.config import AugmentConfig
 from abaw_ray.threads import on_threads
+from abaw_ray.view_sizes import cut_views, view_size
 
 NUM_UNIFORMS = 3
 """Random numbers a sample needs: crop x, crop y, flip."""
@@ -29,8 +30,8 @@ PART = 32
 
 
 def zoomed_size(size: int, config: AugmentConfig) -> int:
-    """Side in pixels of the zoomed face that crops are taken from."""
-    return int(config.zoom * size)
+    """Side in pixels of the zoomed face that crops are taken from; with `crop` it is the stored one."""
+    return int(config.zoom * size) if config.crop is None else size
 
 
 def random_views(images: Tensor, uniforms: Tensor, config: AugmentConfig) -> Tensor:
@@ -39,13 +40,12 @@ def random_views(images: Tensor, uniforms: Tensor, config: AugmentConfig) -> Ten
     Args:
         images: (batch, size, size, 3) uint8.
         uniforms: (batch, NUM_UNIFORMS) in [0, 1), on the same device.
-        config: zoom, and probability of a flip.
+        config: zoom or crop, and probability of a flip.
 
     Returns:
-        (batch, 3, size, size) uint8.
+        (batch, 3, V, V) uint8, V = `view_size(size, config)`.
     """
-    size = images.shape[1]
-    num_offsets = zoomed_size(size, config) - size + 1
+    num_offsets = _margin(images.shape[1], config) + 1
     offsets = (uniforms[:, :2] * num_offsets).floor()
     return _views(images, offsets, uniforms[:, 2] < config.flip, config)
 
@@ -67,8 +67,7 @@ def fixed_uniforms(images: np.ndarray, views: np.ndarray, seed: int) -> np.ndarr
 
 def centre_views(images: Tensor, config: AugmentConfig) -> Tensor:
     """The evaluation view: the centre of the zoomed face; shapes as in `random_views`."""
-    size = images.shape[1]
-    offset = float((zoomed_size(size, config) - size) // 2)
+    offset = float(_margin(images.shape[1], config) // 2)
     offsets = torch.full((len(images), 2), offset, device=images.device)
     return _views(images, offsets, torch.zeros(len(images), dtype=torch.bool, device=images.device), config)
 
@@ -107,7 +106,7 @@ class Variants:
 
 def window_variants(size: int, config: AugmentConfig) -> Variants:
     """The variants of windows of `size` x `size` images."""
-    margin = zoomed_size(size, config) - size
+    margin = _margin(size, config)
     steps = max(margin, 1)
     pairs = []
     for offset in range(steps):
@@ -121,7 +120,7 @@ def window_variants(size: int, config: AugmentConfig) -> Variants:
 
 
 def variant_views(images: Tensor, variants: Variants, chosen: np.ndarray, config: AugmentConfig) -> Tensor:
-    """Images (n, size, size, 3) uint8 as the variants `chosen` (n,): (n, 3, size, size) uint8."""
+    """Images (n, size, size, 3) uint8 as the variants `chosen` (n,): (n, 3, V, V) uint8, V as of `random_views`."""
     offsets = torch.from_numpy(variants.offsets[chosen]).to(images.device)
     flips = torch.from_numpy(variants.flips[chosen]).to(images.device)
     return _views(images, offsets[:, None].expand(-1, 2).float(), flips, config)
@@ -135,7 +134,14 @@ def _scrambled(bits: np.ndarray) -> np.ndarray:
     return bits ^ (bits >> np.uint64(31))
 
 
+def _margin(size: int, config: AugmentConfig) -> int:
+    """Pixels that the face that views are taken from is larger than a view."""
+    return zoomed_size(size, config) - view_size(size, config)
+
+
 def _views(images: Tensor, offsets: Tensor, flip: Tensor, config: AugmentConfig) -> Tensor:
+    if config.crop is not None:
+        return cut_views(images, offsets, flip, config.crop)
     zoomed = zoomed_size(images.shape[1], config)
     if images.device.type == "cpu":
         return _resized_crops(images, offsets.long(), flip, zoomed)

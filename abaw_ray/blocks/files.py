@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,9 @@ import pyarrow as pa
 from abaw_ray.disk import TEMPORARY, write_errors_named
 from abaw_ray.errors import MAX_QUOTED, StoreError
 from abaw_ray.storage import AnyPath, local_folder
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 HASH_CHUNK = 1 << 20
 
@@ -110,13 +114,35 @@ def json_sha256(values: Mapping[str, Any]) -> str:
 
 
 def write_table(path: AnyPath, table: pa.Table) -> str:
-    """Writes a table atomically as an Arrow IPC file of one record batch; returns the file's hash."""
+    """Writes a table atomically as an Arrow IPC file of one record batch; returns the file's hash.
+
+    What is hashed is what is handed to the disk: the file is not read again.
+    """
     batches = compact(table).to_batches()
     assert len(batches) <= 1, "a table of combined chunks is one batch"
-    with atomic_path(path) as temporary:
-        with pa.ipc.new_file(str(temporary), table.schema) as writer:
+    with atomic_path(path) as temporary, _HashedFile(temporary) as file:
+        with pa.ipc.new_file(file, table.schema) as writer:
             writer.write_batch(batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema))
-        return sha256_of(temporary)
+        return file.digest.hexdigest()
+
+
+class _HashedFile(io.FileIO):
+    """A new file whose bytes are hashed in the order in which they are written."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "x")
+        self.digest = hashlib.sha256()
+
+    def write(self, content: Buffer) -> int:
+        """All of `content`."""
+        rest = memoryview(content).cast("B")
+        num_bytes = len(rest)
+        while len(rest):
+            num_written = super().write(rest)
+            assert num_written, "a file on a disk takes some of it, or raises"
+            self.digest.update(rest[:num_written])
+            rest = rest[num_written:]
+        return num_bytes
 
 
 def compact(table: pa.Table) -> pa.Table:

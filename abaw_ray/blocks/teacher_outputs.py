@@ -43,8 +43,9 @@ class TeacherManifest(ComputedManifest):
 
     @field_serializer("augment")
     def _views(self, augment: AugmentConfig) -> dict[str, Any]:
-        """Zoom, crop and flip alone: outputs are kept for no other views, and their hashes stay what they were."""
-        return augment.model_dump(include={"zoom", "flip", "views", "views_seed"})
+        """Zoom, crop and flip alone: there are outputs of no other views. Hashes of zoomed ones stay as they were."""
+        crop = set() if augment.crop is None else {"crop"}
+        return augment.model_dump(include={"zoom", "flip", "views", "views_seed", *crop})
 
     @property
     def num_views(self) -> int:

@@ -13,6 +13,7 @@ from abaw_ray.augmentation.mixing import Mixing
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import AugmentConfig
 from abaw_ray.models.sets import Streams
+from abaw_ray.streams.base import FACE
 from abaw_ray.streams.kind import Kind
 
 
@@ -62,18 +63,22 @@ class FrameSamples:
             mixing: how pairs are mixed afterwards; None: they are not.
         """
 
-        def view(kind: Kind, samples: Tensor) -> Tensor:
-            views = kind.random_views(samples, uniforms, config)
+        def view(kind: Kind, samples: Tensor, of_stream: AugmentConfig) -> Tensor:
+            views = kind.random_views(samples, uniforms, of_stream)
             return mixing.samples(views) if mixing is not None else views
 
-        return self._views(view)
+        return self._views(config, view)
 
     def centre_views(self, config: AugmentConfig) -> Streams:
         """The evaluation views."""
-        return self._views(lambda kind, samples: kind.centre_views(samples, config))
+        return self._views(config, lambda kind, samples, of_stream: kind.centre_views(samples, of_stream))
 
-    def _views(self, view: Callable[[Kind, Tensor], Tensor]) -> Streams:
-        views = {name: view(self.kinds[name], samples) for name, samples in self.kept.items()}
+    def _views(self, config: AugmentConfig, view: Callable[[Kind, Tensor, AugmentConfig], Tensor]) -> Streams:
+        of_others = config if config.crop is None else config.model_copy(update={"crop": None})  # pixels of the face
+        views = {
+            name: view(self.kinds[name], samples, config if name == FACE else of_others)
+            for name, samples in self.kept.items()
+        }
         return Streams({name: _laid_out(samples) for name, samples in views.items()}, self.present)
 
 

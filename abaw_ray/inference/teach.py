@@ -73,6 +73,8 @@ def compute_teacher_outputs(
     teachers, store = [checkpoint.load(run) for run in runs], Store(store_path)
     for teacher in teachers:
         teacher.require(store)
+        if of_frames(teacher.description.kind):
+            teacher.require_views(recipe.augment)
     manifest = _manifest(teachers, store, recipe)
     with claimed(out, manifest) as recorded:
         if not of_frames(manifest.kind):

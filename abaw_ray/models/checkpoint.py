@@ -34,7 +34,7 @@ from abaw_ray.blocks.files import (
 )
 from abaw_ray.blocks.integrity import Expected, whole_file
 from abaw_ray.blocks.reader import Store
-from abaw_ray.config import Recipe, dump_recipe, parse_recipe_text
+from abaw_ray.config import AugmentConfig, Recipe, dump_recipe, parse_recipe_text
 from abaw_ray.disk import write_errors_named
 from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError, quoted, wrong_values
 from abaw_ray.models.cnn import MultiTaskCNN, on_device
@@ -45,6 +45,7 @@ from abaw_ray.spaces import LabelSpace
 from abaw_ray.storage import AnyPath, as_path
 from abaw_ray.tasks import build_tasks
 from abaw_ray.tasks.base import Task
+from abaw_ray.view_sizes import view_size
 
 Kind = str
 """Kind of network: a name in `kinds.NETWORKS`."""
@@ -214,6 +215,20 @@ class Checkpoint:
                 f" {store.image_size} pixels"
             )
         self.require_streams(store)
+
+    def require_views(self, augment: AugmentConfig) -> None:
+        """Checks that views of faces made by `augment`, its student's, have the size that it was trained with.
+
+        Raises:
+            ConfigurationError: they have not.
+        """
+        size = self.description.image_size
+        own, given = view_size(size, self.recipe.augment), view_size(size, augment)
+        if own != given:
+            raise ConfigurationError(
+                f"teacher {self.path}: takes views of {own} pixels of faces of {size}, expected {given} as its student;"
+                " give both the same augment.crop"
+            )
 
     def require_streams(self, store: Store) -> None:
         """Checks that the store has the streams beside faces that the network takes, in their shapes.

@@ -14,7 +14,7 @@ from abaw_ray.errors import ConfigurationError
 from abaw_ray.models.backbone import create_backbone, feature_width
 from abaw_ray.models.encoders.base import Shape
 from abaw_ray.models.heads import build_head, head_of
-from abaw_ray.models.kinds import own_heads
+from abaw_ray.models.kinds import input_shapes, own_heads
 from abaw_ray.models.layers import freeze, keep_frozen
 from abaw_ray.models.outputs import SetsOutput, split_by_set
 from abaw_ray.models.parts import Setting
@@ -159,7 +159,7 @@ def _thinned(module: nn.Module, inputs: tuple[Tensor], rows: int, columns: int) 
 
 def build(recipe: Recipe, outputs: Mapping[str, int], shapes: Mapping[str, Shape]) -> MultiTaskCNN:
     """See `kinds.Build`."""
-    return MultiTaskCNN(recipe.model, outputs, shapes[FACE][-1], own_heads(recipe))
+    return MultiTaskCNN(recipe.model, outputs, input_shapes(recipe, shapes)[FACE][-1], own_heads(recipe))
 
 
 NETWORK = build

@@ -11,6 +11,7 @@ from abaw_ray.models.parts import Setting
 from abaw_ray.models.sets import Network
 from abaw_ray.plugins import Registry
 from abaw_ray.streams.base import FACE
+from abaw_ray.view_sizes import view_size
 
 
 class Build(Protocol):
@@ -20,9 +21,9 @@ class Build(Protocol):
         """The network of a recipe.
 
         Args:
-            recipe: its sections `model`, `temporal` and `tasks`.
+            recipe: its sections `model`, `temporal`, `tasks` and `augment`.
             outputs: task -> length of its output.
-            shapes: stream -> shape of one of its samples.
+            shapes: stream -> shape of one of its samples; networks take what `input_shapes` makes of it.
 
         Raises:
             ConfigurationError, MissingInputError: as of its parts.
@@ -51,6 +52,19 @@ def streams_of(model: ModelConfig) -> tuple[str, ...]:
 def frame_shapes(image_size: int) -> dict[str, Shape]:
     """Stream -> shape of one sample, of the streams that every store has: faces of `image_size` pixels."""
     return {FACE: (3, image_size, image_size)}
+
+
+def input_shapes(recipe: Recipe, shapes: Mapping[str, Shape]) -> dict[str, Shape]:
+    """Stream -> shape of what a network is given of a sample, from those of samples: of faces, their views.
+
+    Raises:
+        ConfigurationError: views are to be larger than the faces.
+    """
+    given = dict(shapes)
+    if FACE in given:
+        side = view_size(given[FACE][-1], recipe.augment)
+        given[FACE] = (*given[FACE][:-2], side, side)
+    return given
 
 
 def own_heads(recipe: Recipe) -> dict[str, Setting]:

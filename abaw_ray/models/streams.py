@@ -13,7 +13,7 @@ from abaw_ray.models.encoders import build_encoder
 from abaw_ray.models.encoders.base import Encoder, Shape
 from abaw_ray.models.fusion import build_fusion
 from abaw_ray.models.heads import build_head, head_of
-from abaw_ray.models.kinds import own_heads
+from abaw_ray.models.kinds import input_shapes, own_heads
 from abaw_ray.models.outputs import SetsOutput, split_by_set
 from abaw_ray.models.parts import Setting
 from abaw_ray.models.sets import FrameNetwork, Streams
@@ -149,7 +149,7 @@ def _joined(sets: Sequence[Streams], names: Sequence[str], sizes: Sequence[int])
 
 def build(recipe: Recipe, outputs: Mapping[str, int], shapes: Mapping[str, Shape]) -> MultiStreamNetwork:
     """See `kinds.Build`."""
-    return MultiStreamNetwork(recipe.model, outputs, shapes, own_heads(recipe))
+    return MultiStreamNetwork(recipe.model, outputs, input_shapes(recipe, shapes), own_heads(recipe))
 
 
 NETWORK = build

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from abaw_ray.config import ModelConfig, Recipe, TemporalConfig
 from abaw_ray.models.cnn import MultiTaskCNN
 from abaw_ray.models.encoders.base import Shape
-from abaw_ray.models.kinds import own_heads
+from abaw_ray.models.kinds import input_shapes, own_heads
 from abaw_ray.models.outputs import SetsOutput
 from abaw_ray.models.parts import Setting
 from abaw_ray.models.sequences import build_sequence
@@ -79,7 +79,8 @@ class TemporalNetwork(Network):
 
 def build(recipe: Recipe, outputs: Mapping[str, int], shapes: Mapping[str, Shape]) -> TemporalNetwork:
     """See `kinds.Build`."""
-    return TemporalNetwork(recipe.model, recipe.temporal, outputs, shapes[FACE][-1], own_heads(recipe))
+    side = input_shapes(recipe, shapes)[FACE][-1]
+    return TemporalNetwork(recipe.model, recipe.temporal, outputs, side, own_heads(recipe))
 
 
 NETWORK = build

@@ -18,48 +18,89 @@ class BadGeometry(ValueError):
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a face is in a photo.
+
+    Args:
+        centre: (2,) x and y of its middle, in pixels from the photo's edges.
+        width: in pixels of the photo.
+        height: in pixels of the photo.
+        rotation: (2, 2) from directions in the photo to those in the face; None: it is upright, and `centre` the middle
+            of whole pixels.
+    """
+
+    centre: np.ndarray
+    width: int
+    height: int
+    rotation: np.ndarray | None = None
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """Left and top of an upright one."""
+        x, y = self.centre
+        return round(x - self.width / 2), round(y - self.height / 2)
+
+
+@dataclass(frozen=True)
 class Crop:
     """How to cut out a face.
 
     Args:
-        cut: image and geometry -> face of any size. Raises BadGeometry.
+        find: (height, width) of a photo and geometry -> place of the face. Raises BadGeometry.
         num_values: of the geometry: 0, 4 (left, top, right, bottom) or 136 (68 landmarks x0, y0, x1, y1, ...).
     """
 
-    cut: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    find: Callable[[tuple[int, int], np.ndarray], Place]
     num_values: int
 
-    def __call__(self, image: np.ndarray, geometry: np.ndarray) -> np.ndarray:
-        """Checks the geometry's numbers and cuts."""
+    def place(self, shape: tuple[int, int], geometry: np.ndarray) -> Place:
+        """Checks the geometry's numbers and finds the face in a photo of `shape` (height, width)."""
         if len(geometry) != self.num_values:
             raise BadGeometry(f"{len(geometry)} numbers, expected {self.num_values}")
         if not np.isfinite(geometry).all():
             raise BadGeometry("a number that is not finite")
-        return self.cut(image, geometry.astype(np.float64))
+        return self.find(shape, geometry.astype(np.float64))
+
+    def __call__(self, image: np.ndarray, geometry: np.ndarray) -> np.ndarray:
+        """The face of any size. Raises BadGeometry."""
+        height, width = image.shape[:2]
+        return cut_out(image, self.place((height, width), geometry))
 
 
-def whole(image: np.ndarray, geometry: np.ndarray) -> np.ndarray:
-    """The image itself."""
-    return image
-
-
-def box(image: np.ndarray, geometry: np.ndarray) -> np.ndarray:
-    """The box (left, top, right, bottom), without margin, black where it leaves the photo (as PIL crops)."""
-    left, top, right, bottom = (int(v) for v in np.rint(geometry))
-    if right <= left or bottom <= top:
-        raise BadGeometry(f"empty box {left}, {top}, {right}, {bottom}")
-    height, width = image.shape[:2]
-    _check_size(image, max(right - left, bottom - top))
-    if right <= 0 or bottom <= 0 or left >= width or top >= height:
-        raise BadGeometry(f"box {left}, {top}, {right}, {bottom} outside the photo of {width} x {height}")
-    face = np.zeros((bottom - top, right - left, 3), np.uint8)
+def cut_out(image: np.ndarray, place: Place) -> np.ndarray:
+    """A face (height, width, 3) of a photo at the photo's resolution, black where it leaves the photo."""
+    if place.rotation is not None:
+        return turned_square(image, place.centre, place.rotation, place.width)
+    left, top = place.corner
+    right, bottom = left + place.width, top + place.height
     inside = image[max(top, 0) : bottom, max(left, 0) : right]
+    if inside.shape[:2] == (place.height, place.width):
+        return inside
+    face = np.zeros((place.height, place.width, 3), np.uint8)
     y, x = max(-top, 0), max(-left, 0)
     face[y : y + inside.shape[0], x : x + inside.shape[1]] = inside
     return face
 
 
-def eye_aligned(image: np.ndarray, geometry: np.ndarray) -> np.ndarray:
+def whole(shape: tuple[int, int], geometry: np.ndarray) -> Place:
+    """The image itself."""
+    height, width = shape
+    return Place(np.array([width / 2, height / 2]), width, height)
+
+
+def box(shape: tuple[int, int], geometry: np.ndarray) -> Place:
+    """The box (left, top, right, bottom), without margin, black where it leaves the photo (as PIL crops)."""
+    left, top, right, bottom = (int(v) for v in np.rint(geometry))
+    if right <= left or bottom <= top:
+        raise BadGeometry(f"empty box {left}, {top}, {right}, {bottom}")
+    height, width = shape
+    _check_size(shape, max(right - left, bottom - top))
+    if right <= 0 or bottom <= 0 or left >= width or top >= height:
+        raise BadGeometry(f"box {left}, {top}, {right}, {bottom} outside the photo of {width} x {height}")
+    return Place(np.array([(left + right) / 2, (top + bottom) / 2]), right - left, bottom - top)
+
+
+def eye_aligned(shape: tuple[int, int], geometry: np.ndarray) -> Place:
     """A square around eyes and mouth with the eyes level, from 68 landmarks.
 
     The crop of AFEW-VA in Vu et al. (2021): after a rotation that levels the eyes, its centre is between the eyes'
@@ -79,8 +120,9 @@ def eye_aligned(image: np.ndarray, geometry: np.ndarray) -> np.ndarray:
     side = round(2 * half)
     if side < 1:
         raise BadGeometry("eyes and mouth without extent")
-    _check_inside(image, np.stack([left_eye, right_eye, mouth]))
-    return turned_square(image, (eyes + mouth) / 2, rotation, side)
+    _check_inside(shape, np.stack([left_eye, right_eye, mouth]))
+    _check_size(shape, side)
+    return Place((eyes + mouth) / 2, side, side, rotation)
 
 
 def turned_square(image: np.ndarray, centre: np.ndarray, rotation: np.ndarray, side: int) -> np.ndarray:
@@ -92,20 +134,21 @@ def turned_square(image: np.ndarray, centre: np.ndarray, rotation: np.ndarray, s
         rotation: (2, 2) from directions in the photo to those in the square.
         side: in pixels.
     """
-    _check_size(image, side)
+    height, width = image.shape[:2]
+    _check_size((height, width), side)
     # coordinates are those of pixel edges (as PIL's), warpAffine's those of pixel centres
     shift = (side - 1) / 2 - rotation @ (centre - 0.5)
     return cv2.warpAffine(image, np.column_stack([rotation, shift]), (side, side), flags=cv2.INTER_LINEAR)
 
 
-def landmark_square(image: np.ndarray, geometry: np.ndarray) -> np.ndarray:
+def landmark_square(shape: tuple[int, int], geometry: np.ndarray) -> Place:
     """A square inside the photo around the landmarks' box, more forehead than chin, from 68 landmarks.
 
     The crop of AffectNet in the code of Vu et al. (2021), which places the top at 0.65 of the box's own.
     """
-    height, width = image.shape[:2]
+    height, width = shape
     points = geometry.reshape(-1, 2)
-    _check_inside(image, points)
+    _check_inside(shape, points)
     (x0, y0), (x1, y1) = points.min(0), points.max(0)
     box_width, box_height = x1 - x0, y1 - y0
     gap = 0.05 * min(box_width, box_height)
@@ -114,7 +157,7 @@ def landmark_square(image: np.ndarray, geometry: np.ndarray) -> np.ndarray:
         raise BadGeometry("landmarks without extent")
     left = _inside(int(x0 - (side - box_width) / 2), side, x1, width)
     top = _inside(int((y0 - gap) * 0.65), side, y1, height)
-    return image[top : top + side, left : left + side]
+    return Place(np.array([left + side / 2, top + side / 2]), side, side)
 
 
 def fit(face: np.ndarray, size: int) -> np.ndarray:
@@ -144,13 +187,13 @@ def _inside(start: int, side: int, end: float, limit: int) -> int:
     return min(start, limit - side)
 
 
-def _check_size(image: np.ndarray, side: int) -> None:
-    largest = LARGEST_CROP * max(image.shape[:2])
-    if side > largest:
-        raise BadGeometry(f"a face of {side} pixels in a photo of {image.shape[1]} x {image.shape[0]}")
+def _check_size(shape: tuple[int, int], side: int) -> None:
+    height, width = shape
+    if side > LARGEST_CROP * max(shape):
+        raise BadGeometry(f"a face of {side} pixels in a photo of {width} x {height}")
 
 
-def _check_inside(image: np.ndarray, points: np.ndarray) -> None:
-    height, width = image.shape[:2]
+def _check_inside(shape: tuple[int, int], points: np.ndarray) -> None:
+    height, width = shape
     if not ((points >= 0) & (points < (width, height))).all(axis=1).any():
         raise BadGeometry(f"no landmark inside the photo of {width} x {height}")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 
 import cv2
@@ -17,10 +19,11 @@ from abaw_ray.blocks.writer import BlockMetadata, BlockResult, write_block
 from abaw_ray.databases.base import Problems
 from abaw_ray.errors import UserError
 from abaw_ray.preprocess.duplicates import fingerprints, to_text
+from abaw_ray.preprocess.shared_videos import made_together
 from abaw_ray.ray_session import data_context
 from abaw_ray.storage import AnyPath
 from abaw_ray.streams.base import Stream
-from abaw_ray.streams.kind import CutSettings, Kind
+from abaw_ray.streams.kind import Cut, CutSettings, Kind
 
 BLOCK, RESULT, ERROR = "block", "result", "error"
 """Columns with the place of a row's block in the list of tasks, with what was written of a block, as JSON, and with the
@@ -80,14 +83,19 @@ def write_blocks(
         for place, table in enumerate(tables)
     ]
     num_cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))  # a cluster may still have to grow
-    together = [pa.concat_tables(plans[part.start : part.stop]) for part in group_blocks(len(plans), num_cpus)]
+    groups = made_together(tables, [(task.root, task.stream.kind) for task in tasks])
+    together = [
+        pa.concat_tables([plans[place] for group in groups[part.start : part.stop] for place in group])
+        for part in group_blocks(len(groups), num_cpus)
+    ]
+    group_of = {place: number for number, group in enumerate(groups) for place in group}
     written: dict[str, BlockResult] = {}
     with data_context(result_bytes=1):  # each at once: they are progress
         dataset = ray.data.from_arrow(together).map_batches(
             _make_blocks,  # type: ignore[arg-type]
             batch_size=None,
             batch_format="pyarrow",
-            fn_kwargs={"folder": folder, "tasks": tasks, "settings": settings},
+            fn_kwargs={"folder": folder, "tasks": tasks, "settings": settings, "group_of": group_of},
             zero_copy_batch=True,
         )
         num_done = 0
@@ -113,23 +121,66 @@ def group_blocks(num_blocks: int, num_cpus: int) -> list[range]:
 
 
 def _make_blocks(
-    plan: pa.Table, folder: AnyPath, tasks: Sequence[BlockTask], settings: CutSettings
+    plan: pa.Table,
+    folder: AnyPath,
+    tasks: Sequence[BlockTask],
+    settings: CutSettings,
+    group_of: Mapping[int, int],
 ) -> Iterator[pa.Table]:
-    """Makes and writes the blocks of planned rows, and says of each what was written; runs on a worker."""
+    """Makes and writes the blocks of planned rows, and says of each what was written; runs on a worker.
+
+    Blocks are written, hashed and brought to the disk by a thread while the next ones are made.
+
+    Args:
+        plan: rows of the blocks.
+        folder: the store's folder of blocks.
+        tasks: all blocks.
+        settings: of samples.
+        group_of: place of a block -> number of the group that it is made in.
+    """
     cv2.setNumThreads(1)  # Ray runs one task a CPU
-    for place in plan[BLOCK].unique().to_pylist():
-        task, rows = tasks[place], plan.filter(pc.equal(plan[BLOCK], place))
-        assert rows.num_rows == task.num_rows, f"{task.path}: {rows.num_rows} of {task.num_rows} rows arrived"
-        result, error = "", ""
-        try:
-            result = json.dumps(asdict(_write(folder, task, rows, settings)))
-        except UserError as raised:
-            error = str(raised)  # of an error that is raised, Ray Data gives a text of its own
-        yield pa.table({BLOCK: [place], RESULT: [result], ERROR: [error]})
+    with ThreadPoolExecutor(1) as threads:
+        before: dict[int, Future[BlockResult]] = {}
+        for _, group in groupby(plan[BLOCK].unique().to_pylist(), group_of.__getitem__):
+            rows_of = {place: plan.filter(pc.equal(plan[BLOCK], place)) for place in group}
+            for place, rows in rows_of.items():
+                task = tasks[place]
+                assert rows.num_rows == task.num_rows, f"{task.path}: {rows.num_rows} of {task.num_rows} rows arrived"
+            written: dict[int, Future[BlockResult]] = {place: Future() for place in rows_of}
+            try:
+                made = _make([tasks[place] for place in rows_of], list(rows_of.values()), settings)
+            except UserError as error:
+                for future in written.values():
+                    future.set_exception(error)
+            else:
+                for place, block in zip(rows_of, made, strict=True):
+                    written[place] = threads.submit(write_block, folder, tasks[place].path, *block)
+            yield from (_told(*each) for each in before.items())
+            before = written
+        yield from (_told(*each) for each in before.items())
 
 
-def _write(folder: AnyPath, task: BlockTask, rows: pa.Table, settings: CutSettings) -> BlockResult:
-    found, field = task.kind.cut(rows, task.root, task.stream, settings), task.kind.field(task.stream)
+def _told(place: int, written: Future[BlockResult]) -> pa.Table:
+    """A row about block `place`, once it is on the disk, or cannot be."""
+    result, error = "", ""
+    try:
+        result = json.dumps(asdict(written.result()))
+    except UserError as raised:
+        error = str(raised)  # of an error that is raised, Ray Data gives a text of its own
+    return pa.table({BLOCK: [place], RESULT: [result], ERROR: [error]})
+
+
+def _make(
+    tasks: Sequence[BlockTask], tables: Sequence[pa.Table], settings: CutSettings
+) -> list[tuple[pa.Table, BlockMetadata, pa.Field]]:
+    """Columns, metadata and field of each block of a group, as `write_block` takes them."""
+    parts = [(rows, task.stream) for task, rows in zip(tasks, tables, strict=True)]
+    cuts = tasks[0].kind.cut_together(parts, tasks[0].root, settings)
+    return [_block(*each) for each in zip(tasks, tables, cuts, strict=True)]
+
+
+def _block(task: BlockTask, rows: pa.Table, found: Cut) -> tuple[pa.Table, BlockMetadata, pa.Field]:
+    field = task.kind.field(task.stream)
     problems, dropped = Problems(), []
     for row, (reason, where) in enumerate(zip(found.reasons, found.places, strict=True)):
         if reason:
@@ -139,5 +190,4 @@ def _write(folder: AnyPath, task: BlockTask, rows: pa.Table, settings: CutSettin
     if task.is_still and found.images is not None:
         told = to_text(fingerprints(np.delete(found.images, dropped, axis=0)))
     metadata = BlockMetadata(task.plan_hash, dropped, problems.to_dict(), told)
-    samples = rows.select(["video", "frame"]).append_column(field, found.samples)
-    return write_block(folder, task.path, samples, metadata, field)
+    return rows.select(["video", "frame"]).append_column(field, found.samples), metadata, field

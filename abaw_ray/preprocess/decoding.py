@@ -8,6 +8,7 @@ import tempfile
 import threading
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
@@ -16,6 +17,9 @@ import cv2
 import numpy as np
 
 JPEG_START, JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+JPEG_FRAMES = {bytes((0xFF, code)) for code in range(0xC0, 0xD0) if code not in (0xC4, 0xC8, 0xCC)}
+"""Markers of the part of a header that states the picture's size."""
+JPEG_APP1, EXIF = b"\xff\xe1", b"Exif\0"
 PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
 PNG_TAIL = 64
 
@@ -32,6 +36,14 @@ JPEG_DAMAGE = (
 EXTRANEOUS = re.compile(rb"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
 PADDING = 8
 """Bytes at the end of the last scan that mean nothing, as some cameras write them."""
+
+REDUCTIONS = {
+    1: cv2.IMREAD_COLOR_RGB,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+"""OpenCV's flags; reduced pictures are BGR."""
 
 _standard_error = threading.Lock()
 
@@ -60,6 +72,16 @@ def read_image(path: Path, apply_orientation: bool, keep_damaged: bool = False) 
         UnreadableImage: not an image, not whole, or not allowed to be read.
         DamagedImage: damaged within.
     """
+    return decoded(read_content(path), apply_orientation, keep_damaged)
+
+
+def read_content(path: Path) -> bytes:
+    """The bytes of an image file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        UnreadableImage: empty, or not allowed to be read.
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -68,9 +90,22 @@ def read_image(path: Path, apply_orientation: bool, keep_damaged: bool = False) 
         raise UnreadableImage(error.strerror or "cannot be read") from None
     if not content:
         raise UnreadableImage("empty file")
+    return content
+
+
+def decoded(content: bytes, apply_orientation: bool, keep_damaged: bool = False, reduction: int = 1) -> np.ndarray:
+    """As `read_image`, of the bytes of a file.
+
+    Args:
+        content: the bytes.
+        apply_orientation: as of `read_image`.
+        keep_damaged: as of `read_image`.
+        reduction: 1, 2, 4 or 8; a JPEG is decoded at 1 / `reduction` of its width and height, both rounded up. Damage
+            is found as at full size.
+    """
     if _is_cut_short(content):
         raise UnreadableImage("file cut short")
-    flags = cv2.IMREAD_COLOR_RGB | (0 if apply_orientation else cv2.IMREAD_IGNORE_ORIENTATION)
+    flags = REDUCTIONS[reduction] | (0 if apply_orientation else cv2.IMREAD_IGNORE_ORIENTATION)
     try:
         image, said = _decode(content, flags)
     except cv2.error as error:
@@ -81,7 +116,29 @@ def read_image(path: Path, apply_orientation: bool, keep_damaged: bool = False) 
     os.write(2, said)
     if image is None:
         raise UnreadableImage("not an image")
-    return image
+    return image if reduction == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+
+
+@dataclass(frozen=True)
+class JpegHeader:
+    """What a JPEG says of itself before its first scan: its size in pixels as stored, and whether it has EXIF tags."""
+
+    height: int
+    width: int
+    has_exif: bool
+
+
+def jpeg_header(content: bytes) -> JpegHeader | None:
+    """The header of a JPEG; None: it is none, or one whose header has gaps."""
+    if not content.startswith(JPEG_START):
+        return None
+    marker, height, width, has_exif = b"", 0, 0, False
+    for marker, start in _jpeg_parts(content):
+        if marker in JPEG_FRAMES:
+            height, width = (int.from_bytes(content[at : at + 2], "big") for at in (start + 3, start + 5))
+        elif marker == JPEG_APP1 and content.startswith(EXIF, start + 2):
+            has_exif = True
+    return JpegHeader(height, width, has_exif) if height and width and marker == JPEG_SCAN else None
 
 
 def _is_cut_short(content: bytes) -> bool:
@@ -136,14 +193,21 @@ def _jpeg_damage(content: bytes, said: bytes) -> str:
 
 def _is_header_gapless(content: bytes) -> bool:
     """Whether the parts of a JPEG's header, up to its first scan, lie end to end."""
+    return any(marker == JPEG_SCAN for marker, _ in _jpeg_parts(content))
+
+
+def _jpeg_parts(content: bytes) -> Iterator[tuple[bytes, int]]:
+    """Marker of each part of a JPEG's header, and where its length stands; ends with the first scan, or at a gap."""
     start = len(JPEG_START)
     while content[start : start + 1] == b"\xff":
         marker = content[start : start + 2]
+        if marker == b"\xff\xff":  # a byte that fills up
+            start += 1
+            continue
+        yield marker, start + 2
         if marker == JPEG_SCAN:
-            return True
-        is_fill = marker == b"\xff\xff"
-        start += 1 if is_fill else 2 + int.from_bytes(content[start + 2 : start + 4], "big")
-    return False
+            return
+        start += 2 + int.from_bytes(content[start + 2 : start + 4], "big")
 
 
 def _png_damage(content: bytes) -> str:

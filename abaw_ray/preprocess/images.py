@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -13,8 +13,9 @@ import pyarrow as pa
 from abaw_ray.databases.reading import pixel_table
 from abaw_ray.databases.reading.names import file_name, portable
 from abaw_ray.databases.reading.videos import SUFFIXES
-from abaw_ray.preprocess.crops import CROPS, BadGeometry, fit
+from abaw_ray.preprocess.crops import CROPS, BadGeometry
 from abaw_ray.preprocess.decoding import DamagedImage, UnreadableImage, read_image
+from abaw_ray.preprocess.photos import Photo, read_reduced, whole_photo
 from abaw_ray.streams.base import FACE, Stream
 from abaw_ray.streams.kind import Cut, CutSettings
 from abaw_ray.video import UnreadableVideo, read_frames
@@ -22,63 +23,104 @@ from abaw_ray.video import UnreadableVideo, read_frames
 
 def cut_images(rows: pa.Table, root: Path, stream: Stream, settings: CutSettings) -> Cut:
     """See `Kind.cut`. Of the stream of faces those with a side of less than `settings.smallest_face` are left out."""
-    paths, names, numbers = (
-        rows["image"].to_pylist(),
-        portable(rows["image"]).to_pylist(),
-        rows["frame"].to_pylist(),
-    )
-    geometries = rows["geometry"].combine_chunks()
-    crop, least = CROPS[stream.crop], settings.smallest_face if stream.name == FACE else 1
-    images = np.zeros((len(paths), stream.size, stream.size, 3), np.uint8)
-    reasons, places = [""] * len(paths), [""] * len(paths)
-    rows_of: dict[str, list[int]] = defaultdict(list)
-    for row, path in enumerate(paths):
-        rows_of[path].append(row)
-    for path, same in rows_of.items():
-        left = set(same)
+    return cut_together([(rows, stream)], root, settings)[0]
+
+
+def cut_together(parts: Sequence[tuple[pa.Table, Stream]], root: Path, settings: CutSettings) -> list[Cut]:
+    """See `Kind.cut_together`: frames that several of the parts need are decoded once."""
+    made = [_Samples(rows, stream, settings) for rows, stream in parts]
+    wanted_of: dict[str, list[_Wanted]] = defaultdict(list)
+    for samples in made:
+        for row, path in enumerate(samples.paths):
+            wanted_of[path].append((samples, row))
+    for path, wanted in wanted_of.items():
+        left = dict.fromkeys(wanted)
         try:
-            apply_orientation = crop.num_values == 0
-            for row, image in _images(root / file_name(path), same, numbers, apply_orientation, settings.keep_damaged):
-                left.remove(row)
-                try:
-                    part = crop(image, geometries[row].values.to_numpy())
-                except BadGeometry as error:
-                    reasons[row], places[row] = "bad_geometry", f"{names[row]}: {error}"
-                    continue
-                if min(part.shape[:2]) < least:
-                    found = f"{part.shape[1]} x {part.shape[0]} pixels"
-                    reasons[row], places[row] = "tiny_face", f"{names[row]}: {found}"
-                else:
-                    images[row] = fit(part, stream.size)
+            for each, photo in _photos(root / file_name(path), wanted, settings):
+                del left[each]
+                samples, row = each
+                samples.take(row, photo)
         except FileNotFoundError:
-            for row in left:
-                reasons[row], places[row] = "missing_image", names[row]
+            for samples, row in left:
+                samples.leave_out(row, "missing_image")
         except (UnreadableImage, UnreadableVideo) as error:
             reason = "damaged_image" if isinstance(error, DamagedImage) else "unreadable_image"
-            for row in left:
-                reasons[row], places[row] = reason, f"{names[row]}: {error}"
+            for samples, row in left:
+                samples.leave_out(row, reason, str(error))
         else:
-            for row in left:
-                reasons[row], places[row] = "unreadable_frame", f"{names[row]}: frame {numbers[row]}"
-    column = _raw(images) if stream.encoding == "raw" else _jpeg(images, reasons, settings.jpeg_quality)
-    return Cut(column, reasons, places, images)
+            for samples, row in left:
+                samples.leave_out(row, "unreadable_frame", f"frame {samples.numbers[row]}")
+    return [samples.cut(settings.jpeg_quality) for samples in made]
 
 
-def _images(
-    path: Path, rows: list[int], numbers: list[int], apply_orientation: bool, keep_damaged: bool
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Each of `rows` with the image at `path`; of a video or a table, with that of its number, if that can be read."""
+class _Samples:
+    """The images of a stream that rows have."""
+
+    def __init__(self, rows: pa.Table, stream: Stream, settings: CutSettings) -> None:
+        self.paths: list[str] = rows["image"].to_pylist()
+        self.numbers: list[int] = rows["frame"].to_pylist()
+        self.crop, self.size = CROPS[stream.crop], stream.size
+        self._names = portable(rows["image"]).to_pylist()
+        self._geometries = rows["geometry"].combine_chunks()
+        self._encoding, self._least = stream.encoding, settings.smallest_face if stream.name == FACE else 1
+        self._images = np.zeros((len(self.paths), stream.size, stream.size, 3), np.uint8)
+        self._reasons, self._places = [""] * len(self.paths), [""] * len(self.paths)
+
+    def geometry(self, row: int) -> np.ndarray:
+        """What the crop needs of a row."""
+        return np.asarray(self._geometries[row].values.to_numpy())
+
+    def take(self, row: int, photo: Photo) -> None:
+        """Cuts the image of a row out of its photo."""
+        try:
+            place = self.crop.place(photo.shape, self.geometry(row))
+        except BadGeometry as error:
+            self.leave_out(row, "bad_geometry", str(error))
+            return
+        if min(place.height, place.width) < self._least:
+            self.leave_out(row, "tiny_face", f"{place.width} x {place.height} pixels")
+        else:
+            self._images[row] = photo.face(place, self.size)
+
+    def leave_out(self, row: int, reason: str, found: str = "") -> None:
+        """Of a row without an image: why."""
+        self._reasons[row], self._places[row] = reason, f"{self._names[row]}: {found}" if found else self._names[row]
+
+    def cut(self, jpeg_quality: int) -> Cut:
+        """All of them."""
+        column = _raw(self._images) if self._encoding == "raw" else _jpeg(self._images, self._reasons, jpeg_quality)
+        return Cut(column, self._reasons, self._places, self._images)
+
+
+_Wanted = tuple[_Samples, int]
+"""A row whose image is wanted."""
+
+
+def _photos(path: Path, wanted: Sequence[_Wanted], settings: CutSettings) -> Iterator[tuple[_Wanted, Photo]]:
+    """Each wanted row with the picture at `path`; of a video or a table, with that of its number, if it can be read."""
     suffix = path.suffix.lower()
     if suffix in SUFFIXES or suffix == pixel_table.SUFFIX:
         read = read_frames if suffix in SUFFIXES else pixel_table.read_pictures
-        rows_of: dict[int, list[int]] = defaultdict(list)
-        for row in rows:
-            rows_of[numbers[row]].append(row)
-        for number, image in read(path, sorted(rows_of)):
-            yield from ((row, image) for row in rows_of[number])
-    else:
-        image = read_image(path, apply_orientation, keep_damaged)
-        yield from ((row, image) for row in rows)
+        wanted_of: dict[int, list[_Wanted]] = defaultdict(list)
+        for samples, row in wanted:
+            wanted_of[samples.numbers[row]].append((samples, row))
+        for number, image in read(path, sorted(wanted_of)):
+            photo = whole_photo(image)
+            yield from ((each, photo) for each in wanted_of[number])
+        return
+    rows_of: dict[_Samples, list[int]] = defaultdict(list)
+    for samples, row in wanted:
+        rows_of[samples].append(row)
+    for samples, rows in rows_of.items():
+        photo = _photo(path, samples, rows, settings)
+        yield from (((samples, row), photo) for row in rows)
+
+
+def _photo(path: Path, samples: _Samples, rows: Sequence[int], settings: CutSettings) -> Photo:
+    if settings.reduced_decoding:
+        geometries = map(samples.geometry, rows)
+        return read_reduced(path, samples.crop, geometries, samples.size, settings.keep_damaged)
+    return whole_photo(read_image(path, samples.crop.num_values == 0, settings.keep_damaged))
 
 
 def _raw(images: np.ndarray) -> pa.Array:

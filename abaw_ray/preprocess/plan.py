@@ -317,6 +317,8 @@ def _hashed(
     settings = [CODE_VERSION, source.database.name, stream.kind, stream.crop, stream.size]
     settings += [stream.encoding, config.jpeg_quality if stream.encoding == "jpeg" else None]
     settings += [config.smallest_face if stream.name == FACE else None, config.keep_damaged]
+    if config.reduced_decoding and stream.kind == "image":  # else the hash is that of stores from before it
+        settings.append("reduced_decoding")
     root = str(source.root)
 
     def hashed(block: PlannedBlock) -> PlannedBlock:

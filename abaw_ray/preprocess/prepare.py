@@ -243,7 +243,7 @@ def _make_blocks(
 
     done(0)
     if tasks:
-        settings = CutSettings(config.jpeg_quality, config.smallest_face, config.keep_damaged)
+        settings = CutSettings(config.jpeg_quality, config.smallest_face, config.keep_damaged, config.reduced_decoding)
         with ray_session(num_cpus):
             written = write_blocks(folder, tasks, tables, settings, done)
         made |= {block.path: block for block in written}

@@ -45,11 +45,11 @@ def inputs(info: ModelInfo) -> str:
         else "any number of faces, each by itself"
     )
     crop = CROPS.get(info.crop)
-    cut = f" ({_first_line(crop.cut)})" if crop is not None else ""
+    cut = f" ({_first_line(crop.find)})" if crop is not None else ""
     return (
         f"Input `faces`: uint8, n x {size} x {size} x 3, RGB from 0 to 255; {which}. Faces are cut out as the crop"
-        f" `{info.crop}`{cut}, the largest square in the middle of it, resized to {size} x {size} pixels. Zoom and"
-        " normalisation are inside."
+        f" `{info.crop}`{cut}, the largest square in the middle of it, resized to {size} x {size} pixels. Their view"
+        " (zoom, or a crop of the middle) and normalisation are inside."
     )
 
 

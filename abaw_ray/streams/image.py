@@ -54,5 +54,10 @@ class ImageKind(Kind):
 
         return cut_images(rows, root, stream, settings)
 
+    def cut_together(self, parts: Sequence[tuple[pa.Table, Stream]], root: Path, settings: CutSettings) -> list[Cut]:
+        from abaw_ray.preprocess.images import cut_together
+
+        return cut_together(parts, root, settings)
+
 
 KIND = ImageKind()

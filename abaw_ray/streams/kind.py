@@ -25,11 +25,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class CutSettings:
-    """What is made of damaged and small images, and the quality of JPEGs: see `config.PrepareConfig`."""
+    """How pictures are decoded, what is made of damaged and small ones, and the quality of JPEGs: see
+    `config.PrepareConfig`."""
 
     jpeg_quality: int = 95
     smallest_face: int = 1
     keep_damaged: bool = False
+    reduced_decoding: bool = False
 
 
 class Cut(NamedTuple):
@@ -72,6 +74,10 @@ class Kind(ABC):
             stream: of this kind.
             settings: of the store.
         """
+
+    def cut_together(self, parts: Sequence[tuple[pa.Table, Stream]], root: Path, settings: CutSettings) -> list[Cut]:
+        """As `cut`, of the rows of several blocks, of streams of this kind, which share files: each block's samples."""
+        return [self.cut(rows, root, stream, settings) for rows, stream in parts]
 
     @abstractmethod
     def reader(self, stream: Stream, locate: Callable[[int], Path], num_rows: Sequence[int]) -> RowReader:

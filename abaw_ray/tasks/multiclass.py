@@ -64,7 +64,7 @@ class Multiclass:
         return {f"{self.space.name} F1": "macro_f1", f"{self.space.name} accuracy": "accuracy"}
 
     def statistics(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
-        """Sum of the cross-entropies, of smoothed labels and by class weights if so set, and number of labelled rows."""
+        """Sum of the cross-entropies (of smoothed labels, by class weights, if so set), and number of labelled rows."""
         target = zero_unlabelled(target, labelled)
         absent = target.isnan()
         if self._smoothing:

@@ -161,6 +161,8 @@ class Stage:
                 f"teacher {teacher.path}: tasks {', '.join(found.tasks)}, images of {found.image_size} pixels;"
                 f" expected {', '.join(taught)}, {self.store.image_size} pixels"
             )
+        if of_frames(found.kind):
+            teacher.require_views(self._recipe.augment)
         is_stored = self._job.teacher_outputs is not None
         is_like = of_frames(found.kind) == of_frames(self.kind)
         if not is_like or (found.cnn_sha256 != self.cnn_sha256 and not is_stored):

@@ -22,7 +22,7 @@ def check_step(network: MultiTaskCNN, recipe: Recipe, image_size: int, num_sets:
     Args:
         network: the network to train; it has gradients afterwards.
         recipe: batch size, precision.
-        image_size: side of the store's images in pixels.
+        image_size: side of the views of the store's images in pixels.
         num_sets: source sets in a step.
         num_workers: that share a batch.
 

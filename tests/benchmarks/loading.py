@@ -4,6 +4,7 @@ Drawn (synthetic) faces of 112 x 112 pixels, as JPEG files with a camera's noise
 contender's format. Each contender gives random batches of 64: as uint8 that a device could take, and as floats (zoom by
 1.2, random crop, flip, normalisation) in two forms: augmented by torchvision's transforms image by image, as the
 reference and most users of the peers do, and batch by batch with our functions, which compares the data paths alone.
+`larger-blocks` are our store at 134 pixels, of which views are cut out without zoom.
 
 All have the same two cores, warm files, and processes of their own, one after the other, in rounds; torch's threads
 sleep while they wait, as loading needs the cores. The first round tries a contender in each of its ways to use the
@@ -28,13 +29,13 @@ from typing import Any
 
 import cv2
 import torch
-from loading_contenders import BATCH, CORES, Batches, Blocks, Contender, Form, Mode, Reference
+from loading_contenders import BATCH, CORES, Batches, Blocks, Contender, Form, LargerBlocks, Mode, Reference
 from loading_images import SIDE, Faces, write_faces
 from loading_peers import HuggingFace, LitData, Mosaic, RayData, WebDataset
 from report import Spread, Target, emit, spread
 
 PEERS = {"hf": HuggingFace, "mosaicml": Mosaic, "litdata": LitData, "webdataset": WebDataset}
-KINDS: dict[str, type[Contender]] = {"blocks": Blocks, "ray": RayData, **PEERS}
+KINDS: dict[str, type[Contender]] = {"blocks": Blocks, "larger-blocks": LargerBlocks, "ray": RayData, **PEERS}
 CONTENDERS: dict[str, Contender] = {
     "reference": Reference("jpeg"),
     **{f"{name}-{encoding}": kind(encoding) for name, kind in KINDS.items() for encoding in ("raw", "jpeg")},
@@ -144,6 +145,7 @@ def targets(results: dict[str, dict[str, Any]]) -> list[Target]:
         ("raw blocks to float, over the best peer with our functions", raw, best("raw", "float"), 3.0),
         ("raw blocks to float, over the reference", raw, reference, 25.0),
         ("raw blocks to uint8, over the reference's floats", median("blocks-raw", "uint8"), reference, 100.0),
+        ("raw blocks stored larger, to float, over zoomed ones", median("larger-blocks-raw", "float"), raw, 1.3),
         ("jpeg blocks to float, over the reference", jpeg, reference, 4.0),
         ("jpeg blocks to float, over the best peer with transforms", jpeg, best("jpeg", "transforms"), 1.5),
         ("jpeg blocks to float, over the best peer with our functions", jpeg, best("jpeg", "float"), 1.5),

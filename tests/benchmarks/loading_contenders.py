@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
 from torchvision import transforms
 from torchvision.transforms import v2
 
-from abaw_ray.augmentation import NUM_UNIFORMS, random_views
+from abaw_ray.augmentation import NUM_UNIFORMS, random_views, zoomed_size
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import AugmentConfig, ModelConfig, load_recipe
 from abaw_ray.models.cnn import normalised
@@ -97,11 +97,13 @@ class Blocks(Contender):
 
     forms: ClassVar[tuple[Form, ...]] = ("uint8", "float")
     modes: ClassVar[tuple[Mode, ...]] = ("threads",)
+    stored: ClassVar[int] = SIDE
+    augment: ClassVar[AugmentConfig] = AUGMENT
 
     def write(self, faces: Faces, folder: Path) -> None:
         from abaw_ray.preprocess.prepare import prepare
 
-        recipe = load_recipe(None, [f"prepare.encoding={self.encoding}"])
+        recipe = load_recipe(None, [f"prepare.encoding={self.encoding}", f"prepare.image_size={self.stored}"])
         prepare(recipe, folder, {"folder": {"root": str(faces.files[0].parents[1])}}, num_cpus=CORES)
 
     def batches(self, faces: Faces, folder: Path, mode: Mode, form: Form) -> Batches:
@@ -116,10 +118,19 @@ class Blocks(Contender):
             images = torch.from_numpy(store.images(rows[samples.rows]))
             if form == "uint8":
                 return images
-            return random_views(images, torch.from_numpy(samples.uniforms.astype(np.float32)), AUGMENT)
+            return random_views(images, torch.from_numpy(samples.uniforms.astype(np.float32)), self.augment)
 
         for batch in prefetch(read, NUM_STEPS, CORES if form == "float" else 1):
             yield normalised(batch, MEAN, STD) if form == "float" else batch
+
+
+@dataclass(frozen=True)
+class LargerBlocks(Blocks):
+    """Our store of faces at the zoomed size, of which views are cut out as they are."""
+
+    forms: ClassVar[tuple[Form, ...]] = ("float",)
+    stored: ClassVar[int] = zoomed_size(SIDE, AUGMENT)
+    augment: ClassVar[AugmentConfig] = AugmentConfig(crop=SIDE)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 """`prepare` against a bare loop over the same files: run `python tests/benchmarks/prepare.py`.
 
-Synthetic photos of 256 x 256 pixels (JPEG, quality 95; a few hundred pictures under many names) are made into faces of
-112 x 112. The loop reads, decodes, fits and writes an Arrow file for every 1024 faces, in one process, one after the
-other. `prepare` runs on a local Ray of 1 and of 2 CPUs, whose start is counted apart: `seconds` are those of the call.
+Synthetic photos (JPEG; a few pictures under many names) are made into faces of 112 x 112: small ones of 256 x 256
+(quality 95), whole, and large ones of 1600 x 1200 (quality 90) with a face of 500 x 500 in a box, exactly and with
+`prepare.reduced_decoding`. The loop reads, decodes, cuts out, fits and writes an Arrow file for every 1024 faces, in
+one process, one after the other, without hashes or checks, always at full size. `prepare` runs on a local Ray of 1 and
+of 2 CPUs, whose start is counted apart: `seconds` are those of the call.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -21,44 +25,69 @@ import numpy as np
 import pyarrow as pa
 from report import Target, emit, spread
 
-from abaw_ray.databases.reading.spaces import EXPRESSION
+SIZE, BLOCK_ROWS, BARE, REDUCED = 112, 1024, "bare loop", "1, reduced"
+CLASSES = ("calm", "tense")
+LABELS = """\
+path: path
+box: [left, top, right, bottom]
+split: split
+spaces:
+  mood: {kind: multiclass, columns: mood}
+"""
 
-SIDE, SIZE, QUALITY = 256, 112, 95
-NUM_PICTURES = 400
-BLOCK_ROWS = 1024
-BARE = "bare loop"
+
+@dataclass(frozen=True)
+class Photos:
+    """A kind of photos: their sides, JPEG quality, the face's box in them, and how many different ones there are."""
+
+    width: int
+    height: int
+    quality: int
+    box: tuple[int, int, int, int]
+    num_pictures: int
+    ways: tuple[str, ...]
 
 
-def make_photos(folder: Path, count: int) -> None:
-    """Photos in the layout of the database `folder`."""
-    rng = np.random.default_rng(0)
-    pictures = folder / "pictures"
-    pictures.mkdir(parents=True)
-    for number in range(NUM_PICTURES):
-        coarse = rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)
-        picture = cv2.resize(coarse, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+KINDS = {
+    "small": Photos(256, 256, 95, (0, 0, 256, 256), 400, (BARE, "1", "2")),
+    "large": Photos(1600, 1200, 90, (613, 227, 1113, 727), 40, (BARE, "1", REDUCED, "2")),
+}
+
+
+def make_photos(folder: Path, kind: Photos, count: int) -> None:
+    """Photos, and the table of their labels."""
+    rng, side = np.random.default_rng(0), min(kind.width, kind.height)
+    for name in ("pictures", "data/photos"):
+        (folder / name).mkdir(parents=True)
+    for number in range(kind.num_pictures):
+        coarse = rng.integers(0, 256, (24 * kind.height // side, 24 * kind.width // side, 3), dtype=np.uint8)
+        picture = cv2.resize(coarse, (kind.width, kind.height), interpolation=cv2.INTER_CUBIC)
         noise = rng.integers(0, 12, picture.shape, dtype=np.uint8)
-        cv2.imwrite(str(pictures / f"{number}.jpg"), cv2.add(picture, noise), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    for split in ("train", "validation"):
-        for name in EXPRESSION.names:
-            (folder / "data" / split / name).mkdir(parents=True)
+        file = str(folder / "pictures" / f"{number}.jpg")
+        cv2.imwrite(file, cv2.add(picture, noise), [cv2.IMWRITE_JPEG_QUALITY, kind.quality])
+    lines = ["path,left,top,right,bottom,mood,split"]
     for number in range(count):
-        place = folder / "data" / ("validation" if number % 20 == 0 else "train") / EXPRESSION.names[number % 7]
-        os.link(pictures / f"{number % NUM_PICTURES}.jpg", place / f"{number}.jpg")
+        name = f"photos/{number}.jpg"
+        os.link(folder / "pictures" / f"{number % kind.num_pictures}.jpg", folder / "data" / name)
+        split = "validation" if number % 20 == 0 else "train"
+        lines.append(",".join(map(str, (name, *kind.box, CLASSES[number % 2], split))))
+    (folder / "data" / "faces.csv").write_text("\n".join(lines) + "\n")
+    (folder / "data" / "faces.yaml").write_text(LABELS)
 
 
-def bare_loop(folder: Path, out: Path) -> float:
+def bare_loop(folder: Path, kind: Photos, out: Path) -> float:
     """Seconds of the loop."""
     cv2.setNumThreads(1)
     out.mkdir()
-    files = sorted((folder / "data").rglob("*.jpg"))
+    left, top, right, bottom = kind.box
+    files = sorted((folder / "data" / "photos").iterdir())
     started = time.perf_counter()
     for first in range(0, len(files), BLOCK_ROWS):
         part = files[first : first + BLOCK_ROWS]
         faces = np.empty((len(part), SIZE, SIZE, 3), np.uint8)
         for face, file in zip(faces, part, strict=True):
             image = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-            small = cv2.resize(image, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+            small = cv2.resize(image[top:bottom, left:right], (SIZE, SIZE), interpolation=cv2.INTER_AREA)
             cv2.cvtColor(small, cv2.COLOR_BGR2RGB, dst=face)
         column = pa.FixedSizeListArray.from_arrays(pa.array(faces.reshape(-1)), SIZE * SIZE * 3)
         table = pa.table({"image": column})
@@ -67,53 +96,72 @@ def bare_loop(folder: Path, out: Path) -> float:
     return time.perf_counter() - started
 
 
-def run_prepare(folder: Path, out: Path, num_cpus: int) -> dict[str, float]:
+def run_prepare(folder: Path, out: Path, way: str) -> dict[str, float]:
     """Seconds of `prepare`, and of the start of Ray before it."""
     from abaw_ray.config import load_recipe
     from abaw_ray.preprocess.prepare import prepare
     from abaw_ray.ray_session import ray_session
 
+    num_cpus, settings = int(way[0]), [f"prepare.block_rows={BLOCK_ROWS}"]
+    if way == REDUCED:
+        settings.append("prepare.reduced_decoding=true")
     before = time.perf_counter()
     with ray_session(num_cpus):
         started = time.perf_counter()
-        recipe = load_recipe(None, [f"prepare.block_rows={BLOCK_ROWS}"])
-        prepare(recipe, out, {"folder": {"root": str(folder / "data")}})
+        prepare(load_recipe(None, settings), out, {"table": {"root": str(folder / "data")}})
         return {"seconds": time.perf_counter() - started, "start_of_ray": started - before}
 
 
-def measure(way: str, folder: Path) -> dict[str, float]:
+def measure(way: str, name: str, folder: Path) -> dict[str, float]:
     """One run in a process of its own; what it writes is removed."""
-    command = [sys.executable, __file__, "--way", way, "--folder", str(folder)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=1200)
+    command = [sys.executable, __file__, "--way", way, "--kind", name, "--folder", str(folder)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=1200)
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def rates_of(name: str, count: int, repeats: int, ways: Sequence[str]) -> tuple[dict[str, list[float]], list[float]]:
+    """Way -> images a second of each repeat, the ways by turns; and how long Ray took to start."""
+    rates: dict[str, list[float]] = {way: [] for way in ways}
+    starts = []
+    with tempfile.TemporaryDirectory() as folder:
+        make_photos(Path(folder), KINDS[name], count)
+        for _ in range(repeats):
+            for way, found in rates.items():
+                run = measure(way, name, Path(folder))
+                found.append(count / run["seconds"])
+                starts += [run["start_of_ray"]] if "start_of_ray" in run else []
+                print(f"{name}, {way}: {found[-1]:.0f} images/s", file=sys.stderr)
+    return rates, starts
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=150_000)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--small", type=int, default=150_000, help="photos; 0: none")
+    parser.add_argument("--large", type=int, default=15_000, help="photos; 0: none")
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--way", help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    for hidden in ("--way", "--kind", "--folder"):
+        parser.add_argument(hidden, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.way:
-        with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
-            out, way = Path(name) / "out", arguments.way
-            bare = {"seconds": bare_loop(arguments.folder, out)} if way == BARE else None
-            print(json.dumps(bare or run_prepare(arguments.folder, out, int(way))))
+        folder, way = Path(arguments.folder), arguments.way
+        with tempfile.TemporaryDirectory(dir=folder) as name:
+            out = Path(name) / "out"
+            bare = {"seconds": bare_loop(folder, KINDS[arguments.kind], out)} if way == BARE else None
+            print(json.dumps(bare or run_prepare(folder, out, way)))
         return
-    with tempfile.TemporaryDirectory() as name:
-        make_photos(Path(name), arguments.images)
-        runs: dict[str, list[dict[str, float]]] = {BARE: [], "1": [], "2": []}
-        for _ in range(arguments.repeats):
-            for way, found in runs.items():
-                found.append(measure(way, Path(name)))
-    rates = {way: spread([arguments.images / run["seconds"] for run in found]) for way, found in runs.items()}
-    starts = spread([run["start_of_ray"] for way in ("1", "2") for run in runs[way]])
-    targets = [
-        Target("prepare on 1 CPU / bare loop, images/s", rates["1"].median / rates[BARE].median, 0.85),
-        Target("prepare on 2 CPUs / 1, images/s", rates["2"].median / rates["1"].median, 1.8),
-    ]
-    emit("prepare", {"images": arguments.images, "images_per_second": rates, "start_of_ray": starts}, targets)
+    counts = {name: count for name in KINDS if (count := getattr(arguments, name))}
+    results, targets = {}, []
+    for name, count in counts.items():
+        rates, starts = rates_of(name, count, arguments.repeats, KINDS[name].ways)
+        found = {way: spread(runs) for way, runs in rates.items()}
+        results[name] = {"images": count, "images_per_second": found, "start_of_ray": spread(starts)}
+        medians = {way: of_way.median for way, of_way in found.items()}
+        goals = [("1", BARE, 0.95), ("2", "1", 1.8), *([(REDUCED, BARE, 2.0)] if REDUCED in medians else [])]
+        targets += [
+            Target(f"{name} photos: prepare on {way} / {other}, images/s", medians[way] / medians[other], goal)
+            for way, other, goal in goals
+        ]
+    emit("prepare", results, targets)
 
 
 if __name__ == "__main__":

@@ -216,6 +216,7 @@ def test_a_block_is_stale_when_anything_it_is_made_from_changes(tmp_path: Path) 
     assert now() == [True, True]
     assert now(jpeg_quality=50, exclude_leaking_videos=True) == [True, True]
     assert now(image_size=64) == now(encoding="jpeg") == now(name="other") == [False, False]
+    assert now(reduced_decoding=True) == [False, False]
     assert now(changed=[("a", TEST, NONE), ("a", NONE, TRAIN), ("b", VALIDATION, TEST)]) == [True, True]
     touch(tmp_path, rows, size=4, only=1)
     assert now() == [False, True]

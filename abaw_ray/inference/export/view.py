@@ -15,32 +15,35 @@ from torch import Tensor, nn
 
 from abaw_ray.augmentation import zoomed_size
 from abaw_ray.config import AugmentConfig
+from abaw_ray.view_sizes import view_size
 
 WEIGHT_BITS = 15
 """The largest weight is below 2 to this power."""
 
 
 class CentreView(nn.Module):
-    """Faces (n, size, size, 3) uint8 -> their evaluation view (n, 3, size, size), whole numbers as float32.
+    """Faces (n, size, size, 3) uint8 -> their evaluation view (n, 3, V, V), whole numbers as float32.
 
     Args:
         size: of faces in pixels.
-        config: zoom.
+        config: zoom or crop; V = `view_size(size, config)`.
     """
 
     weights: Tensor
 
     def __init__(self, size: int, config: AugmentConfig) -> None:
         super().__init__()
-        weights, self._bits = resize_weights(size, zoomed_size(size, config))
-        offset = (zoomed_size(size, config) - size) // 2
-        self.register_buffer("weights", weights[offset : offset + size], persistent=False)
-        self._is_whole = zoomed_size(size, config) == size
+        zoomed, side = zoomed_size(size, config), view_size(size, config)
+        weights, self._bits = resize_weights(size, zoomed)
+        offset = (zoomed - side) // 2
+        self._part = slice(offset, offset + side)
+        self.register_buffer("weights", weights[self._part], persistent=False)
+        self._is_whole = zoomed == size
 
     def forward(self, faces: Tensor) -> Tensor:
         pixels = faces.permute(0, 3, 1, 2).float()
         if self._is_whole:
-            return pixels
+            return pixels[:, :, self._part, self._part]
         lines = self._rounded(pixels @ self.weights.T)
         return self._rounded(self.weights @ lines)
 

@@ -11,6 +11,7 @@ from abaw_ray.training.data import TrainingData
 from abaw_ray.training.job import Job
 from abaw_ray.training.kinds.base import stored_outputs
 from abaw_ray.training.trial_step import check_step
+from abaw_ray.view_sizes import view_size
 
 
 class ImageKind:
@@ -39,7 +40,8 @@ class ImageKind:
 
     def try_step(self, network: Network, num_workers: int) -> None:
         assert isinstance(network, MultiTaskCNN), "as `network` gives it"
-        check_step(network, self._recipe, self._store.image_size, len(self.data.set_tasks), num_workers)
+        side = view_size(self._store.image_size, self._recipe.augment)
+        check_step(network, self._recipe, side, len(self.data.set_tasks), num_workers)
 
 
 def _teachers_streams(job: Job, store: Store) -> list[str]:
