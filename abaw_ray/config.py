@@ -51,7 +51,7 @@ class PrepareConfig(Section):
     """Keep what can be seen of images that are damaged within; False: they are left out as `damaged_image`."""
     reduced_decoding: bool = False
     """Decode JPEG photos at a half, a quarter or an eighth of their size where all their faces stay at least twice as
-    large as they are stored: faster, and stored faces differ by less than 1 of 255 on average. False: exact."""
+    large as they are stored: faster, and stored faces differ by about 1 of 255 on average. False: exact."""
     block_rows: int = Field(1024, ge=1)
     """Most images in one block file."""
     exclude_leaks: Literal["none", "validation", "train"] = "none"
