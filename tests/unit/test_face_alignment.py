@@ -143,6 +143,16 @@ def test_black_where_the_face_leaves_the_picture() -> None:
             assert (found[:, 36:] == 200).all()
 
 
+@pytest.mark.parametrize("crop", sorted(CROPS))
+@pytest.mark.parametrize(
+    "box",
+    [(139.7, 40, 170, 70), (-30, 40, 0.3, 70), (40, 99.7, 70, 130), (40, -80, 70, 0.3), (139.9, 99.9, 141, 200)],
+)
+def test_a_face_of_which_a_sliver_is_inside(crop: str, box: tuple[float, float, float, float]) -> None:
+    image = np.full((100, 140, 3), 90, np.uint8)
+    assert cut_face(image, Face(np.array(box, np.float64), 0.9), crop, 7).shape == (7, 7, 3)
+
+
 @given(
     st.tuples(*[st.floats(-1, 1)] * 2, *[st.floats(0.02, 3)] * 2),
     st.one_of(st.none(), st.tuples(st.floats(-math.pi, math.pi), st.floats(-0.3, 0.3), st.floats(-0.3, 0.3))),

@@ -110,6 +110,8 @@ def _box(image: np.ndarray, box: np.ndarray, landmarks: np.ndarray | None) -> np
     (x, y), (width, height) = centres(box), sides(box)
     half = max(width, height, 1) / 2
     y -= BOX_UP * max(height - width, 0)
+    # of a face of which a sliver is inside, a pixel stays there
+    x, y = (min(max(v, 1 - half), limit - 1 + half) for v, limit in ((x, image.shape[1]), (y, image.shape[0])))
     return CROPS["box"](image, np.array([x - half, y - half, x + half, y + half]))
 
 
