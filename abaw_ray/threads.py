@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +23,26 @@ def on_threads(work: Callable[[T], None], parts: Sequence[T]) -> None:
     else:
         for part in parts:
             work(part)
+
+
+def in_turn(results: Iterable[Future[T]], num_ahead: int) -> Iterator[T]:
+    """The results one after the other, while `num_ahead` more are worked on. An error is raised in its turn.
+
+    Args:
+        results: of work that begins as each is taken from here; what is not waited for any more is cancelled.
+        num_ahead: that are taken before the first one is waited for.
+    """
+    waiting: deque[Future[T]] = deque()
+    try:
+        for result in results:
+            waiting.append(result)
+            if len(waiting) > num_ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for result in waiting:
+            result.cancel()
 
 
 def be_one_of_many() -> None:

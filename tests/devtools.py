@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import select
-import shutil
 import subprocess
 import sys
 import time
@@ -15,19 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
+from browsers import OFFLINE, find_browser
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-OPTIONS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-sync",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--remote-debugging-pipe",
-]
+OPTIONS = [*OFFLINE, "--remote-debugging-pipe"]
 WITH_PIPES = """
 import os, sys
 from fcntl import F_DUPFD, fcntl
@@ -135,10 +124,7 @@ class Page:
 @contextmanager
 def opened_browser(profile: Path) -> Iterator[Page]:
     """A browser with an empty page; tests that ask for it are skipped where none is installed."""
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        assert os.environ.get("CI_BROWSER") != "required", f"none of {', '.join(BROWSERS)} is installed"
-        pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
+    program = find_browser()
     read_end, to_browser = os.pipe()
     from_browser, write_end = os.pipe()
     line = [sys.executable, "-c", WITH_PIPES, str(read_end), str(write_end), program, *OPTIONS]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from queue import Full, Queue
 from threading import Event, Thread
 from typing import TypeVar
+
+from abaw_ray.threads import in_turn
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -24,20 +25,8 @@ def in_order(work: Callable[[T], R], items: Iterable[T], num_threads: int) -> It
 
     An error of `items` or `work` is raised in its turn.
     """
-    waiting: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(num_threads, "frames") as pool:
-        source = ahead(items)
-        try:
-            for result in _submitted(pool, work, source):
-                waiting.append(result)
-                if len(waiting) > num_threads + NUM_AHEAD:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            source.close()
-            for future in waiting:
-                future.cancel()
+    with ThreadPoolExecutor(num_threads, "frames") as pool, closing(ahead(items)) as source:
+        yield from in_turn(_submitted(pool, work, source), num_threads + NUM_AHEAD)
 
 
 def _submitted(pool: ThreadPoolExecutor, work: Callable[[T], R], items: Iterable[T]) -> Iterator[Future[R]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from abaw_ray.evaluation.calibration import calibrated
+from abaw_ray.evaluation.calibration import TEMPERATURE, calibrated
 from abaw_ray.evaluation.smoothing import Smoothing
 from abaw_ray.inference.faces.base import Face
 from abaw_ray.inference.model_info import Model, ModelInfo
@@ -185,7 +185,7 @@ def _calibrated(info: ModelInfo, vectors: Vectors, inverse: bool = False) -> Vec
     for space in info.spaces:
         if space.name in info.temperatures:
             temperatures = [1 / t if inverse else t for t in info.temperatures[space.name]]
-            changed[space.name] = calibrated(space, vectors[space.name], {"temperature": temperatures})
+            changed[space.name] = calibrated(space, vectors[space.name], {TEMPERATURE: temperatures})
     return changed
 
 

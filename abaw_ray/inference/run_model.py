@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from abaw_ray.augmentation import centre_views
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError
+from abaw_ray.evaluation.calibration import ERROR_SCALE, TEMPERATURE
 from abaw_ray.evaluation.decisions import read_decisions
 from abaw_ray.inference.decoding import calibrated
 from abaw_ray.inference.face_batches import predict_in_batches
@@ -25,6 +27,7 @@ from abaw_ray.spaces import LabelSpace
 from abaw_ray.storage import AnyPath
 from abaw_ray.streams.base import FACE
 from abaw_ray.tasks import targets
+from abaw_ray.tasks.base import Task
 from abaw_ray.world import autocast_dtype, device_named
 
 USUAL_CROP = "box"
@@ -47,6 +50,10 @@ class RunModel:
     network: Network
     recipe: Recipe
 
+    @cached_property
+    def _tasks(self) -> dict[str, Task]:
+        return self.trained.tasks(self.recipe)
+
     def predict(self, faces: np.ndarray) -> dict[str, np.ndarray]:
         """See `Model.predict`."""
         return predict_in_batches(self.info, faces, self.recipe.train.evaluation_batch_size, self._predict)
@@ -58,7 +65,7 @@ class RunModel:
             views = centre_views(torch.from_numpy(faces).to(device), self.recipe.augment)
             logits = self._logits(views.contiguous(memory_format=torch.channels_last))
         with torch.inference_mode():
-            predictions = calibrated(self.trained.tasks(self.recipe), self.info, logits)
+            predictions = calibrated(self._tasks, self.info, logits)
         return {name: values.cpu().numpy() for name, values in predictions.items()}
 
     def _logits(self, views: Tensor) -> Mapping[str, Tensor]:
@@ -114,8 +121,8 @@ def info_of(trained: Checkpoint, decisions: AnyPath | None = None) -> ModelInfo:
         crop=described.crop or USUAL_CROP,
         window=trained.recipe.temporal.window if described.kind == "temporal" else None,
         thresholds=_calibrated_thresholds(spaces, decided),
-        temperatures=_fitted(spaces, decided, "temperature"),
-        error_scales=_fitted(spaces, decided, "error_scale"),
+        temperatures=_fitted(spaces, decided, TEMPERATURE),
+        error_scales=_fitted(spaces, decided, ERROR_SCALE),
         smoothing=smoothing,
         source=str(trained.path),
         weights_sha256=trained.weights_sha256(),
@@ -139,7 +146,7 @@ def _fitted(spaces: tuple[LabelSpace, ...], decided: Mapping[str, Any], key: str
 
 def _calibrated_thresholds(spaces: tuple[LabelSpace, ...], decided: Mapping[str, Any]) -> dict[str, list[float]]:
     """Thresholds, fitted on raw probabilities, as the probabilities after calibration at which answers are the same."""
-    temperatures = _fitted(spaces, decided, "temperature")
+    temperatures = _fitted(spaces, decided, TEMPERATURE)
     return {
         name: [at_temperature(threshold, temperatures.get(name, [1.0])[0]) for threshold in thresholds]
         for name, thresholds in _fitted(spaces, decided, "thresholds").items()

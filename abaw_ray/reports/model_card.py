@@ -7,19 +7,19 @@ from typing import Any
 
 from abaw_ray.blocks.files import read_json, write_text
 from abaw_ray.databases import DATABASES
-from abaw_ray.databases.reading.generated import SYNTHETIC
+from abaw_ray.databases.reading.generated import is_synthetic
 from abaw_ray.errors import ConfigurationError, MissingInputError
 from abaw_ray.evaluation.decisions import FILE as DECISIONS
 from abaw_ray.evaluation.evaluator import HEADLINE
+from abaw_ray.evaluation.score_tables import LOSSES
 from abaw_ray.inference.export.export import Exported
 from abaw_ray.inference.export.parity import LIMIT
 from abaw_ray.models.checkpoint import Checkpoint, DatabaseUse
 from abaw_ray.reports.card_text import CODE, LAW, USE, inputs, limits, outputs
+from abaw_ray.reports.run_data import SCORES, labels_said
 from abaw_ray.storage import AnyPath
 
 TITLE = "# Model card: "
-SCORES = "scores.json"
-LOSSES = {"nll": "NLL", "brier": "Brier", "crps": "CRPS", "ece": "ECE"}
 
 
 def card_path(file: AnyPath) -> AnyPath:
@@ -130,10 +130,13 @@ def _data(trained: Checkpoint) -> str:
     used = trained.description.databases
     if not used:
         return "The checkpoint was written before this was noted: not known."
-    rows = [[use.title, f"{use.num_images:,}", _counts(use), use.crop, _terms(name, use)] for name, use in used.items()]
+    rows = [
+        [use.title, f"{use.num_images:,}", labels_said(use.labels), use.crop, _terms(name, use)]
+        for name, use in used.items()
+    ]
     table = markdown_table(["database", "faces", "labels", "crop", "terms of use"], rows)
     notes = ["What the store held that the network was trained from; labels by split. The file itself has no pictures."]
-    synthetic = [use for use in used.values() if is_synthetic(use)]
+    synthetic = [use for use in used.values() if is_synthetic(use.title)]
     if synthetic:
         which = "All" if len(synthetic) == len(used) else f"{len(synthetic)} of {len(used)}"
         notes.append(
@@ -147,23 +150,11 @@ def _data(trained: Checkpoint) -> str:
     return "\n\n".join([table, *notes])
 
 
-def is_synthetic(use: DatabaseUse) -> bool:
-    """Whether a database was drawn by `generate`."""
-    return use.title.startswith(SYNTHETIC)
-
-
 def _terms(name: str, use: DatabaseUse) -> str:
-    if is_synthetic(use):
+    if is_synthetic(use.title):
         return "synthetic: nobody is shown"
     known = DATABASES.find(name)
     return known.terms if known is not None else "not known"
-
-
-def _counts(use: DatabaseUse) -> str:
-    return "; ".join(
-        f"{task}: {', '.join(f'{split} {count:,}' for split, count in splits.items())}"
-        for task, splits in use.labels.items()
-    )
 
 
 def _scores(exported: Exported, evaluation: Mapping[str, Any] | None) -> str:
@@ -193,7 +184,7 @@ def _scores(exported: Exported, evaluation: Mapping[str, Any] | None) -> str:
         [database, *(_cell(part.get(t, {}).get(k), intervals.get(database, {}).get(t, {}).get(k)) for t, k in shown)]
         for database, part in by_database.items()
     ]
-    synthetic = [name for name, use in description.databases.items() if is_synthetic(use)]
+    synthetic = [name for name, use in description.databases.items() if is_synthetic(use.title)]
     if synthetic:
         about += f" **Synthetic data: {', '.join(synthetic)}.**"
     return "\n\n".join([about, markdown_table(["database", *shown.values()], rows)])

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from abaw_ray.blocks.files import damage_named, read_json
 from abaw_ray.blocks.manifest import Manifest
 from abaw_ray.blocks.reader import Store
-from abaw_ray.databases.reading.generated import SYNTHETIC
+from abaw_ray.databases.reading.generated import is_synthetic
 from abaw_ray.errors import ConfigurationError, MissingInputError, UserError
 from abaw_ray.evaluation.decisions import FILE as DECISIONS
 from abaw_ray.evaluation.evaluator import HEADLINE
@@ -230,7 +230,15 @@ def names_of(paths: Sequence[AnyPath]) -> list[str]:
 
 def synthetic_databases(manifest: Manifest) -> list[str]:
     """Names of the databases that were generated, as the store says."""
-    return [entry.name for entry in manifest.databases if entry.title.startswith(SYNTHETIC)]
+    return [entry.name for entry in manifest.databases if is_synthetic(entry.title)]
+
+
+def labels_said(labels: Mapping[str, Mapping[str, int]]) -> str:
+    """Task -> split -> number, in one line."""
+    return "; ".join(
+        f"{task}: {', '.join(f'{split} {number:,}' for split, number in splits.items())}"
+        for task, splits in labels.items()
+    )
 
 
 def changed_at(file: AnyPath) -> datetime | None:

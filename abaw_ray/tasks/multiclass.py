@@ -117,7 +117,7 @@ class Multiclass:
 
     def score(self, target: np.ndarray, prediction: np.ndarray, decision: Decision) -> dict[str, Any]:
         """`criterion`, and `metrics.class_scores` over the classes that any of the frames' databases has."""
-        scores = class_scores(*self._scored(target, prediction))
+        scores = class_scores(*scored_classes(self.space, target, prediction))
         return {"criterion": self._criterion(scores["macro_f1"], scores["accuracy"]), **scores}
 
     def score_sums(
@@ -140,7 +140,7 @@ class Multiclass:
 
     def chance(self, target: np.ndarray) -> dict[str, float]:
         """Each number by itself is the better of two predictors: always the most frequent class, and one at random."""
-        classes, _, names = self._scored(target, target)
+        classes, _, names = scored_classes(self.space, target, target)
         majority, at_random = class_chance(classes, len(names))
         best = {key: max(majority[key], at_random[key]) for key in majority}
         return {"criterion": max(self._criterion(**majority), self._criterion(**at_random)), **best}
@@ -153,7 +153,7 @@ class Multiclass:
         """The confusion matrix, of up to 20 classes."""
         from abaw_ray.tasks.figures import MAX_CLASSES, confusion_figure
 
-        true, predicted, names = self._scored(target, prediction)
+        true, predicted, names = scored_classes(self.space, target, prediction)
         if len(names) > MAX_CLASSES:
             return {}
         return {f"{self.space.name}_confusion": confusion_figure(true, predicted, names, self.space.name)}
@@ -162,18 +162,28 @@ class Multiclass:
         """Name of the most probable class."""
         return self.space.names[int(vector.argmax())]
 
-    def _scored(self, target: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str]]:
-        """True and predicted class (n,) of labels and predictions (n, classes) as places in the names that count."""
-        if len(target) == 0:
-            raise ValueError("no frames to score")
-        has = np.isfinite(target)
-        counts = has.any(axis=0)
-        names = [name for name, count in zip(self.space.names, counts, strict=True) if count]
-        true, predicted = (np.where(has, values, -1.0)[:, counts].argmax(1) for values in (target, prediction))
-        return true, predicted, names
-
     def _criterion(self, macro_f1: float, accuracy: float) -> float:
         return macro_f1
+
+
+def scored_classes(
+    space: LabelSpace, target: np.ndarray, prediction: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """What is scored of labels and predictions (n, classes): the classes that any of the frames' databases has.
+
+    Returns:
+        True and predicted class (n,), as places among the names of those classes; and the names.
+
+    Raises:
+        ValueError: no frames.
+    """
+    if len(target) == 0:
+        raise ValueError("no frames to score")
+    has = np.isfinite(target)
+    counts = has.any(axis=0)
+    names = [name for name, count in zip(space.names, counts, strict=True) if count]
+    true, predicted = (np.where(has, values, -1.0)[:, counts].argmax(1) for values in (target, prediction))
+    return true, predicted, names
 
 
 def _classes(labels: np.ndarray) -> np.ndarray:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from abaw_ray.threads import be_one_of_many
+from abaw_ray.threads import be_one_of_many, in_turn
 
 T = TypeVar("T")
 
@@ -17,16 +16,6 @@ def prefetch(make: Callable[[int], T], num_items: int, num_threads: int = 1) -> 
 
     An error in `make` is raised here, in its turn.
     """
-    ahead: deque[Future[T]] = deque()
     start = be_one_of_many if num_threads > 1 else None
     with ThreadPoolExecutor(num_threads, "prefetch", start) as pool:
-        try:
-            for number in range(num_items):
-                ahead.append(pool.submit(make, number))
-                if len(ahead) > num_threads + 1:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
-        finally:
-            for item in ahead:
-                item.cancel()
+        yield from in_turn((pool.submit(make, number) for number in range(num_items)), num_threads + 1)

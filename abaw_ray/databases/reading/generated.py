@@ -11,6 +11,11 @@ SYNTHETIC = "Synthetic faces in the layout of "
 """How their titles begin."""
 
 
+def is_synthetic(title: str) -> bool:
+    """Whether a title, as stores and checkpoints have it, is that of a generated database."""
+    return title.startswith(SYNTHETIC)
+
+
 def title_at(title: str, root: Path) -> str:
     """The title of a database; of one under `root` that was generated, what it stands in for."""
     return f"{SYNTHETIC}{title}" if (root.absolute().parent / GENERATED).is_file() else title

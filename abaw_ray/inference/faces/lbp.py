@@ -7,6 +7,7 @@ import numpy as np
 
 from abaw_ray.inference.faces.base import Face
 from abaw_ray.inference.faces.boxes import centres, overlaps, sides
+from abaw_ray.inference.faces.shrinking import shrunk
 
 LONGEST_SIDE = 240
 SMALLEST_FACE = 0.1
@@ -37,15 +38,9 @@ class LbpCascade:
 
     def detect(self, image: np.ndarray) -> list[Face]:
         """See `Detector.detect`. The confidence grows with the number of windows that agree on a face."""
-        height, width = image.shape[:2]
-        scale = min(1, LONGEST_SIDE / max(height, width))
-        picture = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        if scale < 1:
-            size = max(round(width * scale), 1), max(round(height * scale), 1)
-            picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-        zoom = np.tile([width / picture.shape[1], height / picture.shape[0]], 2)
+        picture, zoom = shrunk(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), LONGEST_SIDE)
         found = [
-            Face(_face_box(windows.mean(0)) * zoom, 1 - 2 ** (-len(windows) / 2))
+            Face(_face_box(windows.mean(0)) * np.tile(zoom, 2), 1 - 2 ** (-len(windows) / 2))
             for windows in _groups(self._windows(picture))
             if len(windows) >= LEAST_WINDOWS
         ]

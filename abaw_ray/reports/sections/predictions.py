@@ -12,6 +12,7 @@ from abaw_ray.reports.markup import Cell, Markup, beside, count, figure, number,
 from abaw_ray.reports.run_data import RunData
 from abaw_ray.tasks.base import Task
 from abaw_ray.tasks.metrics import ccc, confusion_matrix
+from abaw_ray.tasks.multiclass import scored_classes
 
 MAX_CLASSES = 30
 """Side of a matrix that can be read; of larger ones the pairs that are confused most are listed."""
@@ -35,11 +36,7 @@ def predictions(run: RunData, name: str) -> Iterator[Markup]:
 
 
 def _classes(run: RunData, name: str, task: Task, true: np.ndarray, predicted: np.ndarray) -> Iterator[Markup]:
-    # classes that no frame's database has are not scored, as in the task's own score
-    has = np.isfinite(true)
-    counts = has.any(axis=0)
-    names = [n for n, is_scored in zip(task.space.names, counts, strict=True) if is_scored]
-    truth, answers = (np.where(has, values, -1.0)[:, counts].argmax(1) for values in (true, predicted))
+    truth, answers, names = scored_classes(task.space, true, predicted)
     matrix = confusion_matrix(truth, answers, len(names))
     f1 = run.evaluation.scores().get(name, {}).get("f1", {})
     if len(names) > MAX_CLASSES:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import yaml
@@ -59,19 +59,24 @@ def _between(runs: Sequence[RunData]) -> list[list[object]]:
             rows.append([title, *values])
     first, *others = [run.trained.recipe for run in runs]
     keys = {key for other in others for pair in ((first, other), (other, first)) for key in changed_settings(*pair)}
-    return rows + [[key, *(_setting(recipe, key) for recipe in (first, *others))] for key in sorted(keys)]
+    return rows + _settings((first, *others), keys)
 
 
 def _from_default(runs: Sequence[RunData]) -> list[list[object]]:
     default = Recipe()
     recipes = [run.trained.recipe for run in runs]
     keys = {key for recipe in recipes for key in changed_settings(recipe, default)}
-    return [[key, *(_setting(recipe, key) for recipe in (default, *recipes))] for key in sorted(keys)]
+    return _settings((default, *recipes), keys)
 
 
-def _setting(recipe: Recipe, key: str) -> str:
-    """A setting's value, by its dotted key."""
-    values: Any = recipe.model_dump(mode="json")
+def _settings(recipes: Sequence[Recipe], keys: Iterable[str]) -> list[list[object]]:
+    """A row for each dotted key, with its value in each recipe."""
+    dumped = [recipe.model_dump(mode="json") for recipe in recipes]
+    return [[key, *(_setting(values, key) for values in dumped)] for key in sorted(keys)]
+
+
+def _setting(values: Any, key: str) -> str:
+    """A value of nested ones, by its dotted key."""
     for part in key.split("."):
         if not isinstance(values, dict) or part not in values:
             return EMPTY
