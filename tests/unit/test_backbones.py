@@ -12,6 +12,7 @@ from torch import nn
 
 from abaw_ray.config import Recipe, load_recipe
 from abaw_ray.errors import ConfigurationError
+from abaw_ray.models import face_backbones
 from abaw_ray.models.backbone import create_backbone
 from abaw_ray.models.cnn import MultiTaskCNN, on_device
 from abaw_ray.models.heads import build_head

@@ -11,7 +11,7 @@ import abaw_ray
 from abaw_ray.databases import databases
 
 MAY_NAME = {"databases", "tasks", "competition", "synthetic", "paper"}
-DEFAULTS = {("config.py", "affwild2")}
+DEFAULTS = {("config/data.py", "affwild2")}
 """The default recipe is the paper's."""
 
 
