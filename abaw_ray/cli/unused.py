@@ -51,7 +51,7 @@ def unused_by(command: str, keys: Iterable[str]) -> list[str]:
 
 def unused_in(job: Job, keys: Iterable[str]) -> list[str]:
     """Those of `keys` that a training does not use."""
-    unused = ["prepare", *(["sampling", "augment.views"] if job.is_temporal else ["temporal"])]
+    unused = ["prepare", *(["sampling", "augment.views", "train.layer_decay"] if job.is_temporal else ["temporal"])]
     if not job.recipe.model.encoders:
         unused += ["model.fusion", "model.modality_dropout"]
     if not job.teachers:

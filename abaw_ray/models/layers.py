@@ -50,11 +50,12 @@ def parameter_groups(network: nn.Module, config: TrainConfig, exempt: Collection
 
     Args:
         network: with any number of backbones of timm in it.
-        config: `learning_rate`, `weight_decay` and `layer_decay`.
+        config: `weight_decay` and `layer_decay`.
         exempt: names of parameters without weight decay.
 
     Returns:
-        Groups of `params`, `lr` and `weight_decay`, from the first layers to the last; each parameter is in one.
+        Groups of `params`, `lr_scale` (factor of the learning rate, which a schedule applies) and `weight_decay`, from
+        the first layers to the last; each parameter is in one.
     """
     scales = rate_scales(network, config.layer_decay) if config.layer_decay is not None else {}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -63,7 +64,7 @@ def parameter_groups(network: nn.Module, config: TrainConfig, exempt: Collection
             decay = 0.0 if name in exempt else config.weight_decay
             groups.setdefault((scales.get(name, 1.0), decay), []).append(parameter)
     return [
-        {"params": params, "lr": config.learning_rate * scale, "weight_decay": decay}
+        {"params": params, "lr_scale": scale, "weight_decay": decay}
         for (scale, decay), params in sorted(groups.items(), key=lambda group: group[0])
     ]
 

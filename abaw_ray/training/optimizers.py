@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import timm.optim
-from timm.optim import create_optimizer_v2, param_groups_weight_decay
+from timm.optim import create_optimizer_v2
 from torch import nn
 from torch.optim import Optimizer
 
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError
+from abaw_ray.models.layers import parameter_groups
 
 
 def build_optimizer(network: nn.Module, beside: Sequence[nn.Parameter], recipe: Recipe) -> Optimizer:
@@ -21,7 +22,8 @@ def build_optimizer(network: nn.Module, beside: Sequence[nn.Parameter], recipe: 
     Args:
         network: whose parameters that need a gradient are trained.
         beside: parameters that are trained with them, as of losses.
-        recipe: `optim`, and of `train` the learning rate, betas and weight decay.
+        recipe: `optim`, and of `train` the learning rate, betas, weight decay and layer decay. The rates begin as they
+            are for the heads; `Schedule` takes each group's `lr_scale`.
 
     Raises:
         ConfigurationError: no such optimiser, or one that needs second derivatives; options that it does not have.
@@ -31,8 +33,8 @@ def build_optimizer(network: nn.Module, beside: Sequence[nn.Parameter], recipe: 
     if info.num_betas == 2 and info.has_betas:
         options.setdefault("betas", train.betas)
     groups: Any = [*(p for p in network.parameters() if p.requires_grad), *beside]
-    if recipe.optim.decay == "weights" and train.weight_decay:
-        groups = _groups(network, beside, train.weight_decay)
+    if train.layer_decay is not None or (recipe.optim.decay == "weights" and train.weight_decay):
+        groups = _groups(network, beside, recipe)
     try:
         return create_optimizer_v2(groups, name, train.learning_rate, train.weight_decay, **options)
     except Exception as error:  # each optimiser has its own, as where its package is not installed
@@ -63,24 +65,26 @@ def _info(name: str) -> timm.optim.OptimInfo:
     return info
 
 
-def _groups(network: nn.Module, beside: Sequence[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
-    """Groups with and without decay: without it are parameters of one dimension, biases, and what backbones name."""
-    groups: list[dict[str, Any]] = param_groups_weight_decay(
-        network, weight_decay, no_weight_decay_list=_named_by_modules(network)
-    )
+def _groups(network: nn.Module, beside: Sequence[nn.Parameter], recipe: Recipe) -> list[dict[str, Any]]:
+    """Groups of one decay and one rate: see `optim.decay` and `train.layer_decay`; heads' are those of `beside`."""
+    exempt: set[str] = set()
+    if recipe.optim.decay == "weights":
+        exempt = {name for name, p in network.named_parameters() if p.ndim <= 1 or name.endswith(".bias")}
+        exempt |= _named_by_modules(network)
+    groups = parameter_groups(network, recipe.train, exempt)
     for parameter in beside:
-        decay = weight_decay if parameter.ndim > 1 else 0.0
-        same = next((group for group in groups if group["weight_decay"] == decay), None)
+        decay = 0.0 if recipe.optim.decay == "weights" and parameter.ndim <= 1 else recipe.train.weight_decay
+        same = next((g for g in groups if (g["lr_scale"], g["weight_decay"]) == (1.0, decay)), None)
         if same is None:
-            groups.append({"params": [parameter], "weight_decay": decay})
+            groups.append({"params": [parameter], "lr_scale": 1.0, "weight_decay": decay})
         else:
             same["params"].append(parameter)
     return groups
 
 
-def _named_by_modules(network: nn.Module) -> Collection[str]:
+def _named_by_modules(network: nn.Module) -> set[str]:
     """Names of the parameters that timm's networks within it exempt, as those of positions."""
-    exempt = set()
+    exempt: set[str] = set()
     for prefix, module in network.named_modules():
         if callable(named := getattr(module, "no_weight_decay", None)):
             exempt |= {f"{prefix}.{name}" if prefix else name for name in named()}

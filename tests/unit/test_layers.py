@@ -6,7 +6,6 @@ import copy
 import itertools
 
 import pytest
-import timm.optim
 import torch
 from safetensors.torch import save_file
 from torch import nn
@@ -98,10 +97,10 @@ def test_an_encoder_of_images_is_frozen_too(weights):
 
 
 def groups_of(network: nn.Module, **options: object) -> dict[str, tuple[float, float]]:
-    """Name of each parameter -> its rate and decay; every one that needs a gradient is in one group."""
+    """Name of each parameter -> factor of its rate, and decay; every one that needs a gradient is in one group."""
     groups = parameter_groups(network, TrainConfig.model_validate(options), exempt={"heads.a.classifier.1.bias"})
     names = {id(p): name for name, p in network.named_parameters()}
-    found = [(names[id(p)], (g["lr"], g["weight_decay"])) for g in groups for p in g["params"]]
+    found = [(names[id(p)], (g["lr_scale"], g["weight_decay"])) for g in groups for p in g["params"]]
     assert len(found) == len(dict(found)) == sum(p.requires_grad for p in network.parameters())
     return dict(found)
 
@@ -109,16 +108,16 @@ def groups_of(network: nn.Module, **options: object) -> dict[str, tuple[float, f
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext", "test_efficientnet"])
 def test_rates_fall_by_the_same_factor_from_layer_to_layer(name):
     network = MultiTaskCNN(ModelConfig(backbone=name), OUTPUTS, 160)
-    rates = {key: rate for key, (rate, _) in groups_of(network, learning_rate=0.1, layer_decay=0.5).items()}
-    assert {rate for key, rate in rates.items() if key.startswith("heads.")} == {0.1}
+    rates = {key: rate for key, (rate, _) in groups_of(network, layer_decay=0.5).items()}
+    assert {rate for key, rate in rates.items() if key.startswith("heads.")} == {1.0}
     backbone = sorted({rate for key, rate in rates.items() if key.startswith("backbone.")}, reverse=True)
-    assert backbone == pytest.approx([0.1 * 0.5 ** (k + 1) for k in range(len(backbone))])
+    assert backbone == pytest.approx([0.5 ** (k + 1) for k in range(len(backbone))])
     assert rates[next(iter(rates))] == min(rates.values())
 
 
 def test_the_blocks_of_a_transformer_are_its_layers():
     network = MultiTaskCNN(ModelConfig(backbone="test_vit"), OUTPUTS, 160)
-    rates = {key: rate for key, (rate, _) in groups_of(network, learning_rate=1.0, layer_decay=0.5).items()}
+    rates = {key: rate for key, (rate, _) in groups_of(network, layer_decay=0.5).items()}
     number = len(network.backbone.blocks)
     of_blocks = [rates[f"backbone.blocks.{block}.mlp.fc1.weight"] for block in range(number)]
     assert [b / a for a, b in itertools.pairwise(of_blocks)] == [2.0] * (number - 1)
@@ -127,14 +126,6 @@ def test_the_blocks_of_a_transformer_are_its_layers():
 
 def test_without_layer_decay_there_is_one_rate_and_exempt_parameters_have_no_decay(weights):
     network = network_with(weights, freeze_stages=1)
-    found = groups_of(network, learning_rate=0.1, weight_decay=0.3)
-    assert found.pop("heads.a.classifier.1.bias") == (0.1, 0.0)
-    assert set(found.values()) == {(0.1, 0.3)}
-
-
-def test_every_optimiser_takes_the_groups():
-    network = MultiTaskCNN(ModelConfig(backbone=NAME), OUTPUTS, SIZE)
-    groups = parameter_groups(network, TrainConfig(learning_rate=0.1, layer_decay=0.5, weight_decay=0.01))
-    rates = [group["lr"] for group in groups]
-    for optimizer in (torch.optim.AdamW(groups), timm.optim.create_optimizer_v2(groups, "lion", 7.0)):
-        assert [group["lr"] for group in optimizer.param_groups] == rates
+    found = groups_of(network, weight_decay=0.3)
+    assert found.pop("heads.a.classifier.1.bias") == (1.0, 0.0)
+    assert set(found.values()) == {(1.0, 0.3)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,12 @@ from stores import make_store
 from torch import nn
 
 from abaw_ray.cli.unused import unused_in
-from abaw_ray.config import Recipe, load_recipe
+from abaw_ray.config import ModelConfig, Recipe, load_recipe
 from abaw_ray.errors import ConfigurationError
+from abaw_ray.models.cnn import MultiTaskCNN
 from abaw_ray.training.job import Job
 from abaw_ray.training.optimizers import build_optimizer
+from abaw_ray.training.schedules import Schedule
 from abaw_ray.training.stage import Stage
 
 
@@ -45,6 +48,25 @@ def test_biases_norms_and_what_the_backbone_names_can_be_left_out_of_the_decay()
     assert {name: decayed[id(p)] for name, p in made.named_parameters()} == expected
     assert [decayed[id(p)] for p in beside] == [0.05, 0.0]
     assert len(optimizer.param_groups) == 2
+
+
+@pytest.mark.parametrize(("optimizer", "schedule"), [("adamw", "constant"), ("lion", "cosine")])
+def test_layers_of_the_backbone_step_at_falling_rates_and_heads_at_the_whole(optimizer, schedule):
+    made, beside = MultiTaskCNN(ModelConfig(backbone="test_vit"), {"a": 2}, 160), [nn.Parameter(torch.ones(3))]
+    settings = [f"optim.optimizer={optimizer}", "train.layer_decay=0.5", "train.learning_rate=0.1", "train.epochs=4"]
+    recipe = load_recipe(None, [*settings, f"optim.schedule={schedule}", "optim.warmup_epochs=1"])
+    built = build_optimizer(made, beside, recipe)
+    schedule_of = Schedule(built, recipe, updates_per_epoch=10)
+    for updates, highest in (
+        (0, 0.001),
+        (10, 0.1 if schedule == "constant" else 0.1 * (1 + math.cos(math.pi / 4)) / 2),
+    ):
+        schedule_of.updated(updates)
+        rates = {id(p): group["lr"] for group in built.param_groups for p in group["params"]}
+        assert rates[id(beside[0])] == rates[id(made.heads["a"].classifier[-1].weight)] == pytest.approx(highest)
+        blocks = [rates[id(block.mlp.fc1.weight)] for block in made.backbone.blocks]
+        assert blocks == pytest.approx([highest * 0.5 ** (len(blocks) - k) for k in range(len(blocks))])
+        assert rates[id(made.backbone.norm.weight)] == pytest.approx(highest / 2)
 
 
 def test_decay_makes_weights_smaller_and_leaves_the_others_where_there_is_no_gradient():
