@@ -17,13 +17,14 @@ The way of the data, stage by stage; each reads only what the one before has wri
 
 What they are made of:
 
+    config        recipes: sections, keys and their meaning
     spaces        label spaces: what labels say, as values that travel with the data
     databases     one file a database: native label files -> rows of labels
     preprocess    rows -> faces -> blocks, by Ray Data
     blocks        the files of a store, and of what is computed from it
     streams       what samples have: images, sound, vectors; how each is cut out, kept and read
     sampling      which rows make up each step: pure functions
-    augmentation  views of faces
+    augmentation  views of faces, and random changes of images by batch
     tasks         one file a kind of label space: outputs, loss, decoding, scores
     models        networks, weights, checkpoints
     teachers      a network, stored outputs, or an ensemble: what gives a student its soft labels
