@@ -51,7 +51,11 @@ def unused_by(command: str, keys: Iterable[str]) -> list[str]:
 
 def unused_in(job: Job, keys: Iterable[str]) -> list[str]:
     """Those of `keys` that a training does not use."""
+    from abaw_ray.config import Operation
+
     unused = ["prepare", *(["sampling", "augment.views", "train.layer_decay"] if job.is_temporal else ["temporal"])]
+    if job.is_temporal:  # whose views are zoom, crop and flip
+        unused += [f"augment.{name}" for name, value in job.recipe.augment if isinstance(value, Operation)]
     if not job.recipe.model.encoders:
         unused += ["model.fusion", "model.modality_dropout"]
     if not job.teachers:
