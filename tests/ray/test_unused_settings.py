@@ -15,6 +15,9 @@ from abaw_ray.training.job import Job
 SECTIONS = {type(value): name for name, value in Recipe() if isinstance(value, Section)}
 
 READ_WITHOUT_EFFECT = {
+    "augment.cutmix",
+    "augment.mixup",
+    "augment.views",
     "optim.decay",
     "optim.decay_epochs",
     "optim.decay_rate",
@@ -22,7 +25,7 @@ READ_WITHOUT_EFFECT = {
     "optim.warmup_start",
     "train.layer_decay",
 }
-"""What the optimiser and the schedule are built from, whether it changes them or not."""
+"""What views, the optimiser and the schedule are built from, whether it changes them or not."""
 
 
 def every_key() -> Iterator[str]:
