@@ -7,6 +7,8 @@ view's size; everything that is stored, or given for a prediction, the face's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import torch
@@ -53,6 +55,26 @@ def cut_views(images: Tensor, offsets: Tensor, flip: Tensor, size: int) -> Tenso
     return _indexed(images, offsets.long(), flip, size)
 
 
+def copy_squares(
+    images: np.ndarray, corners: Sequence[Sequence[int]], flips: Sequence[bool], views: np.ndarray
+) -> None:
+    """Copies a square of each of `images` (n, S, S, 3), mirrored where `flips` says, into `views` (n, size, size, 3).
+
+    Args:
+        images: uint8.
+        corners: left and top of each square.
+        flips: of each.
+        views: uint8, which are overwritten.
+    """
+    size = views.shape[1]
+    for image, (x, y), flip, view in zip(images, corners, flips, views, strict=True):
+        square = image[y : y + size, x : x + size]
+        if flip:
+            cv2.flip(square, 1, dst=view)
+        else:
+            view[:] = square
+
+
 def _indexed(images: Tensor, offsets: Tensor, flip: Tensor, size: int) -> Tensor:
     steps = torch.arange(size, device=images.device)
     columns = torch.where(flip[:, None], size - 1 - steps, steps) + offsets[:, :1]
@@ -65,13 +87,8 @@ def _copied(images: np.ndarray, corners: list[list[int]], flips: list[bool], siz
     views = np.empty((len(images), size, size, 3), np.uint8)
 
     def part(start: int) -> None:
-        for i in range(start, min(start + PART, len(images))):
-            x, y = corners[i]
-            square = images[i, y : y + size, x : x + size]
-            if flips[i]:
-                cv2.flip(square, 1, dst=views[i])
-            else:
-                views[i] = square
+        rows = slice(start, start + PART)
+        copy_squares(images[rows], corners[rows], flips[rows], views[rows])
 
     on_threads(part, range(0, len(images), PART))
     return torch.from_numpy(views).permute(0, 3, 1, 2)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from abaw_ray.config import AugmentConfig
 from abaw_ray.threads import on_threads
-from abaw_ray.view_sizes import cut_views, view_size
+from abaw_ray.view_sizes import copy_squares, cut_views, view_size
 
 NUM_UNIFORMS = 3
 """Random numbers a sample needs: crop x, crop y, flip."""
@@ -168,15 +167,10 @@ def _resized_crops(images: Tensor, offsets: Tensor, flip: Tensor, zoomed: int) -
     corners, flips = offsets.tolist(), flip.tolist()
 
     def part(start: int) -> None:
-        faces = images[start : start + PART].permute(0, 3, 1, 2)
+        rows = slice(start, start + PART)
+        faces = images[rows].permute(0, 3, 1, 2)
         large = F.interpolate(faces, size=(zoomed, zoomed), mode="bilinear").permute(0, 2, 3, 1).numpy()
-        for i, face in enumerate(large, start):
-            x, y = corners[i]
-            crop = face[y : y + size, x : x + size]
-            if flips[i]:
-                cv2.flip(crop, 1, dst=views[i])
-            else:
-                views[i] = crop
+        copy_squares(large, corners[rows], flips[rows], views[rows])
 
     on_threads(part, range(0, len(images), PART))
     return torch.from_numpy(views).permute(0, 3, 1, 2)
