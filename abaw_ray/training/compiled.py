@@ -11,6 +11,7 @@ from torch import Tensor
 
 from abaw_ray.models.outputs import SetsOutput
 from abaw_ray.models.sets import Network, SetsForward
+from abaw_ray.training.buffers import kept_buffers
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +36,8 @@ class CompiledForward(SetsForward):
     def _try(self, inputs: Mapping[str, Any]) -> None:
         """Leaves random numbers, buffers and gradients as they were."""
         self._tried = True
-        buffers = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
         try:
-            with torch.random.fork_rng(), torch.enable_grad():
+            with kept_buffers(self.network), torch.random.fork_rng(), torch.enable_grad():
                 logits = self._of_sets(inputs).logits
                 total = torch.stack([_sum(heads) for heads in logits.values()]).sum()
                 learned = [p for p in self.network.parameters() if p.requires_grad]
@@ -46,9 +46,6 @@ class CompiledForward(SetsForward):
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             logger.warning("optim.compile: torch cannot compile this network here, so it is not compiled: %s", reason)
             self._of_sets = self.network.forward_sets
-        with torch.no_grad():
-            for name, buffer in self.network.named_buffers():
-                buffer.copy_(buffers[name])
 
 
 def _sum(heads: Mapping[str, Tensor]) -> Tensor:

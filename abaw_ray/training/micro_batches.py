@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from abaw_ray.models.outputs import SetsOutput
+from abaw_ray.training.buffers import kept_buffers
 
 Forward = Callable[[Mapping[str, Any]], SetsOutput]
 """A network's pass over the inputs of source sets."""
@@ -45,14 +46,11 @@ class MicroBatches:
 
     def outputs(self, forward: Forward) -> SetsOutput:
         """The first pass: outputs of all rows, whose gradient the second one carries into the weights."""
-        buffers = {name: buffer.clone() for name, buffer in self._network.named_buffers()}
         found = []
-        with torch.no_grad():
+        with torch.no_grad(), kept_buffers(self._network):
             for part in self._parts:
                 self._states.append(_random_state(self._device))
                 found.append(_flat(forward(part)))
-            for name, buffer in self._network.named_buffers():
-                buffer.copy_(buffers[name])
         self._sizes = [{key: len(values) for key, values in outputs.items()} for outputs in found]
         self._leaves = {key: torch.cat([outputs[key] for outputs in found]).requires_grad_() for key in found[0]}
         return _nested(self._leaves)

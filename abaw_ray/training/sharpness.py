@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from abaw_ray.training.buffers import kept_buffers
+
 
 @contextmanager
 def ascended(network: nn.Module, parameters: Sequence[nn.Parameter], radius: float) -> Iterator[None]:
@@ -20,15 +22,14 @@ def ascended(network: nn.Module, parameters: Sequence[nn.Parameter], radius: flo
     """
     moved = [p for p in parameters if p.grad is not None]
     gradients = [p.grad for p in moved if p.grad is not None]
-    weights, buffers = [p.detach().clone() for p in moved], [b.clone() for b in network.buffers()]
+    weights = [p.detach().clone() for p in moved]
     scale = radius / (nn.utils.get_total_norm(gradients) + 1e-12)
     with torch.no_grad():
         for parameter, gradient in zip(moved, gradients, strict=True):
             parameter.add_(gradient * scale)
             parameter.grad = None
-    yield
+    with kept_buffers(network):
+        yield
     with torch.no_grad():
         for parameter, before in zip(moved, weights, strict=True):
             parameter.copy_(before)
-        for buffer, of_before in zip(network.buffers(), buffers, strict=True):
-            buffer.copy_(of_before)
