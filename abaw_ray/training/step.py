@@ -19,7 +19,7 @@ from abaw_ray.models.sets import Network, SetsForward
 from abaw_ray.objectives.base import Objective, StepData
 from abaw_ray.objectives.distillation import Distillation
 from abaw_ray.objectives.supervised import Supervised
-from abaw_ray.objectives.terms import StepLoss, combine
+from abaw_ray.objectives.terms import SetLabels, StepLoss, combine
 from abaw_ray.teachers.base import Teacher
 from abaw_ray.training.added import AddedObjectives
 from abaw_ray.training.compiled import CompiledForward
@@ -76,12 +76,13 @@ class Learner:
             float16 and no step was taken; the same on every worker.
         """
         inputs = {name: b.inputs(self._recipe.augment) for name, b in batch.items()}
-        data, loss = self._add_gradient(batch, inputs, update, num_accumulated)
+        labels, taught = {name: b.labels for name, b in batch.items()}, self._teach(batch, inputs)
+        data, loss = self._add_gradient(inputs, labels, taught, update, num_accumulated)
         radius = self._recipe.optim.sharpness_radius
         if radius is not None:
             self._world.average_gradients(self._beside_network)
             with ascended(self.network, self._parameters, radius):
-                self._add_gradient(batch, inputs, update, num_accumulated)
+                self._add_gradient(inputs, labels, taught, update, num_accumulated)
         self.added.learn(data, num_accumulated)
         norm = self._update() if update else None
         return loss.detached(), norm
@@ -105,20 +106,24 @@ class Learner:
             self.added.load_state(state["added"])
 
     def _add_gradient(
-        self, batch: Batch, inputs: Mapping[str, Any], update: bool, num_accumulated: int
+        self,
+        inputs: Mapping[str, Any],
+        labels: Mapping[str, SetLabels],
+        taught: SetsOutput | None,
+        update: bool,
+        num_accumulated: int,
     ) -> tuple[StepData, StepLoss]:
         """Adds the gradient of a step's losses; `update`: the workers' gradients are averaged."""
         # DDP averages over workers what has to be added up: see World.sum
         factor = self._world.size / num_accumulated
-        labels = {name: b.labels for name, b in batch.items()}
         if self._recipe.train.micro_batches == 1:
             with self._no_sync(not update):
-                data = StepData(labels, self._forward(inputs), self._teach(batch, inputs))
+                data = StepData(labels, self._forward(inputs), taught)
                 loss = self._loss(data)
                 self.scaler.scale(loss.total * factor).backward()
             return data, loss
         parts = MicroBatches(inputs, self._recipe.train.micro_batches, self.network, self._world.device)
-        data = StepData(labels, parts.outputs(self._forward), self._teach(batch, inputs))
+        data = StepData(labels, parts.outputs(self._forward), taught)
         loss = self._loss(data)
         self.scaler.scale(loss.total * factor).backward()
         for at in range(len(parts)):
