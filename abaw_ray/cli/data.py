@@ -122,7 +122,7 @@ def inspect_views(
     save(figure, out)
     augment = resolved.augment
     drawn = {"out": str(out), "operations": augment.operations, "mixings": augment.mixings}
-    changes = ", ".join(["zoom, crop and flip", *augment.operations, *augment.mixings])
+    changes = ", ".join(["zoom, crop and flip", *augment.changes])
     output.result(drawn, f"{out}: {changes}", as_json)
 
 

@@ -53,9 +53,12 @@ def unused_in(job: Job, keys: Iterable[str]) -> list[str]:
     """Those of `keys` that a training does not use."""
     from abaw_ray.config import Operation
 
-    unused = ["prepare", *(["sampling", "augment.views", "train.layer_decay"] if job.is_temporal else ["temporal"])]
+    unused = ["prepare"]
     if job.is_temporal:  # whose views are zoom, crop and flip
+        unused += ["sampling", "augment.views", "train.layer_decay"]
         unused += [f"augment.{name}" for name, value in job.recipe.augment if isinstance(value, Operation)]
+    else:
+        unused.append("temporal")
     if not job.recipe.model.encoders:
         unused += ["model.fusion", "model.modality_dropout"]
     if not job.teachers:

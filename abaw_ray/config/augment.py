@@ -125,6 +125,11 @@ class AugmentConfig(Section):
         """Names of what mixes pairs of samples."""
         return [name for name in ("mixup", "cutmix") if getattr(self, name).probability > 0]
 
+    @property
+    def changes(self) -> list[str]:
+        """Names of all that is more than zoom, crop and flip."""
+        return [*self.operations, *self.mixings]
+
     @field_validator("blur", "jpeg", "erasing")
     @classmethod
     def _ascending(cls, section: Operation) -> Operation:
@@ -148,9 +153,9 @@ def require_plain_views(config: AugmentConfig) -> None:
     Raises:
         ValueError: something else changes images, or mixes them.
     """
-    others = [*config.operations, *config.mixings]
-    if others:
+    if config.changes:
         raise ValueError(
-            f"{', '.join(others)}: found a probability > 0 with a number of views; a view that a teacher's outputs are"
-            " kept for is a crop and a flip: leave out augment.views and stored outputs, or set the probabilities to 0"
+            f"{', '.join(config.changes)}: found a probability > 0 with a number of views; a view that a teacher's"
+            " outputs are kept for is a crop and a flip: leave out augment.views and stored outputs, or set the"
+            " probabilities to 0"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -25,11 +25,7 @@ def set_balance(store: Store, source: SourceSet, tasks: Mapping[str, Task], conf
     """
 
     def weights(rows: np.ndarray) -> np.ndarray:
-        terms = [
-            balance_weights(tasks[name], store.labels(name).of(rows)[0], of_task(config, name), config.repeat_threshold)
-            for name in source.tasks
-        ]
-        return set_weights(terms, config.joint_weights)
+        return set_weights(_by_task(balance_weights, rows, store, source, tasks, config), config.joint_weights)
 
     if config.database_temperature is None:
         return weights(source.rows)
@@ -45,11 +41,7 @@ def set_balance_groups(
     """Groups (n,) int64, from 0, of rows of equal `set_balance`, whose arguments these are."""
 
     def groups(rows: np.ndarray) -> np.ndarray:
-        terms = [
-            balance_groups(tasks[name], store.labels(name).of(rows)[0], of_task(config, name), config.repeat_threshold)
-            for name in source.tasks
-        ]
-        return set_groups(terms)
+        return set_groups(_by_task(balance_groups, rows, store, source, tasks, config))
 
     if config.database_temperature is None:
         return groups(source.rows)
@@ -84,3 +76,18 @@ def require_balance(tasks: Mapping[str, Task], config: SamplingConfig) -> None:
 def of_task(config: SamplingConfig, name: str) -> Balance:
     """How the rows of a task's sets are balanced by it."""
     return config.balance.get(name, "class") if isinstance(config.balance, dict) else config.balance
+
+
+def _by_task(
+    balance: Callable[..., np.ndarray],
+    rows: np.ndarray,
+    store: Store,
+    source: SourceSet,
+    tasks: Mapping[str, Task],
+    config: SamplingConfig,
+) -> list[np.ndarray]:
+    """What `balance_weights` or `balance_groups` gives of some rows of a set by each of its tasks."""
+    return [
+        balance(tasks[name], store.labels(name).of(rows)[0], of_task(config, name), config.repeat_threshold)
+        for name in source.tasks
+    ]

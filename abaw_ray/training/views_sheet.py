@@ -77,7 +77,7 @@ def _columns(data: TrainingData, rows: np.ndarray, uniforms: list[np.ndarray], a
 
 def _alone(augment: AugmentConfig, name: str) -> AugmentConfig:
     """With the change `name` of every image, and no other."""
-    changes = {other: getattr(augment, other) for other in (*augment.operations, *augment.mixings)}
+    changes = {other: getattr(augment, other) for other in augment.changes}
     return augment.model_copy(
         update={
             other: section.model_copy(update={"probability": float(other == name)})

@@ -91,9 +91,8 @@ class Plan:
         Views that are more than a crop and a flip are never the same, so that the teacher is asked in every step.
         """
         changes_views = any(key.startswith(("augment.", "sampling.sets", "train.precision")) for key in self.space)
-        augment = self.job.recipe.augment
-        plain = not (augment.operations or augment.mixings)
-        return bool(self.job.teachers) and not self.job.is_temporal and not changes_views and plain
+        changes_images = bool(self.job.recipe.augment.changes)
+        return bool(self.job.teachers) and not (self.job.is_temporal or changes_views or changes_images)
 
     def settings(self) -> dict[str, Any]:
         """Everything that the trials' results depend on."""
