@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import timm.optim
-from timm.optim import create_optimizer_v2
 from torch import nn
 from torch.optim import Optimizer
 
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.models.layers import parameter_groups
+
+if TYPE_CHECKING:
+    from timm.optim import OptimInfo
 
 
 def build_optimizer(network: nn.Module, beside: Sequence[nn.Parameter], recipe: Recipe) -> Optimizer:
@@ -28,6 +29,8 @@ def build_optimizer(network: nn.Module, beside: Sequence[nn.Parameter], recipe: 
     Raises:
         ConfigurationError: no such optimiser, or one that needs second derivatives; options that it does not have.
     """
+    from timm.optim import create_optimizer_v2
+
     name, train, options = recipe.optim.optimizer, recipe.train, dict(recipe.optim.options)
     info = _info(name)
     if info.num_betas == 2 and info.has_betas:
@@ -53,7 +56,9 @@ def uses_betas(name: str) -> bool:
     return bool(info.has_betas and info.num_betas == 2)
 
 
-def _info(name: str) -> timm.optim.OptimInfo:
+def _info(name: str) -> OptimInfo:
+    import timm.optim
+
     known = [str(known) for known in timm.optim.list_optimizers()]
     if name not in known:
         near = difflib.get_close_matches(name, known, 3)

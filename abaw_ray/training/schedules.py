@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from timm.scheduler import create_scheduler_v2
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
@@ -25,6 +24,8 @@ class Schedule:
     """
 
     def __init__(self, optimizer: Optimizer, recipe: Recipe, updates_per_epoch: int) -> None:
+        from timm.scheduler import create_scheduler_v2
+
         optim, train = recipe.optim, recipe.train
         least = optim.min_rate * train.learning_rate
         # timm's plateau keeps too little to go on from: it is torch's, and the rest is of one kind for all

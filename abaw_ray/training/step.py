@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from timm.layers import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -184,5 +183,7 @@ def _normalised(network: Network, recipe: Recipe, world: World) -> Network:
         raise ConfigurationError(
             f"optim.sync_batch_norm: found {world.size} workers on {world.device.type}, expected GPUs, or one worker"
         )
+    from timm.layers import convert_sync_batchnorm
+
     converted: Network = convert_sync_batchnorm(network)
     return converted

@@ -6,8 +6,6 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from timm.utils import ModelEmaV3
-
 from abaw_ray.config import Recipe
 from abaw_ray.models.checkpoint import Weights
 from abaw_ray.models.sets import Network
@@ -32,6 +30,8 @@ class Updates:
         self._learner = learner
         self._network, self._average, decay = learner.network, None, recipe.optim.average
         if decay is not None:
+            from timm.utils import ModelEmaV3
+
             self._average = ModelEmaV3(learner.network, decay, use_warmup=True)
         self._count = 0
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -129,3 +131,10 @@ def test_settings_that_the_optimiser_does_not_use_are_warned_of():
     assert unused() == ["optim.decay"]
     assert unused("optim.optimizer=sgd", "train.weight_decay=0.1") == ["train.betas"]
     assert unused("optim.optimizer=adamw", "train.weight_decay=0.1") == []
+
+
+def test_training_is_imported_without_timm():
+    """It takes two seconds, which processes that build no network can do without."""
+    code = "import sys, abaw_ray.training.loop; print({'timm'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=True)
+    assert found.stdout.strip() == "set()"
