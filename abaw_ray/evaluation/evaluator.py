@@ -121,7 +121,7 @@ class Evaluator:
         require_evaluation_views(store.image_size, num_views, recipe.augment)
         if source is not None:
             source.of_view(num_views - 1)  # refuses what it has no features of
-        self._store, self._tasks, self._split, self._recipe, self._source = store, tasks, split, recipe, source
+        self._store, self.tasks, self._split, self._recipe, self._source = store, tasks, split, recipe, source
         if databases is None and source is not None:
             databases = recipe.temporal.databases
         self.frames = evaluation_frames(store, list(tasks), split, databases)
@@ -180,12 +180,12 @@ class Evaluator:
         frames = self._predict_frames(network, view, world, progress)
         if not isinstance(network, TemporalNetwork):
             return Predicted(frames)
-        return Predicted(frames, {t: self._predict_windows(network, view, t, world, progress) for t in self._tasks})
+        return Predicted(frames, {t: self._predict_windows(network, view, t, world, progress) for t in self.tasks})
 
     def _predict_frames(self, network: Network, view: View, world: World, progress: Progress | None) -> Predictions:
         num_frames, num_pictured = len(self.frames), self.frames.num_pictured
         if not num_pictured:
-            return {name: np.zeros((num_frames, k), np.float32) for name, k in decoded_widths(self._tasks).items()}
+            return {name: np.zeros((num_frames, k), np.float32) for name, k in decoded_widths(self.tasks).items()}
         predicted = self._predict_pictured(network, view, world, progress)
         return {name: np.pad(values, ((0, num_frames - num_pictured), (0, 0))) for name, values in predicted.items()}
 
@@ -196,13 +196,13 @@ class Evaluator:
         starts = self.frames.starts[self.frames.starts < len(shown)]
         if isinstance(network, FrameNetwork):
             rows, place = np.unique(shown, return_inverse=True)
-            of_rows = predict_rows(network, self._tasks, self._store, rows, recipe, world, progress, view.number)
+            of_rows = predict_rows(network, self.tasks, self._store, rows, recipe, world, progress, view.number)
             require_numbers("predictions", of_rows, rows, self._store)
             return {task: values[place] for task, values in of_rows.items()}
         assert isinstance(network, TemporalNetwork), "a network of features"
         assert view.source is not None, "an evaluator of CNNs"
         windows, owner = covering_windows(starts, len(shown), recipe.temporal.window)
-        covering = predict_windows(network, self._tasks, view.source, shown[windows], recipe, world, progress)
+        covering = predict_windows(network, self.tasks, view.source, shown[windows], recipe, world, progress)
         of_frames = {name: values.reshape(-1, values.shape[-1])[owner] for name, values in covering.items()}
         require_numbers("predictions", of_frames, shown, self._store)
         return of_frames
@@ -212,9 +212,9 @@ class Evaluator:
     ) -> np.ndarray:
         """Predictions for the frames of a task's gap-free windows, window by window."""
         assert view.source is not None, "an evaluator of CNNs"
-        one = {task: self._tasks[task]}
+        one = {task: self.tasks[task]}
         predicted = predict_windows(network, one, view.source, self._windows[task], self._recipe, world, progress)
-        of_frames = predicted[task].reshape(-1, self._tasks[task].space.size)
+        of_frames = predicted[task].reshape(-1, self.tasks[task].space.size)
         require_numbers("predictions", {task: of_frames}, self._windows[task].reshape(-1), self._store)
         return of_frames
 
@@ -232,13 +232,13 @@ class Evaluator:
             StoreError: nothing can be scored.
         """
         table, rows = self.table(predicted.frames, smoothing)
-        fitted = decisions if decisions is not None else fit_decisions(table, self._tasks)
+        fitted = decisions if decisions is not None else fit_decisions(table, self.tasks)
         if predicted.windows is None:
-            paper = scores_by_database(table.filter(table["seen"]), self._tasks, fitted)
+            paper = scores_by_database(table.filter(table["seen"]), self.tasks, fitted)
         else:
             tables = {task: self._windows_table(task, v, smoothing) for task, v in predicted.windows.items()}
-            paper = _merged([scores_by_database(t, {n: self._tasks[n]}, fitted) for n, t in tables.items()])
-        scores = {HEADLINE: score_predictions(table, self._tasks, fitted), "paper": paper}
+            paper = _merged([scores_by_database(t, {n: self.tasks[n]}, fitted) for n, t in tables.items()])
+        scores = {HEADLINE: score_predictions(table, self.tasks, fitted), "paper": paper}
         return Evaluation(table, rows, scores, fitted)
 
     def table(self, predictions: Predictions, smoothing: Smoothing | None = None) -> tuple[pa.Table, np.ndarray]:
@@ -250,23 +250,23 @@ class Evaluator:
         frames, store = self.frames, self._store
         if smoothing is not None:
             predictions = {name: smoothing.apply(values, frames.starts) for name, values in predictions.items()}
-        labels = {task: frames.labels(store, task, self._split) for task in self._tasks}
+        labels = {task: frames.labels(store, task, self._split) for task in self.tasks}
         labelled = np.any([np.isfinite(values).any(axis=1) for values in labels.values()], axis=0)
         video, row = frames.video()[labelled], frames.row[labelled]
         no_picture = row < 0
         deviations = {
-            t: predictions[f"{t}{DEVIATION}"][labelled] for t, task in self._tasks.items() if is_regression(task)
+            t: predictions[f"{t}{DEVIATION}"][labelled] for t, task in self.tasks.items() if is_regression(task)
         }
         for values in deviations.values():
             values[no_picture] = np.nan
         table = prediction_table(
-            spaces=[task.space for task in self._tasks.values()],
+            spaces=[task.space for task in self.tasks.values()],
             database=pa.array(store.databases, pa.string()).take(pa.array(frames.database[video])),
             video=pa.array(frames.names, pa.string()).take(pa.array(video)),
             frame=frames.frame[labelled],
             seen=frames.seen[labelled],
             labels={task: values[labelled] for task, values in labels.items()},
-            predictions={task: predictions[task][labelled] for task in self._tasks},
+            predictions={task: predictions[task][labelled] for task in self.tasks},
             deviations=deviations,
             subject=store.index.subjects.take(pa.array(row, mask=no_picture)).cast(pa.string()),
         )
@@ -278,7 +278,7 @@ class Evaluator:
         if smoothing is not None and len(rows):
             predictions = smoothing.apply(predictions, np.arange(0, len(rows), self._recipe.temporal.window))
         return prediction_table(
-            spaces=[self._tasks[task].space],
+            spaces=[self.tasks[task].space],
             database=pa.array(self._store.databases, pa.string()).take(pa.array(index.database[rows])),
             video=index.videos.take(pa.array(rows)).cast(pa.string()),
             frame=index.frame[rows],
