@@ -21,7 +21,7 @@ from abaw_ray.evaluation.ensembles import Runs, databases_of, load_members, memb
 from abaw_ray.evaluation.evaluator import HEADLINE, Evaluation
 from abaw_ray.evaluation.figures import reliability_figure, save, task_figures
 from abaw_ray.evaluation.intervals import score_intervals
-from abaw_ray.evaluation.on_device import TUNE, Asked, Found, Weighting, evaluate_members
+from abaw_ray.evaluation.on_device import EQUAL, FIT, TUNE, Asked, Found, evaluate_members
 from abaw_ray.evaluation.predictions import Decisions, pairs, video_scores, write_predictions
 from abaw_ray.evaluation.smoothing import parse_smoothing
 from abaw_ray.inference.predict import Progress
@@ -41,7 +41,7 @@ def evaluate(
     features: AnyPath | None = None,
     change: Callable[[Recipe], Recipe] = lambda recipe: recipe,
     progress: Progress | None = None,
-    weights: Weighting = "equal",
+    weights: str = EQUAL,
     decisions: AnyPath | None = None,
 ) -> dict[str, Any]:
     """Evaluates the best checkpoint of a run, or an ensemble of several, on a store's split, by both protocols.
@@ -135,13 +135,15 @@ def _require_possible(
     """
     if smooth not in (None, TUNE):
         parse_smoothing(smooth)
-    for option, value, fitted in (("--smooth", smooth, TUNE), ("--weights", weights, "fit")):
+    if weights not in (EQUAL, FIT):
+        raise ConfigurationError(f"--weights {weights}: expected {EQUAL} or {FIT}")
+    for option, value, fitted in (("--smooth", smooth, TUNE), ("--weights", weights, FIT)):
         if value == fitted and decisions is not None:
             raise ConfigurationError(f"{option} {value} beside --decisions, which hold what was decided; expected one")
         if value == fitted and split != Split.VALIDATION:
             raise ConfigurationError(f"{option} {value} on {split.name.lower()} labels: expected the validation split")
-    if weights == "fit" and len(trained) == 1:
-        raise ConfigurationError(f"--weights fit: found one run, {trained[0].path}; expected an ensemble of several")
+    if weights == FIT and len(trained) == 1:
+        raise ConfigurationError(f"--weights {FIT}: found one run, {trained[0].path}; expected an ensemble of several")
 
 
 def _described(trained: Sequence[Checkpoint]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from abaw_ray.blocks.reader import Store
 from abaw_ray.evaluation.decisions import ValidationDecisions
@@ -24,8 +23,8 @@ from abaw_ray.world import World, local_device
 TUNE = "tune"
 """As a smoothing: the one with the best criterion on the validation split."""
 
-Weighting = Literal["equal", "fit"]
-"""Weights of an ensemble's members: all the same, or fitted on the validation split (see `ensemble_weights`)."""
+EQUAL, FIT = "equal", "fit"
+"""As weights of an ensemble's members: all the same, or fitted on the validation split (see `ensemble_weights`)."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +33,12 @@ class Asked:
 
     Args:
         smooth: over time, or `tune`.
-        weighting: of an ensemble's members.
+        weights: of an ensemble's members.
         decided: before; None: it is fitted.
     """
 
     smooth: str | None
-    weighting: Weighting = "equal"
+    weights: str = EQUAL
     decided: ValidationDecisions | None = None
 
 
@@ -100,7 +99,7 @@ def evaluate_members(
     answers = ask_each(members, store, split, ask, databases_of(members), progress=progress)
     first = answers[0][0]
     fitted = {}
-    if asked.weighting == "fit":
+    if asked.weights == FIT:
         tables = [evaluator.table(predicted.frames)[0] for evaluator, predicted in answers]
         fitted = fit_weights(tables, first.tasks)
     given = {name: of_task.weights for name, of_task in fitted.items()}
