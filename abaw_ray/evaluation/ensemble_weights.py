@@ -1,10 +1,11 @@
 """Weights of an ensemble's members, fitted on validation frames task by task.
 
 Members are selected greedily with replacement (Caruana et al., "Ensemble selection from libraries of models", ICML
-2004): beginning with the best one, in each round that member is added, perhaps again, with which the mean of all that
-were added has the best criterion. A member's weight is its share of those that were added up to the best round. What
-is optimised is what models are selected by, so that it is the same for every kind of task; a member that improves
-nothing has no weight, and of several choices that are as good the first is taken, members by themselves best first.
+2004): from the best ones, as many as are best together, that member is added again and again, perhaps once more, with
+which the mean of all that were added has the best criterion, as long as it gets better. A member's weight is its share
+of those that were added. What is optimised is what models are selected by, whatever the kind of task. Scores of few
+videos are noisy, which is why selection ends with the first round that brings nothing: of two good members and a
+useless one, on 500 generated frames, rounds that go on give the useless one a weight in half of the cases.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from abaw_ray.evaluation.predictions import labelled, pairs
 from abaw_ray.tasks.base import Decision, Task
 
 NUM_ROUNDS = 20
-"""Of additions; weights are multiples of a fraction that is no smaller."""
+"""Of additions at most."""
+
+LEAST_GAIN = 1e-3
+"""Of the criterion in a round, without which it is the last."""
 
 
 @dataclass(frozen=True)
@@ -83,20 +87,24 @@ def select(predictions: Sequence[np.ndarray], criterion: Callable[[np.ndarray], 
         predictions: of each member, arrays of one shape.
         criterion: of predictions; more is better.
     """
+
+    def better(candidates: np.ndarray, best: float) -> tuple[np.ndarray, float] | None:
+        """The first of the best candidates, numbers of additions (candidates, members), if it is better than `best`."""
+        reached = [criterion(_mean(predictions, counts)) for counts in candidates]
+        place = int(np.argmax(reached))
+        return (candidates[place], reached[place]) if reached[place] > best + LEAST_GAIN else None
+
     alone = [criterion(prediction) for prediction in predictions]
     order = sorted(range(len(predictions)), key=lambda member: -alone[member])
-    counts = np.zeros(len(predictions))
-    counts[order[0]] = 1
-    best, weights = alone[order[0]], counts
-    total = predictions[order[0]].astype(np.float64)
-    for number in range(2, NUM_ROUNDS + 1):
-        reached = [criterion(((total + predictions[m]) / number).astype(np.float32)) for m in order]
-        place = int(np.argmax(reached))  # the first of equal ones
-        total += predictions[order[place]]
-        counts = counts + np.eye(len(predictions))[order[place]]
-        if reached[place] > best:
-            best, weights = reached[place], counts
-    return [float(weight) for weight in weights / weights.sum()]
+    added = np.eye(len(predictions))[order]
+    best = alone[order[0]]
+    counts, best = better(added.cumsum(axis=0), best) or (added[0], best)
+    for _ in range(NUM_ROUNDS):
+        found = better(counts + added, best)
+        if found is None:
+            break
+        counts, best = found
+    return [float(weight) for weight in counts / counts.sum()]
 
 
 def _fitted(task: Task, target: np.ndarray, predictions: Sequence[np.ndarray], first: np.ndarray) -> FittedWeights:
