@@ -74,7 +74,7 @@ class FrameSamples:
         return self.evaluation_views(0, config)
 
     def evaluation_views(self, number: int, config: AugmentConfig) -> Streams:
-        """As `centre_views`, of one of the views whose predictions are averaged: see `augmentation.evaluation_views`."""
+        """As `centre_views`, of one of the views that are averaged over; see `augmentation.evaluation_views`."""
         return self._views(config, lambda kind, samples, of_stream: kind.evaluation_views(samples, number, of_stream))
 
     def _views(self, config: AugmentConfig, view: Callable[[Kind, Tensor, AugmentConfig], Tensor]) -> Streams:

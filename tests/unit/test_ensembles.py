@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import checkpoints
@@ -27,6 +29,7 @@ from abaw_ray.console import table
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.decisions import read_decisions
 from abaw_ray.evaluation.ensemble_weights import fit_weights, select
+from abaw_ray.evaluation.ensembles import members_of
 from abaw_ray.evaluation.evaluate import evaluate
 from abaw_ray.evaluation.mixtures import Predicted, mixed, mixture
 from abaw_ray.evaluation.predictions import prediction_table
@@ -344,6 +347,20 @@ def test_a_run_of_other_tasks_is_refused(store: Path, runs: list[Path], tmp_path
     turned = make_checkpoint(tmp_path / "turned")
     with pytest.raises(ConfigurationError, match=rf"{turned}: {renamed.name} is .*{', '.join(renamed.names)}"):
         evaluate([runs[0], turned], store, tmp_path / "out")
+
+
+def test_features_are_given_to_the_members_that_go_on_from_their_cnn(runs: list[Path], tmp_path: Path, monkeypatch):
+    trained = [checkpoint.load(run) for run in (*runs, runs[2])]
+    of_cnn = trained[2].description.model_copy(update={"cnn_sha256": "a CNN's"})
+    trained[2] = replace(trained[2], description=of_cnn)
+    recipes = [member.recipe for member in trained]
+    manifest = SimpleNamespace(cnn_sha256="a CNN's")
+    monkeypatch.setattr("abaw_ray.evaluation.ensembles.FeatureManifest.read", lambda _: manifest)
+    given = [member.features for member in members_of(trained, recipes, tmp_path)]
+    assert given == [None, None, tmp_path, None]
+    manifest.cnn_sha256 = "another's"
+    with pytest.raises(ConfigurationError, match=rf"{tmp_path}: features of another CNN than any"):
+        members_of(trained, recipes, tmp_path)
 
 
 def test_wrong_weights_in_decisions_are_refused(runs: list[Path], tmp_path: Path, fitted: Path):
