@@ -318,7 +318,10 @@ def restore(folder: Path, network: nn.Module, optimizer: Optimizer) -> Descripti
     found = load(folder)
     network.load_state_dict(load_file(found.whole(WEIGHTS)))
     # it moves to the device what belongs there; numbers of steps do not: each would be waited for in every step
-    optimizer.load_state_dict(torch.load(found.whole(OPTIMIZER), map_location="cpu", weights_only=True))
+    state = torch.load(found.whole(OPTIMIZER), map_location="cpu", weights_only=True)
+    for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=True):
+        saved |= {key: own[key] for key in ("foreach", "fused") if key in own}  # how a step is computed is the device's
+    optimizer.load_state_dict(state)
     return found.description
 
 
