@@ -49,12 +49,12 @@ class SetBatch:
     def prepared_for(self, device: torch.device, config: AugmentConfig) -> SetBatch:
         """As far as it can be made before `device` is free: pinned for a GPU, which makes views itself, or as views."""
         if device.type == "cuda":
-            return self._map(Tensor.pin_memory)
+            return self.map(Tensor.pin_memory)
         views = replace(self.samples, kept=self.inputs(config).streams)
         return replace(self, samples=views, uniforms=None, mixing=None)
 
     def to(self, device: torch.device) -> SetBatch:
-        return self._map(lambda t: t.to(device, non_blocking=True))
+        return self.map(lambda t: t.to(device, non_blocking=True))
 
     def inputs(self, config: AugmentConfig) -> Streams:
         """Augmented samples; images (batch, 3, S, S) uint8."""
@@ -62,7 +62,8 @@ class SetBatch:
             return Streams(self.samples.kept, self.samples.present)
         return self.samples.random_views(self.uniforms, config, self.mixing)
 
-    def _map(self, f: Callable[[Tensor], Tensor]) -> SetBatch:
+    def map(self, f: Callable[[Tensor], Tensor]) -> SetBatch:
+        """With `f` of every tensor."""
         taught = {t: f(v) for t, v in self.taught.items()}
         uniforms = f(self.uniforms) if self.uniforms is not None else None
         mixing = self.mixing.map(f) if self.mixing is not None else None

@@ -26,6 +26,7 @@ from abaw_ray.teachers import TEACHERS
 from abaw_ray.teachers.base import Teacher
 from abaw_ray.teachers.stored import StoredTeacher
 from abaw_ray.threads import num_threads
+from abaw_ray.training.device_copies import DeviceCopies
 from abaw_ray.training.job import Job
 from abaw_ray.training.kinds import kind_of
 from abaw_ray.training.kinds.base import Batch
@@ -134,16 +135,19 @@ class Stage:
         return Evaluator(self.store, self.data.tasks, Split.VALIDATION, self._recipe, self._kind.source)
 
     def batches(self, epoch: int, world: World) -> Iterator[Batch]:
-        """This worker's batches of an epoch, made ahead on threads: see `SetBatch.prepared_for`."""
+        """This worker's batches of an epoch on its device, made ahead on threads: see `SetBatch.prepared_for`."""
 
         def make(step: int) -> Batch:
             batch = self.data.batch(epoch, step, world)
             return {n: b.prepared_for(world.device, self._recipe.augment) for n, b in batch.items()}
 
         threading.Thread(target=self._fetch, args=(epoch, world), name="fetch", daemon=True).start()
+        num_steps = self.data.order.num_steps
+        if world.device.type == "cuda":
+            copies = DeviceCopies(world.device)
+            return copies.arrived(prefetch(lambda step: copies.start(make(step)), num_steps))
         # a thread a batch is the fastest way to views; without them it is all threads on one batch
-        makes_views = self._kind.makes_views and world.device.type == "cpu"
-        return prefetch(make, self.data.order.num_steps, num_threads() if makes_views else 1)
+        return prefetch(make, num_steps, num_threads() if self._kind.makes_views else 1)
 
     def _fetch(self, epoch: int, world: World) -> None:
         """Brings this node's share of a remote store here, and the next epoch's, if every node has a share."""

@@ -40,16 +40,17 @@ class WindowBatch:
 
     def prepared_for(self, device: torch.device, config: AugmentConfig) -> WindowBatch:
         """Pinned for a GPU."""
-        return self._map(Tensor.pin_memory) if device.type == "cuda" else self
+        return self.map(Tensor.pin_memory) if device.type == "cuda" else self
 
     def to(self, device: torch.device) -> WindowBatch:
-        return self._map(lambda t: t.to(device, non_blocking=True))
+        return self.map(lambda t: t.to(device, non_blocking=True))
 
     def inputs(self, config: AugmentConfig) -> Mapping[str, Tensor]:
         """The features; they are of augmented images already."""
         return self.features
 
-    def _map(self, f: Callable[[Tensor], Tensor]) -> WindowBatch:
+    def map(self, f: Callable[[Tensor], Tensor]) -> WindowBatch:
+        """With `f` of every tensor."""
         taught = {t: f(v) for t, v in self.taught.items()}
         return WindowBatch({t: f(v) for t, v in self.features.items()}, self.labels.map(f), taught)
 
