@@ -219,7 +219,7 @@ def _train_epoch(
         num_accumulated = min(accumulate, num_steps - step // accumulate * accumulate)
         update = last or (step + 1) % accumulate == 0
         rate = learner.optimizer.param_groups[0]["lr"]
-        loss, norm = learner.step({n: b.to(world.device) for n, b in batch.items()}, update, num_accumulated)
+        loss, norm = learner.step(batch, update, num_accumulated)
         if update:
             updates.done()
         losses = named_losses(loss)
