@@ -45,7 +45,7 @@ class Stage:
         store: the job's.
         data: its training sets and their order.
         kind: of network, as in `checkpoint.Description`.
-        cnn_sha256: of a temporal network's CNN.
+        cnn_sha256: of a temporal network's CNN, or of several in the order of their features.
         shapes: stream -> shape of one sample, of those that the network takes.
 
     Raises:
