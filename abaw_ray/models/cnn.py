@@ -114,12 +114,9 @@ class MultiTaskCNN(FrameNetwork):
 
 
 def without_colours(images: Tensor) -> Tensor:
-    """The luma (ITU-R BT.601) of RGB images (batch, 3, H, W), 0-255, uint8 or float32, in each of the three channels;
-    grey uint8 images are as they were."""
+    """The luma (ITU-R BT.601) of RGB images (batch, 3, H, W), 0-255, uint8 or float32, in each channel: float32."""
     weights = torch.tensor([0.299, 0.587, 0.114], device=images.device).view(1, 3, 1, 1)
     luma = (images.float() * weights).sum(1, keepdim=True)
-    if not images.is_floating_point():
-        luma = luma.round().to(images.dtype)
     layout = torch.channels_last if images.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
     return luma.repeat(1, 3, 1, 1).contiguous(memory_format=layout)
 
