@@ -62,7 +62,7 @@ def evaluate(
     warn_of(unused_by("evaluate", keys_of(overrides)), "evaluate")
     with stoppable(lambda: "the same command begins again"), progress_bar("predicting") as progress:
         result = evaluate_run(
-            run, store, out, _split(split), smooth, features, change_of(recipe, overrides, verbose), progress
+            run, store, out, _split(split), smooth, features or (), change_of(recipe, overrides, verbose), progress
         )
     title = f"{result['kind']} {result['role']} {run}, {result['split']} of {store}"
     if result["smoothing"]:
@@ -108,7 +108,7 @@ def predict_set(
             database,
             smooth,
             decisions,
-            features,
+            features or (),
             change_of(recipe, overrides, verbose),
             progress,
             _edition(edition) if edition else None,

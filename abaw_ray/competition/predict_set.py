@@ -36,7 +36,7 @@ def predict_set(
     database: str = COMPETITION_DATABASE,
     smooth: str | None = None,
     decisions: AnyPath | None = None,
-    features: AnyPath | None = None,
+    features: Sequence[AnyPath] = (),
     change: Callable[[Recipe], Recipe] = lambda recipe: recipe,
     progress: Progress | None = None,
     edition: EntryEdition | None = None,
@@ -57,7 +57,7 @@ def predict_set(
         smooth: smoothing over time as `smoothing.parse_smoothing` takes it. Thresholds are then those that the run's
             validation gave, which are of predictions as they are.
         decisions: smoothing and thresholds of an evaluation on validation, instead: its file or folder.
-        features: features of a temporal network's CNN on this store; None: computed from the images.
+        features: features of a temporal network's CNNs on this store, in their order; none: computed from the images.
         change: applied to the checkpoint's recipe.
         progress: shows how far it is.
         edition: the format; None: that of the database.
@@ -96,7 +96,7 @@ def predict_set(
     own_spaces = {space.name: space for space in entry.spaces}
     edition = edition or entry_edition(entry)
     require_names(edition, [own_spaces[name] for name in tasks])
-    places = [place.resolve() if place is not None else None for place in (trained.path, store.path, features)]
+    places = trained.path.resolve(), store.path.resolve(), [place.resolve() for place in features]
     predictions = on_worker(_predicted, *places, split, database, list(tasks), recipe, progress=progress)
     frames = evaluation_frames(store, list(tasks), split, [database])
     if smoothing is not None:
@@ -144,7 +144,7 @@ def _answers(task: Task, own: LabelSpace, prediction: np.ndarray, decision: Deci
 def _predicted(
     run: AnyPath,
     store_path: AnyPath,
-    features: AnyPath | None,
+    features: Sequence[AnyPath],
     split: Split,
     database: str,
     names: Sequence[str],

@@ -18,7 +18,7 @@ from abaw_ray.config.augment import (
     RandAugmentConfig,
     require_plain_views,
 )
-from abaw_ray.config.data import Balance, PrepareConfig, SamplingConfig, TemporalConfig
+from abaw_ray.config.data import Balance, JoinedCNN, PrepareConfig, SamplingConfig, TemporalConfig
 from abaw_ray.config.loss import LossConfig
 from abaw_ray.config.model import HUB, PRETRAINED, ModelConfig, of_hub
 from abaw_ray.config.recipe import (
@@ -44,6 +44,7 @@ __all__ = [
     "BlurConfig",
     "ErasingConfig",
     "JitterConfig",
+    "JoinedCNN",
     "JpegConfig",
     "LossConfig",
     "ModelConfig",

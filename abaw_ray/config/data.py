@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from abaw_ray.config.model import ModelConfig
 from abaw_ray.config.section import Section
 
 
@@ -68,6 +69,16 @@ class SamplingConfig(Section):
     It is for training a CNN: temporal training reads features of every video on every node."""
 
 
+class JoinedCNN(Section):
+    """A CNN whose features are joined to those of the recipe's `model`."""
+
+    model: ModelConfig
+    heads: dict[str, str | dict[str, Any]] = {}
+    """Task -> its head, where it is not that of `model`."""
+    outputs: dict[str, int]
+    """Task -> length of its output."""
+
+
 class TemporalConfig(Section):
     """Windows of frames, and networks over the features of a CNN."""
 
@@ -82,3 +93,13 @@ class TemporalConfig(Section):
     `models/sequences`."""
     hidden: int = Field(64, ge=1)
     """Width of a GRU in each direction; a Transformer and a TCN are twice as wide, as both directions together."""
+    joined: list[JoinedCNN] = []
+    """Further CNNs, whose features are joined along their width to those of `model`, in this order. Training notes here
+    what it was given features of; nothing is dumped where there is none."""
+
+    @model_serializer(mode="wrap")
+    def _without_none_joined(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = dump(self)
+        if not values.get("joined"):
+            values.pop("joined", None)
+        return values

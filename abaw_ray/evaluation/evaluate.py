@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ def evaluate(
     out: AnyPath,
     split: Split = Split.VALIDATION,
     smooth: str | None = None,
-    features: AnyPath | None = None,
+    features: Sequence[AnyPath] = (),
     change: Callable[[Recipe], Recipe] = lambda recipe: recipe,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def evaluate(
         out: a folder, made if it is not there.
         split: which labels to score against.
         smooth: smoothing over time as `smoothing.parse_smoothing` takes it; `tune` on the validation split only.
-        features: features of a temporal network's CNN on this store; None: computed from the images.
+        features: features of a temporal network's CNNs on this store, in their order; none: computed from the images.
         change: applied to the checkpoint's recipe, whose zoom, batch size, precision and decoding predictions take.
         progress: shows how far it is.
 
@@ -71,7 +71,7 @@ def evaluate(
 
     Raises:
         MissingInputError, StoreError, ConfigurationError: no such run or store, nothing of that split in it, another
-            image size, features of another CNN, a smoothing tuned on anything but validation.
+            image size, features of other CNNs, a smoothing tuned on anything but validation.
     """
     trained, store = checkpoint.load(run), Store(store_path)
     trained.require(store)
@@ -82,7 +82,7 @@ def evaluate(
     if split != Split.VALIDATION:
         warn_of_thresholds(trained, smooth)
     recipe = change(trained.recipe)
-    places = [place.resolve() if place is not None else None for place in (trained.path, store.path, features)]
+    places = trained.path.resolve(), store.path.resolve(), [place.resolve() for place in features]
     found: _Found = on_worker(_evaluated, *places, split, smooth, recipe, progress=progress)
     evaluation, smoothing = found.evaluation, found.smoothing
     scored = {name: task for name, task in trained.tasks(recipe).items() if name in store.spaces}
@@ -130,7 +130,7 @@ class _Found:
 def _evaluated(
     run: AnyPath,
     store_path: AnyPath,
-    features: AnyPath | None,
+    features: Sequence[AnyPath],
     split: Split,
     smooth: str | None,
     recipe: Recipe,

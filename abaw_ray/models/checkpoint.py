@@ -101,8 +101,9 @@ class Description(BaseModel):
     databases: dict[str, DatabaseUse] = {}
     """Database -> what the store held of it; empty: the checkpoint was written before this was noted."""
     kind: Kind = "cnn"
-    cnn_sha256: str | None = None
-    """Hash of the weights of the CNN that a temporal network goes on from; None: another kind of network."""
+    cnn_sha256: str | tuple[str, ...] | None = None
+    """Hash of the weights of the CNN that a temporal network goes on from, or of several in the order of their
+    features; None: another kind of network."""
     weights: Weights = "trained"
     """The better ones of its epoch, which it holds."""
     files: dict[str, str] = {}
@@ -242,10 +243,6 @@ class Checkpoint:
                 raise ConfigurationError(
                     f"{self.path} takes {name} of the shape {expected[name]}, {store.path} holds {shape}"
                 )
-
-    def inherited_by(self, recipe: Recipe) -> Recipe:
-        """`recipe` with what a temporal network takes over from this CNN: `tasks`, `model` and `augment`."""
-        return recipe.model_copy(update={key: getattr(self.recipe, key) for key in ("tasks", "model", "augment")})
 
     def tasks(self, recipe: Recipe) -> dict[str, Task]:
         """Its tasks, as they were trained, to predict as `recipe` says."""

@@ -159,8 +159,9 @@ def train(
 
 def _described(job: Job, stage: Stage, network: Network, world: World, is_trial: bool) -> RunDescription:
     """What TensorBoard says of the run."""
-    given = {"teacher's outputs": job.teacher_outputs, "features": job.features, "CNN": job.cnn}
+    given = {"teacher's outputs": job.teacher_outputs, "CNN": job.cnn}
     inputs = {"teachers": job.teachers} | {what: (place,) for what, place in given.items() if place is not None}
+    inputs |= {"features": job.features} if job.features else {}
     return RunDescription(
         role=job.role,
         kind=stage.kind,

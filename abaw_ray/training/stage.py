@@ -21,11 +21,13 @@ from abaw_ray.objectives.kd import build_kd_losses
 from abaw_ray.objectives.supervised import Supervised
 from abaw_ray.plugins import import_plugins
 from abaw_ray.spaces import Split
+from abaw_ray.streams.base import FACE
 from abaw_ray.tasks import targets
 from abaw_ray.teachers import TEACHERS
 from abaw_ray.teachers.base import Teacher
 from abaw_ray.teachers.stored import StoredTeacher
 from abaw_ray.threads import num_threads
+from abaw_ray.training.colours import warn_of_grey
 from abaw_ray.training.device_copies import DeviceCopies
 from abaw_ray.training.job import Job
 from abaw_ray.training.kinds import kind_of
@@ -46,7 +48,7 @@ class Stage:
         store: the job's.
         data: its training sets and their order.
         kind: of network, as in `checkpoint.Description`.
-        cnn_sha256: of a temporal network's CNN.
+        cnn_sha256: of a temporal network's CNN, or of several in the order of their features.
         shapes: stream -> shape of one sample, of those that the network takes.
 
     Raises:
@@ -124,6 +126,8 @@ class Stage:
             build_optimizer(network, [], self._recipe)
         evaluator = self.evaluator()
         self.data.verify()
+        if FACE in self.shapes and not self._recipe.model.grey:
+            warn_of_grey(self.store, self.data.rows(0, 0, World()))
         evaluator.verify()
 
     def evaluator(self) -> Evaluator:

@@ -71,7 +71,7 @@ class Kind(Protocol):
         name: of its networks, as in `checkpoint.Description`.
         data: what it learns from.
         source: of the features that its networks take; None: they take images.
-        cnn_sha256: of a temporal network's CNN.
+        cnn_sha256: of a temporal network's CNN, or of several in the order of their features.
         makes_views: whether a CPU spends a step's time on its batches.
         shapes: stream -> shape of one sample, of those that its networks take; none: they take features.
     """
@@ -83,7 +83,7 @@ class Kind(Protocol):
     @property
     def source(self) -> FeatureSource | None: ...
     @property
-    def cnn_sha256(self) -> str | None: ...
+    def cnn_sha256(self) -> str | tuple[str, ...] | None: ...
     @property
     def makes_views(self) -> bool: ...
     @property
