@@ -13,7 +13,7 @@ from abaw_ray.blocks.annotators import AnnotatorManifest, LabelSource, earlier_a
 from abaw_ray.blocks.labels import Labels
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
-from abaw_ray.errors import UserError
+from abaw_ray.errors import StoreError, UserError
 from abaw_ray.inference.blockwise import ERROR, BlockJob, block_results, rows_of_block
 from abaw_ray.inference.predict import Predictions, Progress, predict_rows, require_numbers
 from abaw_ray.inference.store_predictions import in_space, predict_stored, predictable_rows, shared_spaces
@@ -47,7 +47,8 @@ def label_store(
     Answers are what the network states of an image: its most probable class, the attributes that are present by the
     thresholds of its own validation, or values. Of a clip they are those of the mean of its frames' predictions. A row
     has the split of its label by the annotator without a name; without one, the last of train, validation, test that
-    any label of its video or photo has, so that nothing that is validated on is trained on, and train if there is none.
+    any of its labels has, or of its video's, so that nothing that is validated on is trained on. Rows of no split get
+    no label: they may be leaks between splits whose labels were excluded.
 
     Frames are asked by Ray Data, a network a GPU or CPU; temporal networks go over the videos of `temporal.databases`.
     The same run, store and settings give the same bytes on the same kind of device, and are not computed again.
@@ -89,7 +90,12 @@ def label_store(
         places, values = rows_or_clips(store.labels(task).clip, rows, predicted[task])
         answers = answer_vectors(tasks[task], values, decisions.get(task, {}))
         splits = splits_of_answers(store, task)[places]
-        labels[task] = Labels(places, in_space(answers, own, store.spaces[task]), splits)
+        has = splits != Split.NONE
+        if not has.all():
+            logger.warning("%s: %s of %s are in no split; left out", task, f"{(~has).sum():,}", f"{len(has):,}")
+        if not has.any():
+            raise StoreError(f"{store.path}: {task}: nothing to label is in a split, as train")
+        labels[task] = Labels(places[has], in_space(answers[has], own, store.spaces[task]), splits[has])
     return write_annotator(store, name, source, labels, tuple(trained.description.streams))
 
 
@@ -112,27 +118,32 @@ def answer_vectors(task: Task, predictions: np.ndarray, decision: Decision) -> n
 
 
 def splits_of_answers(store: Store, task: str) -> np.ndarray:
-    """Split (n,) int8 that a machine label has, of every row, or of every video where labels are of clips."""
-    video = _video_of_rows(store)
-    latest = np.zeros(video.max(initial=-1) + 1, np.int8)
-    every = np.arange(len(video))
+    """Split (n,) int8 that a machine label has, of every row, or of every video where labels are of clips.
+
+    NONE: nothing that belongs together with it has a label.
+    """
+    video = _together(store)
+    latest = np.zeros(max(len(store.videos), video.max(initial=-1) + 1), np.int8)
+    every, unseen = np.arange(len(video)), np.arange(len(store.unseen))
     for space in store.spaces:
         np.maximum.at(latest, video, store.labels(space).splits_of(every))
-    latest[latest == Split.NONE] = Split.TRAIN
+        np.maximum.at(latest, store.unseen.video, store.unseen.labels(space).splits_of(unseen))
     labels = store.labels(task)
     if labels.clip is None:
         own, others = labels.splits_of(every), latest[video]
     else:
-        own, others = labels.of_clips(np.arange(len(store.videos)))[1], np.full(len(store.videos), Split.TRAIN, np.int8)
-        others[labels.clip[labels.clip >= 0]] = latest[video[labels.clip >= 0]]
+        own, others = labels.of_clips(np.arange(len(store.videos)))[1], np.zeros(len(store.videos), np.int8)
+        of_clips = labels.clip >= 0
+        np.maximum.at(others, labels.clip[of_clips], latest[video[of_clips]])
     return np.where(own == Split.NONE, others, own)
 
 
-def _video_of_rows(store: Store) -> np.ndarray:
-    """A number for each row (n,), the same for those of one video or photo."""
-    videos = store.index.videos
-    keys = store.index.database.astype(np.int64) * len(videos.dictionary) + videos.indices.to_numpy()
-    return np.unique(keys, return_inverse=True)[1]
+def _together(store: Store) -> np.ndarray:
+    """A number for each row (n,), the same for the frames of one video; faces of photos are each by themselves."""
+    video = store.videos.of_rows(len(store.index)).astype(np.int64)
+    single = ~store.sequential[store.index.database]
+    video[single] = len(store.videos) + np.arange(single.sum())
+    return video
 
 
 def rows_or_clips(clip: np.ndarray | None, rows: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
