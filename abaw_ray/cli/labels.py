@@ -110,6 +110,6 @@ def review(
         shares = [part["share_wrong"] for part in found["found"].values() if "share_wrong" in part]
         share = f"{sum(shares) / len(shares):.1%}" if shares else ""
         rows.append([task, *(f"{found[key]:,}" for key in ("num_labels", "num_doubted", "num_listed")), share])
-    shown = table(f"Review in {out}", ["task", "labels", "doubted", "listed", "wrong, estimated"], rows)
+    shown = table(f"Review in {out}", ["task", "labels", "doubted", "listed", "wrong, as the run has it"], rows)
     shown.caption, shown.caption_justify = "\n".join(result["notices"]), "left"
     output.result(result, shown, as_json)

@@ -44,7 +44,10 @@ class ClassDoubts:
 
     @property
     def share_wrong(self) -> float:
-        """Estimated share of wrong labels among those that were judged: what is off the calibrated joint's diagonal."""
+        """Estimated share of wrong labels among those that were judged: what is off the calibrated joint's diagonal.
+
+        It takes the model to be right where it is sure: the more a model errs so, the more it is too high.
+        """
         calibrated = calibrated_joint(self.joint, self.num_labels)
         return float(calibrated.sum() - np.trace(calibrated))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -75,10 +77,10 @@ def test_what_a_run_was_trained_on_is_said(store: Path, tmp_path: Path, monkeypa
         return checkpoint.Checkpoint(found.path, found.recipe, described)
 
     monkeypatch.setattr(reviewing.checkpoint, "load", same_store)
-    trained_on = review(store, run, tmp_path / "train", Split.TRAIN)
+    trained_on = review(store, run, tmp_path / "train", Split.TRAIN, most=1)
     assert not trained_on["trained_on"]["no"]
     assert "were trained on: the run may have learned their mistakes" in trained_on["notices"][0]
-    held_out = review(store, run, tmp_path / "validation")
+    held_out = review(store, run, tmp_path / "validation", most=1)
     assert not held_out["trained_on"]["yes"]
     assert "were not trained on" in held_out["notices"][0]
 
@@ -221,3 +223,32 @@ def test_a_temporal_run_reviews_the_videos_that_it_can_see(store: Path, tmp_path
     review(store, run, tmp_path / "out")
     with (tmp_path / "out" / "doubts.csv").open() as stream:
         assert {line["database"] for line in csv.DictReader(stream)} == {"b"}
+
+
+def command(*arguments: str | int | Path) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "abaw_ray", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, timeout=600, check=False)
+
+
+def test_the_way_from_a_review_to_an_annotator_as_it_is_typed(store: Path, tmp_path: Path) -> None:
+    found = command(
+        "review", store, "--run", make_checkpoint(tmp_path / "run"), "--out", tmp_path / "out", "--most", 2, "--json"
+    )
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["split"] == "validation"
+    file = tmp_path / "out" / "doubts.csv"
+    with file.open() as stream:
+        lines = list(csv.DictReader(stream))
+    lines[-1]["corrected"] = "-"
+    with file.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, lines[0])
+        writer.writeheader()
+        writer.writerows(lines)
+    found = command("label", store, "--corrections", file, "--as", "clean", "--json")
+    assert found.returncode == 0, found.stderr
+    task = lines[-1]["task"]
+    assert list(json.loads(found.stdout)["num_labels"]) == [task]
+    assert (task, "clean") in Store(store).label_sets
+    found = command("label", store, "--as", "clean")
+    assert (found.returncode, found.stdout) == (2, "")
+    assert "expected either --run or --corrections" in found.stderr
