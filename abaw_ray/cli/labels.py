@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Group
 
 from abaw_ray.cli.evaluation import split_named
 from abaw_ray.cli.options import (
@@ -54,9 +55,9 @@ def label(
     temporal one for the videos of temporal.databases); those of validation and test stay there. With --corrections, the
     annotator has the labels that there are, but for those that were corrected.
     """
-    output = Output()
     if (run is None) == (corrections is None):
         raise ConfigurationError("label: expected either --run or --corrections")
+    output = Output()
     if corrections is not None:
         from abaw_ray.evaluation.corrections import add_corrections
 
@@ -111,5 +112,4 @@ def review(
         share = f"{sum(shares) / len(shares):.1%}" if shares else ""
         rows.append([task, *(f"{found[key]:,}" for key in ("num_labels", "num_doubted", "num_listed")), share])
     shown = table(f"Review in {out}", ["task", "labels", "doubted", "listed", "wrong, as the run has it"], rows)
-    shown.caption, shown.caption_justify = "\n".join(result["notices"]), "left"
-    output.result(result, shown, as_json)
+    output.result(result, Group(shown, *result["notices"]), as_json)

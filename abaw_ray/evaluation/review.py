@@ -33,8 +33,8 @@ SHEET_COLUMNS, SHEET_FACES = 8, 48
 NOTICES = {
     "yes": "{yes:,} of the {total:,} labels were trained on: the run may have learned their mistakes, and doubts them"
     " less; train on other rows, as one half by a run of the other half, to have them reviewed",
-    "unknown": "of {unknown:,} of the {total:,} labels it is not known whether the run was trained on them: it was"
-    " trained on a store of another content",
+    "unknown": "whether the run was trained on {unknown:,} of the {total:,} labels is not known: it was trained on a"
+    " store of another content",
     "no": "{no:,} of the {total:,} labels were not trained on",
 }
 """Whether labels were trained on -> what is said of them."""

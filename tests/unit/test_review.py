@@ -15,6 +15,7 @@ from checkpoints import make_checkpoint, small_recipe
 from stores import make_store
 
 from abaw_ray.blocks.reader import Store
+from abaw_ray.cli.labels import label
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInputError
 from abaw_ray.evaluation import review as reviewing
 from abaw_ray.evaluation.corrections import add_corrections
@@ -53,7 +54,7 @@ def test_the_labels_doubted_most_are_listed_and_shown(store: Path, tmp_path: Pat
     table = pyarrow.csv.read_csv(tmp_path / "out" / "doubts.csv").to_pylist()
     assert json.loads((tmp_path / "out" / "review.json").read_text()) == result
     assert result["trained_on"]["unknown"] == sum(found["num_labels"] for found in result["tasks"].values())
-    assert "not known whether the run was trained on them" in result["notices"][0]
+    assert "labels is not known: it was trained on a store of another content" in result["notices"][0]
     opened = Store(store)
     for task, found in result["tasks"].items():
         lines = [line for line in table if line["task"] == task]
@@ -249,6 +250,6 @@ def test_the_way_from_a_review_to_an_annotator_as_it_is_typed(store: Path, tmp_p
     task = lines[-1]["task"]
     assert list(json.loads(found.stdout)["num_labels"]) == [task]
     assert (task, "clean") in Store(store).label_sets
-    found = command("label", store, "--as", "clean")
-    assert (found.returncode, found.stdout) == (2, "")
-    assert "expected either --run or --corrections" in found.stderr
+    for given in ({}, {"run": tmp_path, "corrections": file}):
+        with pytest.raises(ConfigurationError, match="expected either --run or --corrections"):
+            label(store, "clean", **given)
