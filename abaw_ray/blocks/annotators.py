@@ -49,7 +49,7 @@ class LabelSource(BaseModel):
     sha256: str
     """Content hash of the checkpoint's description, which has those of its weights and its recipe; or the file's."""
     settings: dict[str, Any] = {}
-    """Of a run: hash of its weights, and the recipe that it predicted with."""
+    """Of a run: hash of its weights, and what it predicted with otherwise than its own recipe says (key -> value)."""
 
 
 class AnnotatorManifest(BaseModel):

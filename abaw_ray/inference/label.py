@@ -22,6 +22,7 @@ from abaw_ray.models.checkpoint import Checkpoint
 from abaw_ray.models.kinds import of_frames
 from abaw_ray.on_worker import on_worker
 from abaw_ray.ray_session import data_context, ray_session
+from abaw_ray.settings import changed_settings
 from abaw_ray.spaces import Split
 from abaw_ray.storage import AnyPath
 from abaw_ray.tasks.base import Decision, Task
@@ -105,7 +106,7 @@ def run_source(trained: Checkpoint, recipe: Recipe) -> LabelSource:
         kind="run",
         name="/".join(part for part in (trained.path.resolve().parent.name, trained.path.name) if part),
         sha256=trained.description.hash(),
-        settings={"weights_sha256": trained.weights_sha256(), "recipe": recipe.model_dump(mode="json")},
+        settings={"weights_sha256": trained.weights_sha256(), "changed": changed_settings(recipe, trained.recipe)},
     )
 
 

@@ -21,6 +21,7 @@ from abaw_ray.blocks.labels import Labels
 from abaw_ray.blocks.manifest import Manifest
 from abaw_ray.blocks.reader import Store
 from abaw_ray.check import check_place
+from abaw_ray.config import load_recipe
 from abaw_ray.errors import ConfigurationError, StoreError
 from abaw_ray.inference.label import (
     FIRST_ROW,
@@ -212,7 +213,9 @@ def test_where_labels_come_from_names_no_place(tmp_path: Path) -> None:
     source = run_source(trained, trained.recipe)
     assert source.name == "run/epoch-0001"
     assert str(tmp_path) not in source.model_dump_json()
-    assert source.settings["weights_sha256"] == trained.weights_sha256()
+    assert source.settings == {"weights_sha256": trained.weights_sha256(), "changed": {}}
+    changed = load_recipe(None, ["train.evaluation_batch_size=7"], base=trained.recipe)
+    assert run_source(trained, changed).settings["changed"] == {"train.evaluation_batch_size": 7}
 
 
 def test_answers_in_a_larger_space_leave_the_other_names_unknown(store: Path, tmp_path: Path) -> None:
