@@ -7,6 +7,8 @@ The way of the data, stage by stage; each reads only what the one before has wri
     train, distill  training.trainer            a run: metrics, TensorBoard's files, checkpoints, run.json
     teacher-outputs inference.teach             what teachers say of the training images, or of the videos' frames
     features        inference.extract           features of every frame of the store's videos
+    label           inference.label             labels of the store's images by one more annotator: a run, or a person
+    review          evaluation.review           the labels that a run doubts most, to be corrected
     tune            tuning.sweep                a sweep: trials, the best recipe, a page
     evaluate        evaluation.evaluate         scores, predictions, figures, decisions
     predict         inference.predict_job       what faces in videos and pictures show: tables, drawn videos, pages

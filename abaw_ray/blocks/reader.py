@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from abaw_ray.blocks.annotators import AGAIN, annotator_folder, read_annotators
 from abaw_ray.blocks.index import Index, read_index, read_rows
 from abaw_ray.blocks.integrity import Expected, require_whole, whole_file
 from abaw_ray.blocks.labels import Labels, LabelSet, label_name, label_sets, read_labels
@@ -47,6 +48,8 @@ class Store:
         sequential: (databases,) bool, whether a database's rows are frames of videos.
         videos: the videos of the sequential databases, and photos that are labelled whole; and their rows.
         label_sets: space and annotator -> labels of rows; of every space with an annotator without a name.
+        annotators: name -> what was added to the finished store (see `blocks.annotators`), whose labels are among
+            `label_sets`.
         unseen: labelled frames of videos that have no image.
         sets: training sets by name; those of one task first, in the order of its spaces.
         streams: what rows have beside their faces, by name.
@@ -67,6 +70,7 @@ class Store:
         self.sequential = np.array([database.sequential for database in manifest.databases], bool)
         videos = self._whole(self.path / VIDEOS, manifest.videos_sha256)
         self.videos: Videos = read_videos(videos, self.index, self.sequential)
+        self.annotators = read_annotators(self.path, manifest)
         self.label_sets, self.unseen = self._labels()
         self.sets = {
             entry.name: SourceSet(
@@ -212,6 +216,9 @@ class Store:
             read_label_files(self.path, [e for e in self.manifest.labels if e.unseen == unseen], spaces, self._whole)
             for unseen in (False, True)
         )
+        for name, added in self.annotators.items():
+            folder = annotator_folder(self.path, name)
+            of_rows |= read_label_files(folder, added.labels, spaces, lambda path, sha: whole_file(path, sha, AGAIN))
         of_clips = {key: found for key, found in of_rows.items() if self.spaces[key[0]].level == "clip"}
         has_clips = any(space.level == "clip" for space in spaces)
         database, clip = self.videos.database, self.videos.of_rows(len(self.index)) if has_clips else None

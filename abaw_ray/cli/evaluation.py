@@ -62,7 +62,7 @@ def evaluate(
     warn_of(unused_by("evaluate", keys_of(overrides)), "evaluate")
     with stoppable(lambda: "the same command begins again"), progress_bar("predicting") as progress:
         result = evaluate_run(
-            run, store, out, _split(split), smooth, features or (), change_of(recipe, overrides, verbose), progress
+            run, store, out, split_named(split), smooth, features or (), change_of(recipe, overrides, verbose), progress
         )
     title = f"{result['kind']} {result['role']} {run}, {result['split']} of {store}"
     if result["smoothing"]:
@@ -104,7 +104,7 @@ def predict_set(
             run,
             store,
             out,
-            _split(split),
+            split_named(split),
             database,
             smooth,
             decisions,
@@ -148,7 +148,12 @@ def _edition(name: str) -> EntryEdition:
     raise ConfigurationError(f"--edition {name}: expected any of {EDITIONS}")
 
 
-def _split(name: str) -> Split:
+def split_named(name: str) -> Split:
+    """The split that --split names.
+
+    Raises:
+        ConfigurationError: none.
+    """
     if name.upper() not in {"TRAIN", "VALIDATION", "TEST"}:
         raise ConfigurationError(f"--split {name}: expected train, validation or test")
     return Split[name.upper()]

@@ -21,6 +21,8 @@ USED: dict[str, tuple[str, ...]] = {
     "prepare": ("prepare", "seed"),
     "teacher-outputs": ("augment", "sampling.sets", "temporal.databases", *PREDICTING),
     "features": ("model", "augment", "temporal.databases", *PREDICTING),
+    "label": ("model", "augment", "temporal.databases", "temporal.window", *PREDICTING),
+    "review": ("model", "augment", "temporal.databases", "temporal.window", *PREDICTING),
     "evaluate": ("model", "augment", "temporal.databases", "temporal.window", *PREDICTING),
     "predict-set": ("model", "augment", "temporal.databases", "temporal.window", *PREDICTING),
 }

@@ -210,6 +210,14 @@ class Checkpoint:
                     f"{self.path}: {space.name} is {space.kind} {', '.join(space.names)};"
                     f" {store.path} has {theirs.kind} {', '.join(theirs.names)}"
                 )
+        self.require_samples(store)
+
+    def require_samples(self, store: Store) -> None:
+        """Checks that the store's samples have the shapes that it was trained with, whatever its labels are.
+
+        Raises:
+            ConfigurationError: they have not.
+        """
         if self.description.image_size != store.image_size:
             raise ConfigurationError(
                 f"{self.path} takes images of {self.description.image_size} pixels, {store.path} holds"
