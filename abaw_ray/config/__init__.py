@@ -19,7 +19,7 @@ from abaw_ray.config.augment import (
     require_plain_views,
 )
 from abaw_ray.config.data import Balance, PrepareConfig, SamplingConfig, TemporalConfig
-from abaw_ray.config.loss import LossConfig
+from abaw_ray.config.loss import LabelSetsConfig, LossConfig
 from abaw_ray.config.model import HUB, PRETRAINED, ModelConfig, of_hub
 from abaw_ray.config.recipe import (
     Recipe,
@@ -45,6 +45,7 @@ __all__ = [
     "ErasingConfig",
     "JitterConfig",
     "JpegConfig",
+    "LabelSetsConfig",
     "LossConfig",
     "ModelConfig",
     "Operation",
