@@ -149,15 +149,19 @@ def finish_store(
     manifest.model_copy(update={"content_hash": manifest.hash()}).save(path)
 
 
-def add_annotator(path: Path, task: str, annotator: str, rows: np.ndarray, values: np.ndarray) -> None:
-    """Gives a store train labels (n, size) of its `rows` (n,), ascending, by an annotator."""
+def set_labels(
+    path: Path, task: str, annotator: str, rows: np.ndarray, values: np.ndarray, splits: np.ndarray | None = None
+) -> None:
+    """Gives a store the labels (n, size) of its `rows` (n,), ascending, by an annotator; of no splits for training."""
     manifest = Manifest.load(path)
     space = next(space for space in manifest.spaces if space.name == task)
-    labels = Labels(rows, values.astype(np.float32), np.full(len(rows), int(Split.TRAIN), np.int8))
+    of = np.full(len(rows), int(Split.TRAIN), np.int8) if splits is None else splits
+    labels = Labels(rows, values.astype(np.float32), of)
     file = path / LABELS / label_name(task, annotator, unseen=False)
     form, sha256 = write_labels(file, space, [(labels, np.zeros(space.size, bool))])
     entry = LabelFile(space=task, annotator=annotator, unseen=False, form=form, num_rows=len(rows), sha256=sha256)
-    changed = manifest.model_copy(update={"labels": [*manifest.labels, entry]})
+    others = [e for e in manifest.labels if (e.space, e.annotator, e.unseen) != (task, annotator, False)]
+    changed = manifest.model_copy(update={"labels": [*others, entry]})
     changed.model_copy(update={"content_hash": changed.hash()}).save(path)
 
 
