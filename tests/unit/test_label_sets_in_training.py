@@ -134,9 +134,8 @@ def test_a_resumed_run_goes_on_with_its_matrices(store, tmp_path):
     recipe = recipe_of("transition", "loss.label_sets.valence_arousal.objective=gaussian", "train.learning_rate=0.01")
     assert resumes(recipe, store, tmp_path)
     first, last = (learned(tmp_path / "whole" / epoch) for epoch in "01")
-    assert set(last) == {
-        f"hard.label_sets.{n}" for n in ("expression.change", "valence_arousal.shift", "valence_arousal.log_scale")
-    }
+    of_tasks = ("expression.change", "valence_arousal.shift", "valence_arousal.log_scale")
+    assert set(last) == {f"hard.label_sets.{name}" for name in of_tasks}
     assert all(values.any() for values in last.values())
     assert not any(torch.equal(first[name], last[name]) for name in last)
 
@@ -145,8 +144,11 @@ def learned(folder: Path) -> dict[str, torch.Tensor]:
     return dict(torch.load(folder / "losses.pt", weights_only=True)["objective"])
 
 
+RATE = ("train.epochs=1", "train.learning_rate=1e-4")
+
+
 def test_two_workers_learn_what_one_does(store, tmp_path):
-    recipe = recipe_of("transition", "loss.label_sets.valence_arousal.objective=gaussian", "train.epochs=1")
+    recipe = recipe_of("transition", "loss.label_sets.valence_arousal.objective=gaussian", *RATE)
     run(recipe, store, tmp_path / "one")
     arguments = (2, str(tmp_path / "rendezvous"), recipe, store, tmp_path / "two")
     torch.multiprocessing.spawn(spawned, arguments, nprocs=2, join=True)
@@ -170,11 +172,9 @@ def test_the_labels_of_each_annotator_are_mixed_as_its_own_would_be(store, chang
     mixed = f"augment.{change}.probability=1.0"
     all_of_them = batch(store, recipe_of("transition", mixed))[SET].labels.annotators[CLASSES]
     for place, name in enumerate(ANNOTATORS):
-        data = TrainingData(Store(store), recipe_of("transition", mixed))
-        data.labels = TrainingData(
-            Store(store),
-            training_recipe(mixed, f"loss.label_sets={{{CLASSES}: {{annotators: [{name}], objective: first}}}}"),
-        ).labels
+        alone = f"loss.label_sets={{expression: {{annotators: [{name}], objective: first}}}}"
+        data = TrainingData(Store(store), recipe_of("transition", mixed))  # in whose order of samples
+        data.labels = TrainingData(Store(store), training_recipe(mixed, alone)).labels
         own = data.batch(0, 0, World())[SET].labels
         assert equal(all_of_them.given[:, place], own.labelled[CLASSES])
         given = own.labelled[CLASSES]
