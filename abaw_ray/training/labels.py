@@ -47,7 +47,8 @@ class TrainLabels:
             rows = np.unique(np.concatenate([store.label_sets[task, by].rows_with(Split.TRAIN) for by in annotators]))
             if not len(rows):
                 raise ConfigurationError(f"loss.label_sets.{task}: no train label of {_listed(annotators)}")
-            self.sets[task].prepare(*self._of_annotators(task, rows))
+            if type(self.sets[task]).prepare is not LabelSets.prepare:
+                self.sets[task].prepare(*self._of_annotators(task, rows))
 
     def of(self, rows: np.ndarray, tasks: Iterable[str]) -> SetLabels:
         """Train labels of `rows` (n,) for `tasks`: their set's own, and those shared by another set or database."""

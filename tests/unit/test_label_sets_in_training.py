@@ -19,6 +19,9 @@ from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.spaces import Split
 from abaw_ray.training.data import SetBatch, TrainingData
+from abaw_ray.training.job import Job
+from abaw_ray.training.loop import train
+from abaw_ray.training.stage import Stage
 from abaw_ray.world import World
 
 ANNOTATORS = ("noisy_1", "noisy_2", "noisy_10")
@@ -165,6 +168,31 @@ def test_a_student_learns_the_distribution_of_votes_beside_its_teacher(store, tm
     assert by_labels == losses(store, recipe_of("distribution", "sampling.sets=[mixed_expr]"))
     soft = losses(store, recipe_of("distribution", *fixed[1:]), teacher)
     assert soft != by_labels
+
+
+def test_windows_learn_from_the_annotators_of_their_frames(tmp_path):
+    """Of one video of 12 frames, all labelled for training, annotators have labelled 9."""
+    store = make_store(tmp_path / "store").path
+    spaces = Store(store).spaces
+    trains = np.where((np.arange(25) >= 8) & (np.arange(25) < 20), int(Split.TRAIN), int(Split.VALIDATION)).astype(
+        np.int8
+    )
+    for name, space in spaces.items():
+        splits = trains if name == CLASSES else np.full(25, int(Split.VALIDATION), np.int8)
+        set_labels(store, name, "", np.arange(25), votes(25, space.size, 0), splits)
+    for number in range(2):
+        set_labels(store, CLASSES, f"noisy_{number}", np.arange(8, 17), votes(9, 7, number))
+    recipe = recipe_of("transition", "train.epochs=1", "train.learning_rate=0.01", "temporal.batch_size=4")
+    cnn = make_checkpoint(tmp_path / "cnn", recipe=recipe)
+    job = Job(recipe, str(store), str(tmp_path / "run"), cnn=str(cnn))
+    stage = Stage(job, torch.device("cpu"))
+    assert stage.data.num_unlabelled == {"expression_windows": 3}
+    labels = stage.data.batch(0, 0, World())["expression_windows"].labels
+    assert equal(labels.annotators[CLASSES].given.any(1), labels.labelled[CLASSES])
+    assert 0 < labels.labelled[CLASSES].sum() < len(labels.labelled[CLASSES])
+    kept = []
+    train(job, World(), lambda result, folder: kept.append(learned(folder)["hard.label_sets.expression.change"]))
+    assert kept[0].any()
 
 
 @pytest.mark.parametrize("change", ["mixup", "cutmix"])

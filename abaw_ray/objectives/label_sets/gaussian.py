@@ -1,9 +1,9 @@
 """A learned Gaussian error for each annotator: a bias and a deviation in each dimension.
 
-The labels of annotator a are taken for y_a = y + b_a + e_a, e_a ~ N(0, s_a^2), of a truth y (Raykar et al., JMLR 2010,
-on regression; with a bias, Welinder et al., NIPS 2010). Given the errors, the most likely truth is the mean of
-y_a - b_a by 1 / s_a^2, and it is what the network learns, by the task's own loss. Given the network's predictions f,
-the errors are learned by their likelihood,
+The labels of annotator a are taken for y_a = y + b_a + e_a, e_a ~ N(0, s_a^2), of a truth y: the model of Raykar et
+al. (Learning From Crowds, JMLR 2010) for regression, and a bias. Given the errors, the most likely truth is the mean
+of y_a - b_a by 1 / s_a^2, and it is what the network learns, by the task's own loss. Given the network's predictions
+f, the errors are learned by their likelihood,
 
     mean over labels of (y_a - b_a - f)^2 / (2 s_a^2) + log s_a,
 
