@@ -30,7 +30,7 @@ What they are made of:
     tasks         one file a kind of label space: outputs, loss, decoding, scores
     models        networks, weights, checkpoints
     teachers      a network, stored outputs, or an ensemble: what gives a student its soft labels
-    objectives    which loss goes to which rows; KD losses
+    objectives    which loss goes to which rows; KD losses; labels of several annotators
     training      the loop, its kinds (images, windows over time), and Ray Train around it
     inference     predictions of rows, videos and pictures, features, teachers' outputs; exported files
     evaluation    protocols, scores, figures
@@ -41,7 +41,7 @@ What they are made of:
     tuning        sweeps, by Ray Tune
     jobs          submission to a cluster
     paper         its databases and tables: what demo and reproduce run
-    synthetic     generated databases, of demo, reproduce and tests
+    synthetic     generated databases, of demo, reproduce and tests; noise of labels
     cli           one command a verb
 """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,13 +19,11 @@ from abaw_ray.blocks.streams import StoredStream, StreamBlocks, places_path
 from abaw_ray.blocks.videos import Unseen, Videos, read_unseen, read_videos
 from abaw_ray.databases.base import LabelKey
 from abaw_ray.errors import ConfigurationError, StoreError
+from abaw_ray.identity import image_ids, video_ids
 from abaw_ray.spaces import LabelSpace, Split
 from abaw_ray.storage import AnyPath, RemotePath, as_path, files_below
 from abaw_ray.streams.base import FACE
 from abaw_ray.streams.kind import Kind
-
-FRAME_STRIDE = np.uint64(0x9E3779B97F4A7C15)
-"""2^64 over the golden ratio: the ids of a video's frames lie far from each other, and from those of other videos."""
 
 
 @dataclass(frozen=True)
@@ -127,11 +124,9 @@ class Store:
         keys = self.index.database.astype(np.int64) * len(videos.dictionary) + videos.indices.to_numpy()
         different, place = np.unique(keys, return_inverse=True)
         names = videos.dictionary.to_pylist()
-        hashes = []
-        for database, video in zip(*np.divmod(different, len(names)), strict=True):
-            digest = hashlib.blake2b(f"{self.databases[database]}/{names[video]}".encode(), digest_size=8).digest()
-            hashes.append(int.from_bytes(digest, "little"))
-        return np.array(hashes, np.uint64)[place] + self.index.frame.astype(np.uint64) * FRAME_STRIDE
+        pairs = zip(*(part.tolist() for part in np.divmod(different, len(names))), strict=True)
+        ids = video_ids((self.databases[database], names[video]) for database, video in pairs)
+        return image_ids(ids[place], self.index.frame)
 
     def images(self, rows: np.ndarray) -> np.ndarray:
         """Images (n, size, size, 3) uint8 RGB of `rows` (n,), in any order, repeats allowed.

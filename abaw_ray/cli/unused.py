@@ -17,7 +17,7 @@ PREDICTING = ("train.precision", "train.evaluation_batch_size")
 USED: dict[str, tuple[str, ...]] = {
     "generate": ("seed",),
     "inspect": ("prepare.databases",),
-    "inspect-views": ("augment", "sampling", "tasks", "seed"),
+    "inspect-views": ("augment", "sampling", "tasks", "loss.label_sets", "seed"),
     "prepare": ("prepare", "seed"),
     "teacher-outputs": ("augment", "sampling.sets", "temporal.databases", *PREDICTING),
     "features": ("model", "augment", "temporal.databases", *PREDICTING),

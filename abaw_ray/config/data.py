@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from abaw_ray.config.model import ModelConfig
+from abaw_ray.config.noise import LabelNoise
 from abaw_ray.config.section import Section
 
 
@@ -32,6 +33,10 @@ class PrepareConfig(Section):
     """Leave out the validation, or the train labels of still pictures that are in both splits, of any databases."""
     near_duplicates: int | None = Field(None, ge=0, le=15)
     """Bits of 64 in which perceptual hashes of a picture may differ, for those that are nearly the same."""
+    label_noise: dict[Annotated[str, Field(min_length=1)], dict[str, LabelNoise]] = {}
+    """Annotators that are made up, for experiments with wrong labels: name -> label space -> noise. Each has the train
+    labels of the annotator without a name, whose own stay as they are, with errors that follow from the seed, its name
+    and what an image is of. `loss.label_sets` trains on them."""
     exclude_leaking_videos: bool = False
     """Leave out of validation the videos that are in another task's training split; False, as the reference."""
 

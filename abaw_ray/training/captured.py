@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from abaw_ray.objectives.terms import SetLabels, StepLoss
+from abaw_ray.objectives.terms import AnnotatorLabels, SetLabels, StepLoss
 
 logger = logging.getLogger(__name__)
 
@@ -39,14 +39,22 @@ class StepInput:
 
     def flat(self) -> tuple[list[Tensor], pytree.TreeSpec]:
         """Every tensor, and what `of` puts them together by."""
-        labels = {name: (of_set.labels, of_set.labelled) for name, of_set in self.labels.items()}
+        labels = {name: (of_set.labels, of_set.labelled, _plain(of_set)) for name, of_set in self.labels.items()}
         return pytree.tree_flatten((self.inputs, labels, self.stored))
 
     @staticmethod
     def of(tensors: Sequence[Tensor], form: pytree.TreeSpec) -> StepInput:
         """The inverse of `flat`."""
         inputs, labels, stored = pytree.tree_unflatten(tensors, form)
-        return StepInput(inputs, {name: SetLabels(*of_set) for name, of_set in labels.items()}, stored)
+        of_sets = {
+            name: SetLabels(values, labelled, {task: AnnotatorLabels(*parts) for task, parts in annotators.items()})
+            for name, (values, labelled, annotators) in labels.items()
+        }
+        return StepInput(inputs, of_sets, stored)
+
+
+def _plain(labels: SetLabels) -> dict[str, tuple[Tensor, Tensor]]:
+    return {task: (of_task.values, of_task.given) for task, of_task in labels.annotators.items()}
 
 
 class CapturedGradient:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Mapping
 
@@ -35,6 +36,8 @@ from abaw_ray.training.kinds.base import Batch
 from abaw_ray.training.optimizers import build_optimizer
 from abaw_ray.training.prefetch import prefetch
 from abaw_ray.world import World
+
+logger = logging.getLogger(__name__)
 
 
 class Stage:
@@ -93,12 +96,12 @@ class Stage:
         Raises:
             ConfigurationError: an unknown KD loss or option, or one that the teacher has too little for.
         """
-        tasks, set_tasks = self.data.tasks, self.data.set_tasks
+        tasks, set_tasks, label_sets = self.data.tasks, self.data.set_tasks, self.data.labels.sets
         if teacher is None:
-            return Supervised(tasks, set_tasks)
+            return Supervised(tasks, set_tasks, label_sets)
         loss = self._recipe.loss
         kd = build_kd_losses(loss.kd, network.feature_widths, teacher.feature_widths)
-        return Distillation(tasks, set_tasks, loss, kd)
+        return Distillation(tasks, set_tasks, loss, kd, label_sets)
 
     def added_objectives(self, network: Network) -> dict[str, Objective]:
         """The losses that the recipe adds.
@@ -117,6 +120,9 @@ class Stage:
                 batch that the workers cannot share equally; a network that cannot take a step with their parts of it; a
                 file that is not as it was written.
         """
+        for name, num_rows in self.data.num_unlabelled.items():
+            if num_rows:
+                logger.warning("%s: %d rows have no train label of the annotators of loss.label_sets", name, num_rows)
         self.data.order.shard(0, 0, 0, num_workers)
         with torch.random.fork_rng(devices=[]):
             network = self.network()

@@ -19,6 +19,7 @@ from abaw_ray.sampling.order import Order
 from abaw_ray.tasks.base import Task
 from abaw_ray.training.data import SetBatch
 from abaw_ray.training.job import Job
+from abaw_ray.training.labels import TrainLabels
 from abaw_ray.training.windows import WindowBatch
 from abaw_ray.world import World
 
@@ -34,11 +35,15 @@ class Data(Protocol):
         tasks: the tasks that some set is made for, in the order of the store's spaces.
         order: which rows make up each step, where every node has the whole store.
         images_per_step: over all sets and workers.
+        labels: that are learned from.
+        num_unlabelled: source set -> rows that none of the annotators of `loss.label_sets` labelled.
     """
 
     set_tasks: dict[str, tuple[str, ...]]
     tasks: dict[str, Task]
     images_per_step: int
+    labels: TrainLabels
+    num_unlabelled: dict[str, int]
 
     @property
     def order(self) -> Order: ...
