@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from abaw_ray.models.sets import Streams
-from abaw_ray.objectives.terms import SetLabels, StepLoss
+from abaw_ray.objectives.terms import AnnotatorLabels, SetLabels, StepLoss
 from abaw_ray.training.captured import NUM_PLAIN, CapturedGradient, StepInput
 
 
@@ -26,7 +26,8 @@ class Model:
     def gradient(self, step: StepInput) -> StepLoss:
         self.num_computed += 1
         error = self.layer(step.inputs["set"].streams["face"]) - step.labels["set"].labels["task"]
-        loss = (error.square() * step.labels["set"].labelled["task"][:, None]).mean()
+        labels = step.labels["set"]
+        loss = (error.square() * labels.labelled["task"][:, None]).mean() + labels.annotators["task"].values.mean()
         loss.backward()
         return StepLoss(loss, {("set", "task"): loss}).detached()
 
@@ -34,7 +35,8 @@ class Model:
 def step_of(seed: int, count: int = 4) -> StepInput:
     random = torch.Generator().manual_seed(seed)
     inputs = Streams({"face": torch.randn(count, 3, generator=random)}, {"face": torch.ones(count, dtype=torch.bool)})
-    labels = SetLabels({"task": torch.randn(count, 1, generator=random)}, {"task": torch.arange(count) > 0})
+    annotators = {"task": AnnotatorLabels(torch.randn(count, 2, 1, generator=random), torch.ones(count, 2).bool())}
+    labels = SetLabels({"task": torch.randn(count, 1, generator=random)}, {"task": torch.arange(count) > 0}, annotators)
     return StepInput({"set": inputs}, {"set": labels}, {"set": {}})
 
 
