@@ -7,6 +7,8 @@ The way of the data, stage by stage; each reads only what the one before has wri
     train, distill  training.trainer            a run: metrics, TensorBoard's files, checkpoints, run.json
     teacher-outputs inference.teach             what teachers say of the training images, or of the videos' frames
     features        inference.extract           features of every frame of the store's videos
+    label           inference.label             labels of the store's images by one more annotator: a run, or a person
+    review          evaluation.review           the labels that a run doubts most, to be corrected
     tune            tuning.sweep                a sweep: trials, the best recipe, a page
     evaluate        evaluation.evaluate         scores, predictions, figures, decisions
     predict         inference.predict_job       what faces in videos and pictures show: tables, drawn videos, pages
@@ -28,7 +30,7 @@ What they are made of:
     tasks         one file a kind of label space: outputs, loss, decoding, scores
     models        networks, weights, checkpoints
     teachers      a network, stored outputs, or an ensemble: what gives a student its soft labels
-    objectives    which loss goes to which rows; KD losses
+    objectives    which loss goes to which rows; KD losses; labels of several annotators
     training      the loop, its kinds (images, windows over time), and Ray Train around it
     inference     predictions of rows, videos and pictures, features, teachers' outputs; exported files
     evaluation    protocols, scores, figures
@@ -39,7 +41,7 @@ What they are made of:
     tuning        sweeps, by Ray Tune
     jobs          submission to a cluster
     paper         its databases and tables: what demo and reproduce run
-    synthetic     generated databases, of demo, reproduce and tests
+    synthetic     generated databases, of demo, reproduce and tests; noise of labels
     cli           one command a verb
 """
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from rich.table import Table
 
+from abaw_ray.blocks.annotators import AGAIN, annotator_folder, annotator_names, read_annotator
+from abaw_ray.blocks.annotators import FILE as ANNOTATOR
 from abaw_ray.blocks.computed import block_files
 from abaw_ray.blocks.features import CNN, FeatureManifest
 from abaw_ray.blocks.files import read_json
@@ -99,6 +101,9 @@ def _check_store(place: AnyPath, report: Report, progress: Progress | None) -> N
     with _noted(report, place / MANIFEST, "prepare again, into the same folder: blocks are kept"):
         manifest = Manifest.load(place)
         _check_files(store_files(place, manifest), report, progress, "abaw-ray prepare --verify, with its databases")
+    for folder in (annotator_folder(place, name) for name in annotator_names(place)):
+        with _noted(report, folder / ANNOTATOR, AGAIN):
+            _check_files(read_annotator(folder).files_in(folder), report, progress, AGAIN)
 
 
 def _check_features(place: AnyPath, report: Report, progress: Progress | None) -> None:

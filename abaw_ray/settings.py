@@ -10,7 +10,7 @@ from abaw_ray.config import Recipe
 def replaced_settings(given: Recipe, used: Recipe) -> dict[str, tuple[Any, Any]]:
     """Dotted keys that `given` was given a value for, where `used` has another -> both values."""
     found = {}
-    for section in sorted(given.model_fields_set & {"model", "augment"}):
+    for section in sorted(given.model_fields_set & {"model", "augment", "temporal"}):
         ours, theirs = getattr(given, section), getattr(used, section)
         for key in sorted(ours.model_fields_set):
             if getattr(ours, key) != getattr(theirs, key):

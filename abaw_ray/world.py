@@ -52,7 +52,9 @@ class World:
             return module
         device_ids = [self.device] if self.device.type == "cuda" else None
         # buffers are shared where they are used, before an evaluation: see share_buffers
-        return DistributedDataParallel(module, device_ids=device_ids, broadcast_buffers=False)
+        return DistributedDataParallel(
+            module, device_ids=device_ids, broadcast_buffers=False, gradient_as_bucket_view=True
+        )
 
     def sum(self, local: Tensor) -> Tensor:
         """Sum over all workers, whose gradient is this worker's part.

@@ -12,9 +12,10 @@ from faces import face_field
 from paper import SPACES, TASKS
 
 from abaw_ray.blocks.index import IndexPart, write_index, write_rows
-from abaw_ray.blocks.manifest import BlockEntry, DatabaseEntry, Manifest, Problem, SetEntry
+from abaw_ray.blocks.labels import Labels, label_name, write_labels
+from abaw_ray.blocks.manifest import BlockEntry, DatabaseEntry, LabelFile, Manifest, Problem, SetEntry
 from abaw_ray.blocks.reader import set_path
-from abaw_ray.blocks.schema import BLOCKS, INDEX, UNSEEN, VIDEOS, Encoding
+from abaw_ray.blocks.schema import BLOCKS, INDEX, LABELS, UNSEEN, VIDEOS, Encoding
 from abaw_ray.blocks.videos import in_order, write_unseen, write_videos
 from abaw_ray.blocks.writer import BlockMetadata, write_block
 from abaw_ray.databases.base import split_column, videos_schema
@@ -146,6 +147,22 @@ def finish_store(
         sources={"a": {"root": str(path)}},
     )
     manifest.model_copy(update={"content_hash": manifest.hash()}).save(path)
+
+
+def set_labels(
+    path: Path, task: str, annotator: str, rows: np.ndarray, values: np.ndarray, splits: np.ndarray | None = None
+) -> None:
+    """Gives a store the labels (n, size) of its `rows` (n,), ascending, by an annotator; of no splits for training."""
+    manifest = Manifest.load(path)
+    space = next(space for space in manifest.spaces if space.name == task)
+    of = np.full(len(rows), int(Split.TRAIN), np.int8) if splits is None else splits
+    labels = Labels(rows, values.astype(np.float32), of)
+    file = path / LABELS / label_name(task, annotator, unseen=False)
+    form, sha256 = write_labels(file, space, [(labels, np.zeros(space.size, bool))])
+    entry = LabelFile(space=task, annotator=annotator, unseen=False, form=form, num_rows=len(rows), sha256=sha256)
+    others = [e for e in manifest.labels if (e.space, e.annotator, e.unseen) != (task, annotator, False)]
+    changed = manifest.model_copy(update={"labels": [*others, entry]})
+    changed.model_copy(update={"content_hash": changed.hash()}).save(path)
 
 
 def encode(image: np.ndarray) -> bytes:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from abaw_ray.config import AugmentConfig
 from abaw_ray.errors import ConfigurationError
+from abaw_ray.identity import scrambled
 from abaw_ray.threads import on_threads
 from abaw_ray.view_sizes import copy_squares, cut_views, view_size
 
@@ -65,9 +66,9 @@ def fixed_uniforms(images: np.ndarray, views: np.ndarray, seed: int) -> np.ndarr
         views: (n,) number of the view, from 0.
         seed: other seeds give other views.
     """
-    image = _scrambled(images[:, None].astype(np.uint64) + _scrambled(np.array([seed], np.uint64)))
+    image = scrambled(images[:, None].astype(np.uint64) + scrambled(np.array([seed], np.uint64)))
     number = views[:, None].astype(np.uint64) * np.uint64(NUM_UNIFORMS) + np.arange(NUM_UNIFORMS, dtype=np.uint64)
-    return ((_scrambled(image + number) >> np.uint64(40)) * 2.0**-24).astype(np.float32)
+    return ((scrambled(image + number) >> np.uint64(40)) * 2.0**-24).astype(np.float32)
 
 
 def centre_views(images: Tensor, config: AugmentConfig) -> Tensor:
@@ -166,14 +167,6 @@ def variant_views(images: Tensor, variants: Variants, chosen: np.ndarray, config
     offsets = torch.from_numpy(variants.offsets[chosen]).to(images.device)
     flips = torch.from_numpy(variants.flips[chosen]).to(images.device)
     return _views(images, offsets[:, None].expand(-1, 2).float(), flips, config)
-
-
-def _scrambled(bits: np.ndarray) -> np.ndarray:
-    """A bijection of 64-bit numbers whose values look random (the SplitMix64 generator's step)."""
-    bits = bits + np.uint64(0x9E3779B97F4A7C15)
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return bits ^ (bits >> np.uint64(31))
 
 
 def _margin(size: int, config: AugmentConfig) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from abaw_ray.blocks.annotators import AGAIN, annotator_folder, read_annotators
 from abaw_ray.blocks.index import Index, read_index, read_rows
 from abaw_ray.blocks.integrity import Expected, require_whole, whole_file
 from abaw_ray.blocks.labels import Labels, LabelSet, label_name, label_sets, read_labels
@@ -19,13 +19,11 @@ from abaw_ray.blocks.streams import StoredStream, StreamBlocks, places_path
 from abaw_ray.blocks.videos import Unseen, Videos, read_unseen, read_videos
 from abaw_ray.databases.base import LabelKey
 from abaw_ray.errors import ConfigurationError, StoreError
+from abaw_ray.identity import image_ids, video_ids
 from abaw_ray.spaces import LabelSpace, Split
 from abaw_ray.storage import AnyPath, RemotePath, as_path, files_below
 from abaw_ray.streams.base import FACE
 from abaw_ray.streams.kind import Kind
-
-FRAME_STRIDE = np.uint64(0x9E3779B97F4A7C15)
-"""2^64 over the golden ratio: the ids of a video's frames lie far from each other, and from those of other videos."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,8 @@ class Store:
         sequential: (databases,) bool, whether a database's rows are frames of videos.
         videos: the videos of the sequential databases, and photos that are labelled whole; and their rows.
         label_sets: space and annotator -> labels of rows; of every space with an annotator without a name.
+        annotators: name -> what was added to the finished store (see `blocks.annotators`), whose labels are among
+            `label_sets`.
         unseen: labelled frames of videos that have no image.
         sets: training sets by name; those of one task first, in the order of its spaces.
         streams: what rows have beside their faces, by name.
@@ -67,6 +67,7 @@ class Store:
         self.sequential = np.array([database.sequential for database in manifest.databases], bool)
         videos = self._whole(self.path / VIDEOS, manifest.videos_sha256)
         self.videos: Videos = read_videos(videos, self.index, self.sequential)
+        self.annotators = read_annotators(self.path, manifest)
         self.label_sets, self.unseen = self._labels()
         self.sets = {
             entry.name: SourceSet(
@@ -123,11 +124,9 @@ class Store:
         keys = self.index.database.astype(np.int64) * len(videos.dictionary) + videos.indices.to_numpy()
         different, place = np.unique(keys, return_inverse=True)
         names = videos.dictionary.to_pylist()
-        hashes = []
-        for database, video in zip(*np.divmod(different, len(names)), strict=True):
-            digest = hashlib.blake2b(f"{self.databases[database]}/{names[video]}".encode(), digest_size=8).digest()
-            hashes.append(int.from_bytes(digest, "little"))
-        return np.array(hashes, np.uint64)[place] + self.index.frame.astype(np.uint64) * FRAME_STRIDE
+        pairs = zip(*(part.tolist() for part in np.divmod(different, len(names))), strict=True)
+        ids = video_ids((self.databases[database], names[video]) for database, video in pairs)
+        return image_ids(ids[place], self.index.frame)
 
     def images(self, rows: np.ndarray) -> np.ndarray:
         """Images (n, size, size, 3) uint8 RGB of `rows` (n,), in any order, repeats allowed.
@@ -212,6 +211,9 @@ class Store:
             read_label_files(self.path, [e for e in self.manifest.labels if e.unseen == unseen], spaces, self._whole)
             for unseen in (False, True)
         )
+        for name, added in self.annotators.items():
+            folder = annotator_folder(self.path, name)
+            of_rows |= read_label_files(folder, added.labels, spaces, lambda path, sha: whole_file(path, sha, AGAIN))
         of_clips = {key: found for key, found in of_rows.items() if self.spaces[key[0]].level == "clip"}
         has_clips = any(space.level == "clip" for space in spaces)
         database, clip = self.videos.database, self.videos.of_rows(len(self.index)) if has_clips else None

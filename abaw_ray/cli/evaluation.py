@@ -83,9 +83,9 @@ def evaluate(
             runs,
             store,
             out,
-            _split(split),
+            split_named(split),
             smooth,
-            features,
+            features or (),
             change_of(recipe, overrides, verbose),
             progress,
             weights,
@@ -142,11 +142,11 @@ def predict_set(
             runs,
             store,
             out,
-            _split(split),
+            split_named(split),
             database,
             smooth,
             decisions,
-            features,
+            features or (),
             change_of(recipe, overrides, verbose),
             progress,
             _edition(edition) if edition else None,
@@ -186,7 +186,12 @@ def _edition(name: str) -> EntryEdition:
     raise ConfigurationError(f"--edition {name}: expected any of {EDITIONS}")
 
 
-def _split(name: str) -> Split:
+def split_named(name: str) -> Split:
+    """The split that --split names.
+
+    Raises:
+        ConfigurationError: none.
+    """
     if name.upper() not in {"TRAIN", "VALIDATION", "TEST"}:
         raise ConfigurationError(f"--split {name}: expected train, validation or test")
     return Split[name.upper()]

@@ -31,7 +31,13 @@ TemporalOption = Annotated[
     bool, typer.Option("--temporal", help="Train GRUs over a CNN's features; needs --features or --cnn.")
 ]
 FeaturesOption = Annotated[
-    Any, typer.Option("--features", parser=as_path, metavar=PLACE, help="Folder written by features.")
+    list[Any] | None,
+    typer.Option(
+        "--features",
+        parser=as_path,
+        metavar=PLACE,
+        help="Folder written by features; given several times, features of as many CNNs are joined.",
+    ),
 ]
 CnnOption = Annotated[
     Any,

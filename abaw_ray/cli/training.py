@@ -273,7 +273,7 @@ def _job(
     store: AnyPath,
     out: AnyPath,
     teachers: Sequence[AnyPath],
-    temporal: tuple[bool, AnyPath | None, AnyPath | None],
+    temporal: tuple[bool, Sequence[AnyPath] | None, AnyPath | None],
     recipe: Recipe,
     teacher_outputs: AnyPath | None = None,
 ) -> Job:
@@ -281,12 +281,13 @@ def _job(
     from abaw_ray.training.job import Job, inherit_settings
 
     is_temporal, features, cnn = temporal
-    if is_temporal != (features is not None or cnn is not None) or (features is not None and cnn is not None):
+    if is_temporal != (bool(features) or cnn is not None) or (features and cnn is not None):
         raise ConfigurationError("expected --temporal with either --features or --cnn, or none of the three")
-    paths = {"features": features, "cnn": cnn, "teacher_outputs": teacher_outputs}
+    paths = {"cnn": cnn, "teacher_outputs": teacher_outputs}
     given = {name: str(path.resolve()) for name, path in paths.items() if path is not None}
-    resolved = tuple(str(teacher.resolve()) for teacher in teachers)
-    return inherit_settings(Job(with_weights(recipe), str(store.resolve()), str(out.resolve()), resolved, **given))
+    resolved, joined = (tuple(str(path.resolve()) for path in several or ()) for several in (teachers, features))
+    folders = str(store.resolve()), str(out.resolve())
+    return inherit_settings(Job(with_weights(recipe), *folders, resolved, joined, **given))
 
 
 def _warn_of_unused(job: Job, keys: list[str]) -> None:

@@ -18,10 +18,12 @@ EVALUATING = ("model", "augment", "temporal.databases", "temporal.window", "trai
 USED: dict[str, tuple[str, ...]] = {
     "generate": ("seed",),
     "inspect": ("prepare.databases",),
-    "inspect-views": ("augment", "sampling", "tasks", "seed"),
+    "inspect-views": ("augment", "sampling", "tasks", "loss.label_sets", "seed"),
     "prepare": ("prepare", "seed"),
     "teacher-outputs": ("augment", "sampling.sets", "temporal.databases", *PREDICTING),
     "features": ("model", "augment", "temporal.databases", *PREDICTING),
+    "label": ("model", "augment", "temporal.databases", "temporal.window", *PREDICTING),
+    "review": ("model", "augment", "temporal.databases", "temporal.window", *PREDICTING),
     "evaluate": EVALUATING,
     "predict-set": EVALUATING,
 }

@@ -36,7 +36,7 @@ def predict_set(
     database: str = COMPETITION_DATABASE,
     smooth: str | None = None,
     decisions: AnyPath | None = None,
-    features: AnyPath | None = None,
+    features: Sequence[AnyPath] = (),
     change: Callable[[Recipe], Recipe] = lambda recipe: recipe,
     progress: Progress | None = None,
     edition: EntryEdition | None = None,
@@ -59,7 +59,7 @@ def predict_set(
             validation gave, which are of predictions as they are.
         decisions: smoothing, thresholds and an ensemble's weights of an evaluation on validation, instead: its file or
             folder.
-        features: features of a temporal network's CNN on this store; None: computed from the images.
+        features: features of temporal networks' CNNs on this store, in their order; none: computed from the images.
         change: applied to the checkpoints' recipes.
         progress: shows how far it is.
         edition: the format; None: that of the database.

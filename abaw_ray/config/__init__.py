@@ -3,6 +3,7 @@
 Numbers are the paper's or its reference code's unless a comment says otherwise (Vu et al., ICCVW 2021).
 
 data, model, loss, augment, train   the sections, each key with its meaning
+noise                               of labels, a part of data
 recipe                              all of them together
 section, yaml_values                what sections share, and how their values are read
 """
@@ -18,9 +19,17 @@ from abaw_ray.config.augment import (
     RandAugmentConfig,
     require_plain_views,
 )
-from abaw_ray.config.data import Balance, PrepareConfig, SamplingConfig, TemporalConfig
-from abaw_ray.config.loss import LossConfig
+from abaw_ray.config.data import Balance, JoinedCNN, PrepareConfig, SamplingConfig, TemporalConfig
+from abaw_ray.config.loss import LabelSetsConfig, LossConfig
 from abaw_ray.config.model import HUB, PRETRAINED, ModelConfig, of_hub
+from abaw_ray.config.noise import (
+    AdditiveNoise,
+    ConfusionNoise,
+    InconsistentNoise,
+    LabelNoise,
+    OutlierNoise,
+    SymmetricNoise,
+)
 from abaw_ray.config.recipe import (
     Recipe,
     change_recipe,
@@ -38,22 +47,30 @@ __all__ = [
     "HUB",
     "PRETRAINED",
     "UNREADABLE",
+    "AdditiveNoise",
     "AffineConfig",
     "AugmentConfig",
     "Balance",
     "BlurConfig",
+    "ConfusionNoise",
     "ErasingConfig",
+    "InconsistentNoise",
     "JitterConfig",
+    "JoinedCNN",
     "JpegConfig",
+    "LabelNoise",
+    "LabelSetsConfig",
     "LossConfig",
     "ModelConfig",
     "Operation",
     "OptimConfig",
+    "OutlierNoise",
     "PrepareConfig",
     "RandAugmentConfig",
     "Recipe",
     "SamplingConfig",
     "Section",
+    "SymmetricNoise",
     "TemporalConfig",
     "TrainConfig",
     "change_recipe",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from abaw_ray.config.model import ModelConfig
+from abaw_ray.config.noise import LabelNoise
 from abaw_ray.config.section import Section
 
 
@@ -31,6 +33,10 @@ class PrepareConfig(Section):
     """Leave out the validation, or the train labels of still pictures that are in both splits, of any databases."""
     near_duplicates: int | None = Field(None, ge=0, le=15)
     """Bits of 64 in which perceptual hashes of a picture may differ, for those that are nearly the same."""
+    label_noise: dict[Annotated[str, Field(min_length=1)], dict[str, LabelNoise]] = {}
+    """Annotators that are made up, for experiments with wrong labels: name -> label space -> noise. Each has the train
+    labels of the annotator without a name, whose own stay as they are, with errors that follow from the seed, its name
+    and what an image is of. `loss.label_sets` trains on them."""
     exclude_leaking_videos: bool = False
     """Leave out of validation the videos that are in another task's training split; False, as the reference."""
 
@@ -68,6 +74,16 @@ class SamplingConfig(Section):
     It is for training a CNN: temporal training reads features of every video on every node."""
 
 
+class JoinedCNN(Section):
+    """A CNN whose features are joined to those of the recipe's `model`."""
+
+    model: ModelConfig
+    heads: dict[str, str | dict[str, Any]] = {}
+    """Task -> its head, where it is not that of `model`."""
+    outputs: dict[str, int]
+    """Task -> length of its output."""
+
+
 class TemporalConfig(Section):
     """Windows of frames, and networks over the features of a CNN."""
 
@@ -82,3 +98,13 @@ class TemporalConfig(Section):
     `models/sequences`."""
     hidden: int = Field(64, ge=1)
     """Width of a GRU in each direction; a Transformer and a TCN are twice as wide, as both directions together."""
+    joined: list[JoinedCNN] = []
+    """Further CNNs, whose features are joined along their width to those of `model`, in this order. Training notes here
+    what it was given features of; nothing is dumped where there is none."""
+
+    @model_serializer(mode="wrap")
+    def _without_none_joined(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = dump(self)
+        if not values.get("joined"):
+            values.pop("joined", None)
+        return values

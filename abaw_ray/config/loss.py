@@ -9,6 +9,22 @@ from pydantic import Field, field_validator
 from abaw_ray.config.section import Section
 
 
+class LabelSetsConfig(Section):
+    """Labels of several annotators of one task, and what is learned from them."""
+
+    annotators: list[str] | None = Field(None, min_length=1)
+    """Whose labels; "" is who has no name. None: all that have a name."""
+    objective: str | dict[str, Any] = "sum"
+    """A name of `objectives/label_sets`, or `kind` and options."""
+
+    @field_validator("annotators")
+    @classmethod
+    def _different(cls, names: list[str] | None) -> list[str] | None:
+        if names is not None and len(set(names)) != len(names):
+            raise ValueError(f"expected different ones, found {', '.join(names)}")
+        return names
+
+
 class LossConfig(Section):
     """Equations 1-10, and which KD losses are in the place of equations 4 and 5."""
 
@@ -21,6 +37,9 @@ class LossConfig(Section):
     """Kind of teacher: the mean of the networks that a student is given, or another of `teachers`."""
     kd: dict[str, dict[str, Any]] = {"kl": {}}
     """KD losses of a student, which add up: name -> its options. `kl` is the paper's; see `objectives/kd`."""
+    label_sets: dict[str, LabelSetsConfig] = {}
+    """Task -> the annotators whose train labels it learns from; else from those whose annotator has no name. Scores,
+    and the choice of the best epoch, are of the labels without a name in any case."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     """Of multiclass tasks: share of every label that is spread evenly over the classes that its database has (Szegedy
     et al., CVPR 2016, section 7)."""

@@ -33,6 +33,9 @@ class ModelConfig(Section):
     std: tuple[float, float, float] | None = None
     """Pixel mean and deviation (red, green, blue; 0-255). None: those that the weights were trained with; ImageNet's
     where there are no weights, or where nothing beside a file tells them."""
+    grey: bool = False
+    """Colours are left out of all images, in training and afterwards: for networks that learn from grey pictures alone,
+    which say something else of the same picture in colours."""
     freeze_stages: int = Field(0, ge=0)
     """First stages of the backbone that stay as their weights are, with the statistics of their batch norm. The stem,
     or the embedding of patches, is the first; of a transformer every block is one."""

@@ -39,6 +39,11 @@ class Recipe(Section):
     train: TrainConfig = TrainConfig()
     optim: OptimConfig = OptimConfig()
 
+    @property
+    def backbones(self) -> tuple[str, ...]:
+        """Names of the backbones, the joined ones after the model's."""
+        return (self.model.backbone, *(cnn.model.backbone for cnn in self.temporal.joined))
+
     @model_validator(mode="after")
     def _sharp(self) -> Recipe:
         if self.optim.sharpness_radius is not None and (self.train.accumulate > 1 or self.train.precision == "float16"):

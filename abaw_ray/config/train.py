@@ -80,3 +80,7 @@ class OptimConfig(Section):
     """Batch norm over the images of all workers, which have GPUs; else over those of each."""
     compile: bool = False
     """Compile the network by `torch.compile`; where that fails, it is said and training goes on without."""
+    cuda_graph: bool = False
+    """Give one worker's GPU a step's forward and backward pass as one CUDA graph, with the same numbers: small batches
+    are then not bound by the processor. Not with plugins, objectives, several workers, accumulation, micro-batches or
+    sharpness-aware steps; where the capture fails, it is said and training goes on without."""

@@ -102,7 +102,8 @@ def _labels(
         return {}
     labels: dict[LabelKey, Label] = {(EXPRESSION.name, ""): (label, split)}
     if options.annotators:
-        labels |= labels_of_annotators(votes, split, problems, where)
+        by = str(picture.number) if options.annotators == "shuffled" else None
+        labels |= labels_of_annotators(votes, split, problems, where, by)
     return labels
 
 

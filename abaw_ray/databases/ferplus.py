@@ -72,7 +72,8 @@ def _read_folder(folder: Path, options: FerPlusOptions, rows: RowBuilder, proble
         image, split = f"{folder.name}/{name}", FOLDERS[folder.name]
         labels: dict[LabelKey, Label] = {("expression", ""): (label, split)}
         if options.annotators:
-            labels |= labels_of_annotators(votes, split, problems, where)
+            by = name if options.annotators == "shuffled" else None
+            labels |= labels_of_annotators(votes, split, problems, where, by)
         rows.add(image, 0, image, labels)
     add_each(problems, "image_without_label", sorted(images - seen), lambda n: f"{folder / n}")
 

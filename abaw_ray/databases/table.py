@@ -9,8 +9,7 @@ Without one, `inspect` proposes it. A row is
   `level: clip`, of the video.
 
 An empty cell is no label. With `annotator`, the labels of somebody with a name are kept beside those without one
-(`store.label_sets[space, annotator]`), and only the latter are trained and scored: nothing is made of several
-annotators' labels.
+(`store.label_sets[space, annotator]`): only the latter are scored, and trained unless `loss.label_sets` names others.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ networks can be mixed. What is put together are their predictions (see `mixtures
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -39,13 +39,13 @@ class Member:
         path: of its checkpoint, absolute.
         kind: of network.
         recipe: how it predicts.
-        features: of its CNN on the store; None: it takes images.
+        features: of its CNNs on the store, in their order; none: it takes images.
     """
 
     path: AnyPath
     kind: str
     recipe: Recipe
-    features: AnyPath | None
+    features: tuple[AnyPath, ...]
 
     @property
     def is_temporal(self) -> bool:
@@ -84,30 +84,40 @@ def paths_of(trained: Sequence[Checkpoint]) -> str | list[str]:
     return paths if len(paths) > 1 else paths[0]
 
 
-def members_of(trained: Sequence[Checkpoint], recipes: Sequence[Recipe], features: AnyPath | None) -> list[Member]:
+def members_of(trained: Sequence[Checkpoint], recipes: Sequence[Recipe], features: Sequence[AnyPath]) -> list[Member]:
     """Members that predict as recipes say.
 
     Args:
         trained: their checkpoints.
         recipes: of each.
-        features: of a CNN on the store. Of an ensemble those members are given it that go on from that CNN; others
-            compute their features.
+        features: of CNNs on the store. Of an ensemble those members are given some whose CNNs' are all among them, in
+            the CNNs' order; others compute their features.
 
     Raises:
-        ConfigurationError: features of a CNN that no member goes on from.
+        ConfigurationError: features that no member is given.
         MissingInputError, StoreError: no such features.
     """
-    is_theirs = [True]
+    places = [place.resolve() for place in features]
+    of_each = [tuple(places)]
     if len(trained) > 1:
-        cnn = FeatureManifest.read(features).cnn_sha256 if features is not None else None
-        is_theirs = [cnn is not None and member.description.cnn_sha256 == cnn for member in trained]
-        if features is not None and not any(is_theirs):
-            raise ConfigurationError(f"{features}: features of another CNN than any that the members go on from")
-    place = features.resolve() if features is not None else None
+        of_cnn = {FeatureManifest.read(place).cnn_sha256: place for place in places}
+        of_each = [_features_of(member, of_cnn) for member in trained]
+        unused = [str(place) for place in places if not any(place in of_member for of_member in of_each)]
+        if unused:
+            raise ConfigurationError(
+                f"--features {', '.join(unused)}: of other CNNs than those that members go on from"
+            )
     return [
-        Member(member.path.resolve(), member.description.kind, recipe, place if is_own else None)
-        for member, recipe, is_own in zip(trained, recipes, is_theirs, strict=True)
+        Member(member.path.resolve(), member.description.kind, recipe, of_member)
+        for member, recipe, of_member in zip(trained, recipes, of_each, strict=True)
     ]
+
+
+def _features_of(trained: Checkpoint, of_cnn: Mapping[str, AnyPath]) -> tuple[AnyPath, ...]:
+    """Of those by the hashes of their CNNs, the ones of a member; none unless all of its CNNs are among them."""
+    noted = trained.description.cnn_sha256 or ()
+    cnns = (noted,) if isinstance(noted, str) else noted
+    return tuple(of_cnn[cnn] for cnn in cnns) if all(cnn in of_cnn for cnn in cnns) else ()
 
 
 def databases_of(members: Sequence[Member]) -> list[str] | None:

@@ -38,7 +38,7 @@ def evaluate(
     out: AnyPath,
     split: Split = Split.VALIDATION,
     smooth: str | None = None,
-    features: AnyPath | None = None,
+    features: Sequence[AnyPath] = (),
     change: Callable[[Recipe], Recipe] = lambda recipe: recipe,
     progress: Progress | None = None,
     weights: str = EQUAL,
@@ -61,7 +61,7 @@ def evaluate(
         out: a folder, made if it is not there.
         split: which labels to score against.
         smooth: smoothing over time as `smoothing.parse_smoothing` takes it; `tune` on the validation split only.
-        features: features of a temporal network's CNN on this store; None: computed from the images.
+        features: features of temporal networks' CNNs on this store, in their order; none: computed from the images.
         change: applied to the checkpoints' recipes, whose zoom, batch size, precision, views and decoding predictions
             take.
         progress: shows how far it is.
@@ -81,7 +81,7 @@ def evaluate(
 
     Raises:
         MissingInputError, StoreError, ConfigurationError: no such run or store, nothing of that split in it, another
-            image size, features of another CNN, a smoothing or weights tuned on anything but validation; members of
+            image size, features of other CNNs, a smoothing or weights tuned on anything but validation; members of
             other tasks than the first, temporal ones for other databases; decisions of another network, or beside what
             they hold.
     """

@@ -64,11 +64,11 @@ def reliability_figure(calibration: Calibration) -> Figure:
     return figure
 
 
-def samples_figure(images: np.ndarray, titles: list[str]) -> Figure:
-    """A grid of faces (k, H, W, 3) uint8 with a title over each, to be read when it is shown 3.4 inches wide."""
-    rows = max(math.ceil(len(images) / SAMPLE_COLUMNS), 1)
-    figure = Figure(figsize=(1.75 * SAMPLE_COLUMNS, 2.2 * rows), layout=ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.04))
-    grid = figure.subplots(rows, SAMPLE_COLUMNS, squeeze=False).ravel()
+def samples_figure(images: np.ndarray, titles: list[str], columns: int = SAMPLE_COLUMNS) -> Figure:
+    """A grid of faces (k, H, W, 3) uint8 with a title over each, to be read when three columns are 3.4 inches wide."""
+    rows = max(math.ceil(len(images) / columns), 1)
+    figure = Figure(figsize=(1.75 * columns, 2.2 * rows), layout=ConstrainedLayoutEngine(h_pad=0.06, w_pad=0.04))
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.set_axis_off()
     for axes, image, title in zip(grid, images, titles, strict=False):

@@ -144,7 +144,7 @@ def compute_blocks(
     hashes = {block.path: block.sha256 for block in recorded or []}
     if waiting:
         with ray_session(), data_context():
-            for result in _results(waiting, worker, arguments, use_gpu):
+            for result in block_results(waiting, worker, arguments, use_gpu):
                 if result[ERROR]:
                     raise UserError(result[ERROR])
                 hashes[result["path"]] = result["sha256"]
@@ -176,10 +176,23 @@ def rows_of_block(store: Store, block: int) -> slice:
     return slice(first, first + store.manifest.blocks[block].num_rows)
 
 
-def _results(
-    jobs: list[BlockJob], worker: type[BlockWorker], arguments: dict[str, Any], use_gpu: bool | None
+def block_results(
+    jobs: list[BlockJob],
+    worker: type[Callable[[dict[str, np.ndarray]], dict[str, list[Any]]]],
+    arguments: dict[str, Any],
+    use_gpu: bool | None,
 ) -> Iterable[dict[str, Any]]:
-    """Results of the jobs, as they are done."""
+    """What workers give for jobs, in the order in which they are done.
+
+    Args:
+        jobs: at least one.
+        worker: an actor with a network, called with a batch of one job.
+        arguments: of its constructor.
+        use_gpu: as of `compute_blocks`.
+
+    Raises:
+        ConfigurationError: `use_gpu`, and there is none.
+    """
     resources = ray.cluster_resources()
     gpus = int(resources.get("GPU", 0))
     on_gpu = use_gpu if use_gpu is not None else gpus > 0

@@ -16,6 +16,7 @@ from abaw_ray.inference.blockwise import BlockJob, BlockWorker, claimed, compute
 from abaw_ray.inference.features import view_features
 from abaw_ray.inference.predict import require_numbers
 from abaw_ray.models import checkpoint
+from abaw_ray.models.frozen_cnns import inherited
 from abaw_ray.spaces import Split
 from abaw_ray.storage import AnyPath
 from abaw_ray.world import local_device
@@ -51,7 +52,7 @@ def extract_features(
     trained, store = checkpoint.load(run), Store(store_path)
     trained.require(store)
     recipe = change(trained.recipe)
-    if trained.inherited_by(recipe) != recipe:
+    if inherited([trained], recipe) != recipe:
         raise ConfigurationError(f"the sections tasks, model and augment must be those of the CNN, {trained.path}")
     trained.cnn(torch.device("cpu"))
     variants = window_variants(store.image_size, recipe.augment)

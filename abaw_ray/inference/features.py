@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -13,11 +13,12 @@ from abaw_ray.augmentation import Variants, evaluation_views, variant_views, win
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.models.cnn import MultiTaskCNN
+from abaw_ray.models.temporal import JoinedCNNs
 from abaw_ray.world import autocast_dtype
 
 
 class FeatureSource(Protocol):
-    """Where the features of windows come from: `FeatureStore` or `ComputedFeatures`."""
+    """Where the features of windows come from: `FeatureStore`, `ComputedFeatures`, or several joined."""
 
     variants: Variants
 
@@ -51,12 +52,12 @@ class ComputedFeatures:
 
     Args:
         store: where the images are.
-        cnn: on its device, in evaluation mode.
+        cnn: on its device, in evaluation mode; or several joined.
         recipe: zoom and flip, precision, and images in a batch.
         view: number of the evaluation view; of others than the centre (0) there are no variants.
     """
 
-    def __init__(self, store: Store, cnn: MultiTaskCNN, recipe: Recipe, view: int = 0) -> None:
+    def __init__(self, store: Store, cnn: MultiTaskCNN | JoinedCNNs, recipe: Recipe, view: int = 0) -> None:
         self._store, self._cnn, self._recipe, self._view = store, cnn, recipe, view
         self.variants = window_variants(store.image_size, recipe.augment)
 
@@ -85,6 +86,34 @@ class ComputedFeatures:
 
     def verify(self, rows: np.ndarray) -> None:
         self._store.verify(rows)
+
+
+class JoinedFeatures:
+    """Features of several CNNs, joined along their width.
+
+    Args:
+        sources: in the order of their features; of the same views.
+    """
+
+    def __init__(self, sources: Sequence[FeatureSource]) -> None:
+        self._sources = sources
+        self.variants = sources[0].variants
+
+    def choose(self, v: np.ndarray) -> np.ndarray:
+        return self._sources[0].choose(v)
+
+    def read(self, rows: np.ndarray, chosen: np.ndarray) -> dict[str, np.ndarray]:
+        """Those of the tasks that all sources have: (windows, frames, sum of their widths)."""
+        parts = [source.read(rows, chosen) for source in self._sources]
+        known = [task for task in parts[0] if all(task in part for part in parts)]
+        return {task: np.concatenate([part[task] for part in parts], axis=-1) for task in known}
+
+    def of_view(self, number: int) -> JoinedFeatures:
+        return JoinedFeatures([source.of_view(number) for source in self._sources])
+
+    def verify(self, rows: np.ndarray) -> None:
+        for source in self._sources:
+            source.verify(rows)
 
 
 class RememberedFeatures:
@@ -121,17 +150,22 @@ class RememberedFeatures:
         self._source.verify(rows)
 
 
+def joined(sources: Sequence[FeatureSource]) -> FeatureSource:
+    """One source as it is, several joined in their order."""
+    return sources[0] if len(sources) == 1 else JoinedFeatures(sources)
+
+
 def view_features(
-    cnn: MultiTaskCNN, images: np.ndarray, variants: Variants, chosen: np.ndarray, recipe: Recipe
+    cnn: MultiTaskCNN | JoinedCNNs, images: np.ndarray, variants: Variants, chosen: np.ndarray, recipe: Recipe
 ) -> dict[str, np.ndarray]:
     """Task -> features (n, width) float32 of images (n, size, size, 3) uint8 as the variants `chosen` (n,)."""
     return _features(cnn, images, lambda faces: variant_views(faces, variants, chosen, recipe.augment), recipe)
 
 
 def _features(
-    cnn: MultiTaskCNN, images: np.ndarray, views_of: Callable[[Tensor], Tensor], recipe: Recipe
+    cnn: MultiTaskCNN | JoinedCNNs, images: np.ndarray, views_of: Callable[[Tensor], Tensor], recipe: Recipe
 ) -> dict[str, np.ndarray]:
-    device = cnn.mean.device
+    device = next(cnn.parameters()).device
     dtype = autocast_dtype(device, recipe.train)
     with torch.inference_mode(), torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
         views = views_of(torch.from_numpy(images).to(device))

@@ -101,8 +101,9 @@ class Description(BaseModel):
     databases: dict[str, DatabaseUse] = {}
     """Database -> what the store held of it; empty: the checkpoint was written before this was noted."""
     kind: Kind = "cnn"
-    cnn_sha256: str | None = None
-    """Hash of the weights of the CNN that a temporal network goes on from; None: another kind of network."""
+    cnn_sha256: str | tuple[str, ...] | None = None
+    """Hash of the weights of the CNN that a temporal network goes on from, or of several in the order of their
+    features; None: another kind of network."""
     weights: Weights = "trained"
     """The better ones of its epoch, which it holds."""
     files: dict[str, str] = {}
@@ -209,6 +210,14 @@ class Checkpoint:
                     f"{self.path}: {space.name} is {space.kind} {', '.join(space.names)};"
                     f" {store.path} has {theirs.kind} {', '.join(theirs.names)}"
                 )
+        self.require_samples(store)
+
+    def require_samples(self, store: Store) -> None:
+        """Checks that the store's samples have the shapes that it was trained with, whatever its labels are.
+
+        Raises:
+            ConfigurationError: they have not.
+        """
         if self.description.image_size != store.image_size:
             raise ConfigurationError(
                 f"{self.path} takes images of {self.description.image_size} pixels, {store.path} holds"
@@ -242,10 +251,6 @@ class Checkpoint:
                 raise ConfigurationError(
                     f"{self.path} takes {name} of the shape {expected[name]}, {store.path} holds {shape}"
                 )
-
-    def inherited_by(self, recipe: Recipe) -> Recipe:
-        """`recipe` with what a temporal network takes over from this CNN: `tasks`, `model` and `augment`."""
-        return recipe.model_copy(update={key: getattr(self.recipe, key) for key in ("tasks", "model", "augment")})
 
     def tasks(self, recipe: Recipe) -> dict[str, Task]:
         """Its tasks, as they were trained, to predict as `recipe` says."""
@@ -318,7 +323,10 @@ def restore(folder: Path, network: nn.Module, optimizer: Optimizer) -> Descripti
     found = load(folder)
     network.load_state_dict(load_file(found.whole(WEIGHTS)))
     # it moves to the device what belongs there; numbers of steps do not: each would be waited for in every step
-    optimizer.load_state_dict(torch.load(found.whole(OPTIMIZER), map_location="cpu", weights_only=True))
+    state = torch.load(found.whole(OPTIMIZER), map_location="cpu", weights_only=True)
+    for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=True):
+        saved |= {key: own[key] for key in ("foreach", "fused") if key in own}  # how a step is computed is the device's
+    optimizer.load_state_dict(state)
     return found.description
 
 

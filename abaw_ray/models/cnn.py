@@ -61,6 +61,7 @@ class MultiTaskCNN(FrameNetwork):
         )
         self._head_features = config.head_features
         self._joint = config.batch_norm == "joint"
+        self._grey = config.grey
         colours = colours_for(config.mean, config.std, config.weights, config.backbone)
         for key, values in colours._asdict().items():
             self.register_buffer(key, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
@@ -108,7 +109,16 @@ class MultiTaskCNN(FrameNetwork):
 
     def backbone_features(self, images: Tensor) -> Tensor:
         """RGB images (batch, 3, H, W), 0-255 -> what the heads take (batch, width)."""
-        return self.backbone(normalised(images, self.mean, self.std))
+        shown = without_colours(images) if self._grey else images
+        return self.backbone(normalised(shown, self.mean, self.std))
+
+
+def without_colours(images: Tensor) -> Tensor:
+    """The luma (ITU-R BT.601) of RGB images (batch, 3, H, W), 0-255, uint8 or float32, in each channel: float32."""
+    weights = torch.tensor([0.299, 0.587, 0.114], device=images.device).view(1, 3, 1, 1)
+    luma = (images.float() * weights).sum(1, keepdim=True)
+    layout = torch.channels_last if images.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+    return luma.repeat(1, 3, 1, 1).contiguous(memory_format=layout)
 
 
 def normalised(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:

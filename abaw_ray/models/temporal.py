@@ -1,14 +1,14 @@
-"""A frozen CNN, and for each task a network over its features of consecutive frames: by default the CNN-GRU of Vu et
-al., section 3.4, figure 3."""
+"""A frozen CNN, or several, and for each task a network over their features of consecutive frames: by default the
+CNN-GRU of Vu et al., section 3.4, figure 3."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from abaw_ray.config import ModelConfig, Recipe, TemporalConfig
+from abaw_ray.config import JoinedCNN, ModelConfig, Recipe, TemporalConfig
 from abaw_ray.models.cnn import MultiTaskCNN
 from abaw_ray.models.encoders.base import Shape
 from abaw_ray.models.kinds import input_shapes, own_heads
@@ -19,14 +19,33 @@ from abaw_ray.models.sets import Network
 from abaw_ray.streams.base import FACE
 
 
+class JoinedCNNs(nn.Module):
+    """CNNs of the same tasks, whose features are joined.
+
+    Args:
+        cnns: in the order of their features.
+    """
+
+    def __init__(self, cnns: Sequence[MultiTaskCNN]) -> None:
+        super().__init__()
+        self.cnns = nn.ModuleList(cnns)
+
+    def task_features(self, images: Tensor) -> dict[str, Tensor]:
+        """RGB images (batch, 3, H, W), 0-255 -> task -> what the CNNs' classifiers take, side by side (batch, sum of
+        their widths), float32."""
+        parts = [cnn.task_features(images) for cnn in self.cnns]  # type: ignore[operator]
+        return {task: torch.cat([of_cnn[task] for of_cnn in parts], dim=1) for task in parts[0]}
+
+
 class TemporalNetwork(Network):
     """Networks of `sequences` over the features of a CNN, which takes no gradient and stays in evaluation mode.
 
-    The CNN is part of the network, so that a checkpoint is all that predictions need; training takes its features.
+    The CNN, or the several of `temporal.joined`, is part of the network, so that a checkpoint is all that predictions
+    need; training takes its features.
 
     Args:
         model: of the CNN.
-        temporal: kind and width of what is over its features.
+        temporal: kind and width of what is over its features, and the CNNs that are joined to it.
         outputs: task -> length of its output.
         image_size: side of the CNN's images in pixels.
         heads: task -> its head in the CNN, where it is not that of `model`.
@@ -44,11 +63,18 @@ class TemporalNetwork(Network):
         heads: Mapping[str, Setting] | None = None,
     ) -> None:
         super().__init__()
-        self.cnn = MultiTaskCNN(model, outputs, image_size, heads).eval().requires_grad_(False)
+        first = MultiTaskCNN(model, outputs, image_size, heads)
+        others = [_joined(joined, outputs, image_size) for joined in temporal.joined]
+        self.cnn: MultiTaskCNN | JoinedCNNs = JoinedCNNs([first, *others]) if others else first
+        self.cnn.eval().requires_grad_(False)
         self._hidden = temporal.hidden
-        self.heads = nn.ModuleDict(
-            {task: build_sequence(temporal, model.head_features, n) for task, n in outputs.items()}
-        )
+        width = model.head_features + sum(joined.model.head_features for joined in temporal.joined)
+        self.heads = nn.ModuleDict({task: build_sequence(temporal, width, n) for task, n in outputs.items()})
+
+    @property
+    def cnns(self) -> list[MultiTaskCNN]:
+        """The CNNs in the order of their features."""
+        return list(self.cnn.cnns) if isinstance(self.cnn, JoinedCNNs) else [self.cnn]  # type: ignore[arg-type]
 
     def train(self, mode: bool = True) -> TemporalNetwork:
         super().train(mode)
@@ -75,6 +101,12 @@ class TemporalNetwork(Network):
             of_frames = {task: self.heads[task].features(values.float()) for task, values in features.items()}  # type: ignore[operator]
             logits = {task: self.heads[task].classifier(values) for task, values in of_frames.items()}  # type: ignore[operator]
         return {t: v.flatten(0, 1) for t, v in logits.items()}, {t: v.flatten(0, 1) for t, v in of_frames.items()}
+
+
+def _joined(config: JoinedCNN, tasks: Mapping[str, int], image_size: int) -> MultiTaskCNN:
+    """A CNN with its heads of `tasks`, which must be among its own, for weights that are loaded whole afterwards."""
+    outputs = {task: config.outputs[task] for task in tasks}
+    return MultiTaskCNN(config.model.without_weights(), outputs, image_size, config.heads)
 
 
 def build(recipe: Recipe, outputs: Mapping[str, int], shapes: Mapping[str, Shape]) -> TemporalNetwork:

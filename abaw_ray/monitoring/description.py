@@ -111,7 +111,7 @@ class RunDescription:
         tasks = [f"{name}: {task.space.kind}, {task.space.size}" for name, task in self.tasks.items()]
         return {
             "role": self.role,
-            "network": f"{self.kind}, {self.recipe.model.backbone}, {self.num_parameters:,} parameters",
+            "network": f"{self.kind}, {' + '.join(self.recipe.backbones)}, {self.num_parameters:,} parameters",
             **{what: "<br>".join(places) for what, places in self.inputs.items() if places},
             "store": f"{self.store.path}, content {manifest.content_hash[:12]}",
             "databases": "<br>".join(databases),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,9 @@ from torch import Tensor, nn
 from abaw_ray.config import LossConfig
 from abaw_ray.models.outputs import SetsOutput
 from abaw_ray.objectives.base import StepData
+from abaw_ray.objectives.hard import HardLosses
 from abaw_ray.objectives.kd.base import Head, KDLoss
+from abaw_ray.objectives.label_sets.base import LabelSets
 from abaw_ray.objectives.terms import Term
 from abaw_ray.tasks.base import Task
 from abaw_ray.tasks.soft import masked_sum, ratio
@@ -28,6 +31,7 @@ class Distillation(nn.Module):
         set_tasks: source set -> the tasks it was made for.
         config: λ (`hard_weight`), temperature and switches.
         kd: the KD losses by name.
+        label_sets: task -> what it learns from several annotators' labels.
     """
 
     def __init__(
@@ -36,9 +40,11 @@ class Distillation(nn.Module):
         set_tasks: Mapping[str, tuple[str, ...]],
         config: LossConfig,
         kd: Mapping[str, KDLoss],
+        label_sets: Mapping[str, LabelSets] | None = None,
     ) -> None:
         super().__init__()
         self._tasks, self._set_tasks, self._config = tasks, set_tasks, config
+        self.hard = HardLosses(tasks, label_sets or {})
         self.kd = nn.ModuleDict(kd)
         self._use_labels = any(loss.uses_labels for loss in kd.values())
 
@@ -51,21 +57,21 @@ class Distillation(nn.Module):
                 labelled = labels.labelled[name]
                 if name not in self._set_tasks[source] and not self._config.shared_annotations:
                     labelled = torch.zeros_like(labelled)
-                target = labels.labels[name]
+                logits, supervised = step.network.logits[source][name], partial(self.hard.supervised, name)
                 if task.role == "nuisance":
-                    sums = task.statistics(step.network.logits[source][name], target, labelled)
-                    terms.append(Term(source, name, sums, task.supervised))
+                    sums = self.hard.statistics(name, logits, labels, labelled)
+                    terms.append(Term(source, name, sums, supervised))
                     continue
-                classes = task.target_classes(target, labelled) if self._use_labels else None
+                classes = task.target_classes(labels.labels[name], labelled) if self._use_labels else None
                 soft = self._soft(source, task, step.network, step.teacher, classes)
                 sums = torch.cat(
                     [
                         torch.stack([masked_sum(soft, labelled), labelled.double().sum()]),
                         torch.stack([masked_sum(soft, ~labelled), (~labelled).double().sum()]),
-                        task.statistics(step.network.logits[source][name], target, labelled),
+                        self.hard.statistics(name, logits, labels, labelled),
                     ]
                 )
-                terms.append(Term(source, name, sums, _value(task, self._config)))
+                terms.append(Term(source, name, sums, _value(supervised, self._config)))
         return terms
 
     def _soft(self, source: str, task: Task, student: SetsOutput, teacher: SetsOutput, target: Tensor | None) -> Tensor:
@@ -88,10 +94,10 @@ def _head(output: SetsOutput, source: str, task: Task, temperature: float) -> He
     return Head(task.distributions(output.logits[source][name], temperature), features)
 
 
-def _value(task: Task, config: LossConfig) -> Callable[[Tensor], Tensor]:
+def _value(supervised: Callable[[Tensor], Tensor], config: LossConfig) -> Callable[[Tensor], Tensor]:
     def value(sums: Tensor) -> Tensor:
         soft_labelled, num_labelled, soft_unlabelled, num_unlabelled = sums[:4]
-        hard = task.supervised(sums[4:])
+        hard = supervised(sums[4:])
         group_labelled = config.hard_weight * hard + (1 - config.hard_weight) * ratio(soft_labelled, num_labelled)
         group_unlabelled = ratio(soft_unlabelled, num_unlabelled)
         if config.shared_weighting == "group_mean":

@@ -8,7 +8,7 @@ functions of the rows of all workers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -18,15 +18,39 @@ from abaw_ray.world import World
 
 
 @dataclass(frozen=True)
+class AnnotatorLabels:
+    """Labels of a batch in one task by several annotators.
+
+    Args:
+        values: (batch, annotators, size) label vectors, NaN where a number is not known.
+        given: (batch, annotators) bool, whose labels there are.
+    """
+
+    values: Tensor
+    given: Tensor
+
+
+@dataclass(frozen=True)
 class SetLabels:
-    """Labels of one source set's batch: task -> label vectors (batch, size), and task -> labelled (batch,) bool."""
+    """Labels of one source set's batch.
+
+    Args:
+        labels: task -> label vectors (batch, size).
+        labelled: task -> (batch,) bool.
+        annotators: task -> the labels of all annotators, where a loss takes them.
+    """
 
     labels: Mapping[str, Tensor]
     labelled: Mapping[str, Tensor]
+    annotators: Mapping[str, AnnotatorLabels] = field(default_factory=dict)
 
     def map(self, f: Callable[[Tensor], Tensor]) -> SetLabels:
         """With `f` applied to every tensor."""
-        return SetLabels({t: f(v) for t, v in self.labels.items()}, {t: f(v) for t, v in self.labelled.items()})
+        return SetLabels(
+            {t: f(v) for t, v in self.labels.items()},
+            {t: f(v) for t, v in self.labelled.items()},
+            {t: AnnotatorLabels(f(a.values), f(a.given)) for t, a in self.annotators.items()},
+        )
 
 
 @dataclass(frozen=True)

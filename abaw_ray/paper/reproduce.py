@@ -134,7 +134,7 @@ class Plan:
                 str(self.out / "store"),
                 str(self.run(name, seed)),
                 teachers=(str(self.run(model.teacher, seed)),) if model.teacher is not None else (),
-                features=str(self.features(model.cnn, seed)) if model.cnn is not None else None,
+                features=(str(self.features(model.cnn, seed)),) if model.cnn is not None else (),
             )
         )
 

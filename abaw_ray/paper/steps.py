@@ -55,7 +55,7 @@ def train_and_evaluate(
         result = read_json(folder / "scores.json", "delete it")
         if result.get("checkpoint") == best and result.get("num_epochs") == run["num_epochs"]:
             return result
-    result = evaluate(job.run, job.store, folder, features=Path(job.features) if job.features else None)
+    result = evaluate(job.run, job.store, folder, features=[Path(place) for place in job.features])
     result |= {"run": job.run, "seconds": run["seconds"], "num_epochs": run["num_epochs"]}
     write_json(folder / "scores.json", result)
     return result

@@ -38,6 +38,7 @@ from abaw_ray.preprocess.contents import (
 )
 from abaw_ray.preprocess.dataflow import BlockTask, write_blocks
 from abaw_ray.preprocess.label_files import consecutive_rows, of_videos, write_label_files
+from abaw_ray.preprocess.label_noise import with_label_noise
 from abaw_ray.preprocess.leaks import with_leaks_noted
 from abaw_ray.preprocess.plan import DatabasePlan, Source, plan_database
 from abaw_ray.preprocess.sets import training_sets
@@ -126,7 +127,8 @@ def _write(
 ) -> Manifest:
     """Writes a store to a folder that is held; `recorded`: blocks of an earlier run by path."""
     damaged = _damaged(store, recorded) if verify else set()
-    plans = [plan_database(source, config) for source in sorted(sources, key=lambda s: s.database.name)]
+    ordered = with_label_noise(sorted(sources, key=lambda s: s.database.name), config.label_noise, seed)
+    plans = [plan_database(source, config) for source in ordered]
     streams = all_streams(plans)
     begin_store(store)
     blocks, num_written = _make_blocks(store, plans, config, recorded, num_cpus, progress, damaged)
@@ -140,7 +142,7 @@ def _write(
     index, labels = tables.index, {task: found for (task, by), found in tables.label_sets.items() if not by}
     manifest = Manifest(
         seed=seed,
-        prepare=config.model_dump(mode="json", exclude={"databases"}),
+        prepare=_settings(config),
         image_size=config.image_size,
         encoding=config.encoding,
         num_images=len(index),
@@ -156,6 +158,12 @@ def _write(
     manifest = manifest.model_copy(update={"content_hash": manifest.hash()})
     manifest.save(store)
     return manifest
+
+
+def _settings(config: PrepareConfig) -> dict[str, Any]:
+    """What the manifest says of the section; what is off and newer than a store's layout leaves its hash as it was."""
+    without = {"databases"} if config.label_noise else {"databases", "label_noise"}
+    return config.model_dump(mode="json", exclude=without)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from abaw_ray.reports.sections.limits import limits
 from abaw_ray.reports.sections.recipe import recipes
 from abaw_ray.reports.sections.scores import verdict
 from abaw_ray.storage import AnyPath, as_path
+from abaw_ray.training.job import features_in
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +141,7 @@ def _evaluated(run: AnyPath, folder: AnyPath) -> AnyPath:
         return folder
     Store(summary["store"])
     logger.info("evaluating %s on the validation split of %s, into %s", run, summary["store"], folder)
-    features = as_path(summary["features"]) if summary.get("features") else None
+    features = [as_path(place) for place in features_in(summary)]
     with progress_bar(f"predicting with {run.name}") as progress:
         evaluate(run, summary["store"], folder, features=features, progress=progress)
     return folder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,13 +18,14 @@ from abaw_ray.config import AugmentConfig, Recipe
 from abaw_ray.errors import ConfigurationError, StoreError
 from abaw_ray.inference.samples import FrameSamples
 from abaw_ray.models.sets import Streams
-from abaw_ray.objectives.terms import SetLabels
+from abaw_ray.objectives.terms import AnnotatorLabels, SetLabels
 from abaw_ray.sampling.order import SampleOrder, Samples
 from abaw_ray.sampling.partition import Partition, SetRows, Share
-from abaw_ray.spaces import Split
+from abaw_ray.spaces import Kind
 from abaw_ray.streams.base import FACE
 from abaw_ray.tasks import build_tasks, targets
 from abaw_ray.training.balance import require_balance, set_balance, set_balance_groups
+from abaw_ray.training.labels import TrainLabels
 from abaw_ray.world import World
 
 
@@ -49,12 +50,12 @@ class SetBatch:
     def prepared_for(self, device: torch.device, config: AugmentConfig) -> SetBatch:
         """As far as it can be made before `device` is free: pinned for a GPU, which makes views itself, or as views."""
         if device.type == "cuda":
-            return self._map(Tensor.pin_memory)
+            return self.map(Tensor.pin_memory)
         views = replace(self.samples, kept=self.inputs(config).streams)
         return replace(self, samples=views, uniforms=None, mixing=None)
 
     def to(self, device: torch.device) -> SetBatch:
-        return self._map(lambda t: t.to(device, non_blocking=True))
+        return self.map(lambda t: t.to(device, non_blocking=True))
 
     def inputs(self, config: AugmentConfig) -> Streams:
         """Augmented samples; images (batch, 3, S, S) uint8."""
@@ -62,7 +63,8 @@ class SetBatch:
             return Streams(self.samples.kept, self.samples.present)
         return self.samples.random_views(self.uniforms, config, self.mixing)
 
-    def _map(self, f: Callable[[Tensor], Tensor]) -> SetBatch:
+    def map(self, f: Callable[[Tensor], Tensor]) -> SetBatch:
+        """With `f` of every tensor."""
         taught = {t: f(v) for t, v in self.taught.items()}
         uniforms = f(self.uniforms) if self.uniforms is not None else None
         mixing = self.mixing.map(f) if self.mixing is not None else None
@@ -83,10 +85,12 @@ class TrainingData:
         tasks: the tasks that some set is made for, in the order of the store's spaces.
         order: which rows make up each step, where every node has the whole store.
         images_per_step: over all sets and workers.
+        labels: of the samples.
+        num_unlabelled: source set -> rows left out, which none of the annotators of `loss.label_sets` labelled.
 
     Raises:
-        ConfigurationError: a set of `sampling.sets` that the store does not have, a balance of no task, or outputs that
-            do not fit.
+        ConfigurationError: a set of `sampling.sets` that the store does not have, a balance of no task, outputs that do
+            not fit, or label sets that there are not.
         StoreError: no training set.
     """
 
@@ -98,20 +102,24 @@ class TrainingData:
         streams: Sequence[str] = (FACE,),
     ) -> None:
         self._store, self._augment, self._outputs, self._streams = store, recipe.augment, outputs, streams
-        self._sets = {s.name: s for s in _chosen(store, recipe.sampling.sets) if len(s.rows)}
+        chosen = [s for s in _chosen(store, recipe.sampling.sets) if len(s.rows)]
+        self.labels = TrainLabels(store, recipe.loss.label_sets, {task: None for s in chosen for task in s.tasks})
+        labelled = {s.name: self.labels.labelled_rows(s) for s in chosen}
+        self.num_unlabelled = {s.name: len(s.rows) - len(labelled[s.name].rows) for s in chosen}
+        self._sets = {name: s for name, s in labelled.items() if len(s.rows)}
         if not self._sets:
             raise StoreError(f"{store.path}: no rows in any training set")
         self.set_tasks = {name: s.tasks for name, s in self._sets.items()}
         trained = {task for tasks in self.set_tasks.values() for task in tasks}
 
         def labels(task: str) -> np.ndarray:
-            return np.concatenate([label_vectors(store, task, s.rows) for s in self._sets.values() if task in s.tasks])
+            return np.concatenate([self.labels.vectors(task, s.rows) for s in self._sets.values() if task in s.tasks])
 
         self.tasks = build_tasks(
             [s for s in store.manifest.spaces if s.name in trained], recipe.loss, recipe.model, labels, recipe.tasks
         )
         require_balance(self.tasks, recipe.sampling)
-        weights = {name: set_balance(store, s, self.tasks, recipe.sampling) for name, s in self._sets.items()}
+        weights = {name: self._balance(set_balance, s, recipe) for name, s in self._sets.items()}
         self.order = SampleOrder(
             weights, recipe.sampling.batch_size, recipe.seed, steps_per_epoch=recipe.sampling.steps_per_epoch
         )
@@ -151,7 +159,7 @@ class TrainingData:
             ConfigurationError: pairs are mixed, and n is odd.
         """
         of_views, taught = self._view(rows, uniforms)
-        labels = train_labels(self._store, rows, self.tasks)
+        labels = self.labels.of(rows, self.tasks)
         batch = SetBatch(FrameSamples.read(self._store, self._streams, rows), of_views, labels, taught)
         return self._mixed(batch, uniforms) if self._augment.mixings else batch
 
@@ -183,10 +191,14 @@ class TrainingData:
     def _partitioned(self, weights: Mapping[str, np.ndarray], recipe: Recipe) -> Partition:
         sets = {}
         for name, s in self._sets.items():
-            groups = set_balance_groups(self._store, s, self.tasks, recipe.sampling)
+            groups = self._balance(set_balance_groups, s, recipe)
             sets[name] = SetRows.of(self._store.index.block[s.rows], groups, weights[name])
         num_rows = np.array([block.num_rows for block in self._store.manifest.blocks])
         return Partition(sets, num_rows, recipe.sampling.batch_size, recipe.seed, self.order.num_steps)
+
+    def _balance(self, balance: Callable[..., np.ndarray], source: SourceSet, recipe: Recipe) -> np.ndarray:
+        """What `set_balance` or `set_balance_groups` gives of a set."""
+        return balance(source, self._store.index.database, self.labels.vectors, self.tasks, recipe.sampling)
 
     def _mixed(self, batch: SetBatch, uniforms: np.ndarray) -> SetBatch:
         """The batch with mixed labels, whose samples are to be mixed so, too."""
@@ -197,11 +209,13 @@ class TrainingData:
             )
         complete = torch.stack(list(batch.samples.present.values())).all(0).numpy()
         mixing, labels = draw_mixing(uniforms, complete, self._augment), batch.labels
-        values, labelled = {}, {}
+        values, labelled, annotators = {}, {}, {}
         for task, own in labels.labels.items():
             kind = self.tasks[task].space.kind
             values[task], labelled[task] = mixing.labels(own, labels.labelled[task], kind)
-        return replace(batch, labels=SetLabels(values, labelled), mixing=mixing)
+            if task in labels.annotators:
+                annotators[task] = _mixed_sets(labels.annotators[task], mixing, kind)
+        return replace(batch, labels=SetLabels(values, labelled, annotators), mixing=mixing)
 
     def _view(self, rows: np.ndarray, uniforms: np.ndarray) -> tuple[Tensor, dict[str, Tensor]]:
         """The random numbers that make the views of `rows`, and what the teacher says about them if that is known."""
@@ -214,17 +228,11 @@ class TrainingData:
         return torch.from_numpy(fixed_uniforms(images, views, self._augment.views_seed)), taught
 
 
-def train_labels(store: Store, rows: np.ndarray, tasks: Iterable[str]) -> SetLabels:
-    """Train labels of `rows` (n,) for every task: their set's own, and those shared by another set or database."""
-    found = {task: store.labels(task).of(rows) for task in tasks}
-    labels = {task: torch.from_numpy(vectors) for task, (vectors, _) in found.items()}
-    labelled = {task: torch.from_numpy(splits == Split.TRAIN) for task, (_, splits) in found.items()}
-    return SetLabels(labels, labelled)
-
-
-def label_vectors(store: Store, task: str, rows: np.ndarray) -> np.ndarray:
-    """Label vectors (n, size) float32 of `rows` (n,)."""
-    return store.labels(task).of(rows)[0]
+def _mixed_sets(labels: AnnotatorLabels, mixing: Mixing, kind: Kind) -> AnnotatorLabels:
+    """The labels of each annotator, mixed."""
+    pairs = zip(labels.values.unbind(1), labels.given.unbind(1), strict=True)
+    values, given = zip(*(mixing.labels(own, there, kind) for own, there in pairs), strict=True)
+    return AnnotatorLabels(torch.stack(values, 1), torch.stack(given, 1))
 
 
 def _chosen(store: Store, names: list[str] | None) -> list[SourceSet]:

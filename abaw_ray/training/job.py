@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from abaw_ray.blocks.features import CNN
 from abaw_ray.blocks.teacher_outputs import TeacherManifest
 from abaw_ray.config import Recipe
 from abaw_ray.models import checkpoint
+from abaw_ray.models.frozen_cnns import inherited
 from abaw_ray.settings import replaced_settings
 from abaw_ray.storage import as_path
 
@@ -24,7 +27,7 @@ class Job:
         store: folder of the store.
         run: folder of the run: logs go there.
         teachers: finished runs or checkpoints to distil from, several as one ensemble; none: trains a teacher.
-        features: a feature store: trains a temporal network over the features of its CNN.
+        features: feature stores: trains a temporal network over the features of their CNNs, joined in this order.
         cnn: a finished run or a checkpoint of a CNN: the same, with features computed in every step.
         teacher_outputs: the teachers' outputs, computed beforehand; None: computed in every step.
     """
@@ -33,7 +36,7 @@ class Job:
     store: str
     run: str
     teachers: tuple[str, ...] = ()
-    features: str | None = None
+    features: tuple[str, ...] = ()
     cnn: str | None = None
     teacher_outputs: str | None = None
 
@@ -44,7 +47,7 @@ class Job:
     @property
     def is_temporal(self) -> bool:
         """Whether it trains a temporal network."""
-        return self.features is not None or self.cnn is not None
+        return bool(self.features) or self.cnn is not None
 
     def going_on(self) -> Job:
         """The job as it goes on from a checkpoint, which has all weights: without files and hubs of first ones."""
@@ -53,16 +56,23 @@ class Job:
         return replace(self, recipe=self.recipe.model_copy(update={"model": self.recipe.model.without_weights()}))
 
 
+def features_in(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The feature stores of a job in `job.json`, `run.json`: one by its name, several as a list."""
+    features = values.get("features") or ()
+    return (features,) if isinstance(features, str) else tuple(features)
+
+
 def inherit_settings(job: Job) -> Job:
-    """The job with what its inputs decide: a temporal one has the `model` and `augment` sections of its CNN, a student
-    of known outputs for views their `augment`. Settings that are replaced by others are warned of.
+    """The job with what its inputs decide: a temporal one has the `model` and `augment` sections of its first CNN and
+    the others as `temporal.joined`, a student of known outputs for views their `augment`. Settings that are replaced by
+    others are warned of.
 
     Raises:
         MissingInputError: no such features, CNN or outputs.
     """
     if job.is_temporal:
-        cnn = checkpoint.load(as_path(job.features) / CNN if job.features is not None else str(job.cnn))
-        adopted, whose = cnn.inherited_by(job.recipe), "the CNN"
+        cnns = [as_path(place) / CNN for place in job.features] or [as_path(str(job.cnn))]
+        adopted, whose = inherited([checkpoint.load(cnn) for cnn in cnns], job.recipe), "the CNN"
     elif job.teacher_outputs is not None:
         augment = TeacherManifest.read(as_path(job.teacher_outputs)).augment
         adopted, whose = job.recipe.model_copy(update={"augment": augment}), "the teacher's outputs"

@@ -159,8 +159,9 @@ def train(
 
 def _described(job: Job, stage: Stage, network: Network, world: World, is_trial: bool) -> RunDescription:
     """What TensorBoard says of the run."""
-    given = {"teacher's outputs": job.teacher_outputs, "features": job.features, "CNN": job.cnn}
+    given = {"teacher's outputs": job.teacher_outputs, "CNN": job.cnn}
     inputs = {"teachers": job.teachers} | {what: (place,) for what, place in given.items() if place is not None}
+    inputs |= {"features": job.features} if job.features else {}
     return RunDescription(
         role=job.role,
         kind=stage.kind,
@@ -219,7 +220,7 @@ def _train_epoch(
         num_accumulated = min(accumulate, num_steps - step // accumulate * accumulate)
         update = last or (step + 1) % accumulate == 0
         rate = learner.optimizer.param_groups[0]["lr"]
-        loss, norm = learner.step({n: b.to(world.device) for n, b in batch.items()}, update, num_accumulated)
+        loss, norm = learner.step(batch, update, num_accumulated)
         if update:
             updates.done()
         losses = named_losses(loss)

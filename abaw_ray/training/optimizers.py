@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,8 @@ def build_optimizer(network: nn.Module, beside: Sequence[nn.Parameter], recipe: 
     info = _info(name)
     if info.num_betas == 2 and info.has_betas:
         options.setdefault("betas", train.betas)
+    if _is_fused(info, network):
+        options.setdefault("fused", True)
     groups: Any = [*(p for p in network.parameters() if p.requires_grad), *beside]
     if train.layer_decay is not None or (recipe.optim.decay == "weights" and train.weight_decay):
         groups = _groups(network, beside, recipe)
@@ -68,6 +71,15 @@ def _info(name: str) -> OptimInfo:
     if info.second_order:
         raise ConfigurationError(f"optim.optimizer: {name} needs second derivatives, which no step here computes")
     return info
+
+
+def _is_fused(info: OptimInfo, network: nn.Module) -> bool:
+    """Whether one kernel can take an optimiser's step for many parameters: a GPU's, of torch's own optimisers."""
+    import timm.optim
+
+    on_gpu = all(parameter.is_cuda for parameter in network.parameters())
+    made_by = timm.optim.get_optimizer_class(info.name, bind_defaults=False)
+    return on_gpu and "fused" in inspect.signature(made_by).parameters
 
 
 def _groups(network: nn.Module, beside: Sequence[nn.Parameter], recipe: Recipe) -> list[dict[str, Any]]:

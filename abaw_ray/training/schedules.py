@@ -28,12 +28,14 @@ class Schedule:
 
         optim, train = recipe.optim, recipe.train
         least = optim.min_rate * train.learning_rate
-        # timm's plateau keeps too little to go on from: it is torch's, and the rest is of one kind for all
+        # timm's plateau keeps too little to go on from, and not every version of it has a constant rate: both are a
+        # rate whose first step down would come after the end
+        is_level = optim.schedule in ("constant", "plateau")
         self._of_updates, _ = create_scheduler_v2(
             optimizer,
-            "constant" if optim.schedule == "plateau" else optim.schedule,
+            "step" if is_level else optim.schedule,
             num_epochs=train.epochs,
-            decay_epochs=optim.decay_epochs,
+            decay_epochs=train.epochs + 1 if is_level else optim.decay_epochs,
             decay_rate=optim.decay_rate,
             min_lr=least,
             warmup_lr=optim.warmup_start * train.learning_rate,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Mapping
 
@@ -21,17 +22,22 @@ from abaw_ray.objectives.kd import build_kd_losses
 from abaw_ray.objectives.supervised import Supervised
 from abaw_ray.plugins import import_plugins
 from abaw_ray.spaces import Split
+from abaw_ray.streams.base import FACE
 from abaw_ray.tasks import targets
 from abaw_ray.teachers import TEACHERS
 from abaw_ray.teachers.base import Teacher
 from abaw_ray.teachers.stored import StoredTeacher
 from abaw_ray.threads import num_threads
+from abaw_ray.training.colours import warn_of_grey
+from abaw_ray.training.device_copies import DeviceCopies
 from abaw_ray.training.job import Job
 from abaw_ray.training.kinds import kind_of
 from abaw_ray.training.kinds.base import Batch
 from abaw_ray.training.optimizers import build_optimizer
 from abaw_ray.training.prefetch import prefetch
 from abaw_ray.world import World
+
+logger = logging.getLogger(__name__)
 
 
 class Stage:
@@ -45,7 +51,7 @@ class Stage:
         store: the job's.
         data: its training sets and their order.
         kind: of network, as in `checkpoint.Description`.
-        cnn_sha256: of a temporal network's CNN.
+        cnn_sha256: of a temporal network's CNN, or of several in the order of their features.
         shapes: stream -> shape of one sample, of those that the network takes.
 
     Raises:
@@ -90,12 +96,12 @@ class Stage:
         Raises:
             ConfigurationError: an unknown KD loss or option, or one that the teacher has too little for.
         """
-        tasks, set_tasks = self.data.tasks, self.data.set_tasks
+        tasks, set_tasks, label_sets = self.data.tasks, self.data.set_tasks, self.data.labels.sets
         if teacher is None:
-            return Supervised(tasks, set_tasks)
+            return Supervised(tasks, set_tasks, label_sets)
         loss = self._recipe.loss
         kd = build_kd_losses(loss.kd, network.feature_widths, teacher.feature_widths)
-        return Distillation(tasks, set_tasks, loss, kd)
+        return Distillation(tasks, set_tasks, loss, kd, label_sets)
 
     def added_objectives(self, network: Network) -> dict[str, Objective]:
         """The losses that the recipe adds.
@@ -114,6 +120,9 @@ class Stage:
                 batch that the workers cannot share equally; a network that cannot take a step with their parts of it; a
                 file that is not as it was written.
         """
+        for name, num_rows in self.data.num_unlabelled.items():
+            if num_rows:
+                logger.warning("%s: %d rows have no train label of the annotators of loss.label_sets", name, num_rows)
         self.data.order.shard(0, 0, 0, num_workers)
         with torch.random.fork_rng(devices=[]):
             network = self.network()
@@ -123,6 +132,8 @@ class Stage:
             build_optimizer(network, [], self._recipe)
         evaluator = self.evaluator()
         self.data.verify()
+        if FACE in self.shapes and not self._recipe.model.grey:
+            warn_of_grey(self.store, self.data.rows(0, 0, World()))
         evaluator.verify()
 
     def evaluator(self) -> Evaluator:
@@ -134,16 +145,19 @@ class Stage:
         return Evaluator(self.store, self.data.tasks, Split.VALIDATION, self._recipe, self._kind.source)
 
     def batches(self, epoch: int, world: World) -> Iterator[Batch]:
-        """This worker's batches of an epoch, made ahead on threads: see `SetBatch.prepared_for`."""
+        """This worker's batches of an epoch on its device, made ahead on threads: see `SetBatch.prepared_for`."""
 
         def make(step: int) -> Batch:
             batch = self.data.batch(epoch, step, world)
             return {n: b.prepared_for(world.device, self._recipe.augment) for n, b in batch.items()}
 
         threading.Thread(target=self._fetch, args=(epoch, world), name="fetch", daemon=True).start()
+        num_steps = self.data.order.num_steps
+        if world.device.type == "cuda":
+            copies = DeviceCopies(world.device)
+            return copies.arrived(prefetch(lambda step: copies.start(make(step)), num_steps))
         # a thread a batch is the fastest way to views; without them it is all threads on one batch
-        makes_views = self._kind.makes_views and world.device.type == "cpu"
-        return prefetch(make, self.data.order.num_steps, num_threads() if makes_views else 1)
+        return prefetch(make, num_steps, num_threads() if self._kind.makes_views else 1)
 
     def _fetch(self, epoch: int, world: World) -> None:
         """Brings this node's share of a remote store here, and the next epoch's, if every node has a share."""

@@ -21,11 +21,13 @@ from abaw_ray.objectives.supervised import Supervised
 from abaw_ray.objectives.terms import SetLabels, StepLoss, combine
 from abaw_ray.teachers.base import Teacher
 from abaw_ray.training.added import AddedObjectives
+from abaw_ray.training.captured import CapturedGradient, StepInput
 from abaw_ray.training.compiled import CompiledForward
 from abaw_ray.training.kinds.base import Batch
 from abaw_ray.training.micro_batches import MicroBatches
 from abaw_ray.training.optimizers import build_optimizer
 from abaw_ray.training.sharpness import ascended
+from abaw_ray.training.side_stream import SideStream
 from abaw_ray.world import World, autocast_dtype
 
 
@@ -60,6 +62,9 @@ class Learner:
         self._recipe, self._world = recipe, world
         self._dtype = autocast_dtype(world.device, recipe.train)
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=self._dtype is torch.float16)
+        self._beside = SideStream(world.device)
+        is_captured = _is_captured(recipe, world)
+        self._captured = CapturedGradient(self._gradient, self._parameters) if is_captured else None
         self._num_overflown = torch.zeros((), dtype=torch.long, device=world.device)
 
     def step(self, batch: Batch, update: bool, num_accumulated: int) -> tuple[StepLoss, Tensor | None]:
@@ -74,17 +79,13 @@ class Learner:
             The losses, and with `update` the norm of the gradient, before it is clipped, or 0 where it overflowed
             float16 and no step was taken; the same on every worker.
         """
-        inputs = {name: b.inputs(self._recipe.augment) for name, b in batch.items()}
-        labels, taught = {name: b.labels for name, b in batch.items()}, self._teach(batch, inputs)
-        data, loss = self._add_gradient(inputs, labels, taught, update, num_accumulated)
-        radius = self._recipe.optim.sharpness_radius
-        if radius is not None:
-            self._world.average_gradients(self._beside_network)
-            with ascended(self.network, self._parameters, radius):
-                self._add_gradient(inputs, labels, taught, update, num_accumulated)
-        self.added.learn(data, num_accumulated)
-        norm = self._update() if update else None
-        return loss.detached(), norm
+        step = StepInput(
+            {name: b.inputs(self._recipe.augment) for name, b in batch.items()},
+            {name: b.labels for name, b in batch.items()},
+            {name: b.taught for name, b in batch.items()},
+        )
+        loss = self._captured(step) if self._captured is not None else self._gradient(step, update, num_accumulated)
+        return loss, self._update() if update else None
 
     def take_overflown(self) -> int:
         """Optimiser steps that were left out since the last call, as their gradient overflowed float16."""
@@ -104,6 +105,18 @@ class Learner:
         if state.get("added"):
             self.added.load_state(state["added"])
 
+    def _gradient(self, step: StepInput, update: bool = True, num_accumulated: int = 1) -> StepLoss:
+        """Adds the gradient of a step; returns its losses."""
+        taught = self._beside.do(lambda: self._teach(step))
+        data, loss = self._add_gradient(step.inputs, step.labels, taught, update, num_accumulated)
+        radius = self._recipe.optim.sharpness_radius
+        if radius is not None:
+            self._world.average_gradients(self._beside_network)
+            with ascended(self.network, self._parameters, radius):
+                self._add_gradient(step.inputs, step.labels, taught, update, num_accumulated)
+        self.added.learn(data, num_accumulated)
+        return loss.detached()
+
     def _add_gradient(
         self,
         inputs: Mapping[str, Any],
@@ -118,11 +131,13 @@ class Learner:
         if self._recipe.train.micro_batches == 1:
             with self._no_sync(not update):
                 data = StepData(labels, self._forward(inputs), taught)
+                self._beside.join()
                 loss = self._loss(data)
                 self.scaler.scale(loss.total * factor).backward()
             return data, loss
         parts = MicroBatches(inputs, self._recipe.train.micro_batches, self.network, self._world.device)
         data = StepData(labels, parts.outputs(self._forward), taught)
+        self._beside.join()
         loss = self._loss(data)
         self.scaler.scale(loss.total * factor).backward()
         for at in range(len(parts)):
@@ -150,11 +165,11 @@ class Learner:
             norm = norm.masked_fill(overflown, 0.0)
         return norm
 
-    def _teach(self, batch: Batch, inputs: Mapping[str, Any]) -> SetsOutput | None:
+    def _teach(self, step: StepInput) -> SetsOutput | None:
         if self._teacher is None:
             return None
         with self._autocast():
-            return self._teacher.outputs(inputs, {name: b.taught for name, b in batch.items()})
+            return self._teacher.outputs(step.inputs, step.stored)
 
     def _forward(self, inputs: Mapping[str, Any]) -> SetsOutput:
         with self._autocast():
@@ -173,6 +188,27 @@ class Learner:
         if active and isinstance(self._module, DistributedDataParallel):
             return self._module.no_sync()
         return contextlib.nullcontext()
+
+
+def _is_captured(recipe: Recipe, world: World) -> bool:
+    """Whether steps are to be one CUDA graph.
+
+    Raises:
+        ConfigurationError: not every step does the same on one GPU alone.
+    """
+    if not recipe.optim.cuda_graph or world.device.type != "cuda":
+        return False
+    others = {
+        "plugins": bool(recipe.plugins),  # nobody knows what they do beside the device
+        "objectives": bool(recipe.objectives),
+        "several workers": world.size > 1,
+        "train.accumulate": recipe.train.accumulate > 1,
+        "train.micro_batches": recipe.train.micro_batches > 1,
+        "optim.sharpness_radius": recipe.optim.sharpness_radius is not None,
+    }
+    if found := [name for name, there in others.items() if there]:
+        raise ConfigurationError(f"optim.cuda_graph: found {', '.join(found)}, expected none of {', '.join(others)}")
+    return True
 
 
 def _normalised(network: Network, recipe: Recipe, world: World) -> Network:

@@ -28,7 +28,7 @@ from abaw_ray.ray_session import ray_session
 from abaw_ray.settings import leaves_of
 from abaw_ray.storage import AnyPath, as_path
 from abaw_ray.training.failures import MAX_RESTARTS, classify_errors, describe_losses, failures
-from abaw_ray.training.job import Job
+from abaw_ray.training.job import Job, features_in
 from abaw_ray.training.leftovers import free_resources
 from abaw_ray.training.loop import EpochResult, train
 from abaw_ray.training.progress import ProgressBar
@@ -186,9 +186,7 @@ def _train_here(config: dict[str, Any]) -> dict[str, Any]:
     node = ray.get_runtime_context().get_node_id()
     world = World(context.get_world_rank(), context.get_world_size(), get_device()).on_node(node)
     queue: Queue | None = config["progress"]
-    values = config["job"]
-    recipe = parse_recipe(values["recipe"], "the run's recipe")
-    job = Job(**values | {"recipe": recipe, "run": config["run"], "teachers": tuple(values["teachers"])})
+    job = _job_of(config["job"], config["run"])
 
     def report(result: EpochResult, folder: Path | None) -> None:
         metrics: dict[str, Any] = dict(
@@ -238,9 +236,20 @@ def _checkpoint_name(epoch: int) -> str:
 
 
 def to_dict(job: Job) -> dict[str, Any]:
-    """Everything that a job depends on but its folder."""
+    """Everything that a job depends on but its folder; one feature store by its name, several as a list."""
     inputs = {name: getattr(job, name) for name in ("store", "features", "cnn", "teacher_outputs")}
+    if len(job.features) < 2:
+        inputs["features"] = job.features[0] if job.features else None
+    else:
+        inputs["features"] = list(job.features)
     return {"recipe": job.recipe.model_dump(mode="json"), "teachers": list(job.teachers), **inputs}
+
+
+def _job_of(values: dict[str, Any], run: str) -> Job:
+    """The job of a run's folder that `to_dict` gave."""
+    recipe = parse_recipe(values["recipe"], "the run's recipe")
+    lists = {"teachers": tuple(values["teachers"]), "features": features_in(values)}
+    return Job(**values | lists | {"recipe": recipe, "run": run})
 
 
 def _begin(run: AnyPath, job: Job) -> None:

@@ -16,7 +16,7 @@ from abaw_ray.augmentation.operations import change_images
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import AugmentConfig, Recipe
 from abaw_ray.streams.base import FACE
-from abaw_ray.training.data import TrainingData, train_labels
+from abaw_ray.training.data import TrainingData
 from abaw_ray.world import World
 
 SIDE = 1.15
@@ -94,7 +94,7 @@ def _shares(mixing: Mixing | None) -> list[str]:
 
 def _descriptions(store: Store, rows: np.ndarray, data: TrainingData) -> list[str]:
     """The train labels of each of `rows` (n,), a line a task."""
-    labels = train_labels(store, rows, data.tasks)
+    labels = data.labels.of(rows, data.tasks)
     texts: list[list[str]] = [[] for _ in rows]
     for name, task in data.tasks.items():
         for text, vector, there in zip(texts, labels.labels[name].numpy(), labels.labelled[name].tolist(), strict=True):

@@ -19,7 +19,7 @@ from abaw_ray.objectives.terms import SetLabels
 from abaw_ray.sampling.order import ShuffledOrder
 from abaw_ray.spaces import Split
 from abaw_ray.tasks import build_tasks, targets
-from abaw_ray.training.data import label_vectors, train_labels
+from abaw_ray.training.labels import TrainLabels
 from abaw_ray.world import World
 
 
@@ -40,16 +40,17 @@ class WindowBatch:
 
     def prepared_for(self, device: torch.device, config: AugmentConfig) -> WindowBatch:
         """Pinned for a GPU."""
-        return self._map(Tensor.pin_memory) if device.type == "cuda" else self
+        return self.map(Tensor.pin_memory) if device.type == "cuda" else self
 
     def to(self, device: torch.device) -> WindowBatch:
-        return self._map(lambda t: t.to(device, non_blocking=True))
+        return self.map(lambda t: t.to(device, non_blocking=True))
 
     def inputs(self, config: AugmentConfig) -> Mapping[str, Tensor]:
         """The features; they are of augmented images already."""
         return self.features
 
-    def _map(self, f: Callable[[Tensor], Tensor]) -> WindowBatch:
+    def map(self, f: Callable[[Tensor], Tensor]) -> WindowBatch:
+        """With `f` of every tensor."""
         taught = {t: f(v) for t, v in self.taught.items()}
         return WindowBatch({t: f(v) for t, v in self.features.items()}, self.labels.map(f), taught)
 
@@ -66,10 +67,11 @@ class WindowData:
         outputs: the teacher's, if they were computed beforehand.
 
     Attributes:
-        set_tasks, tasks, order, images_per_step: as of `TrainingData`; images are frames here.
+        set_tasks, tasks, order, images_per_step, labels: as of `TrainingData`; images are frames here.
+        num_unlabelled: source set -> frames of its windows that none of the annotators of `loss.label_sets` labelled.
 
     Raises:
-        ConfigurationError: outputs that do not fit.
+        ConfigurationError: outputs that do not fit, or label sets that there are not.
         StoreError: no task has a train label, or one has labels and no window without a gap.
     """
 
@@ -82,7 +84,7 @@ class WindowData:
         distils: bool,
         outputs: TeacherOutputs | None = None,
     ) -> None:
-        self._store, self._source, self._distils, self._outputs = store, source, distils, outputs
+        self._source, self._distils, self._outputs = source, distils, outputs
         config = recipe.temporal
         self._windows: dict[str, np.ndarray] = {}
         self.set_tasks: dict[str, tuple[str, ...]] = {}
@@ -103,9 +105,15 @@ class WindowData:
         if not self._windows:
             raise StoreError(f"{store.path}: no train labels of {', '.join(names)} in {', '.join(config.databases)}")
         spaces = [store.spaces[task] for (task,) in self.set_tasks.values()]
+        self.labels = TrainLabels(store, recipe.loss.label_sets, [space.name for space in spaces])
+        self.num_unlabelled = {
+            name: int((~self.labels.has(task, np.unique(self._windows[name]))).sum())
+            for name, (task,) in self.set_tasks.items()
+        }
 
         def labels(task: str) -> np.ndarray:
-            return label_vectors(store, task, self._windows[f"{task}_windows"].reshape(-1))
+            rows = self._windows[f"{task}_windows"].reshape(-1)
+            return self.labels.vectors(task, rows[self.labels.has(task, rows)])
 
         options = {space.name: recipe.tasks[space.name] for space in spaces if space.name in recipe.tasks}
         self.tasks = build_tasks(spaces, recipe.loss, recipe.model, labels, options)
@@ -141,7 +149,7 @@ class WindowData:
             known = self._outputs.read(frames, np.zeros(len(frames), np.int64)) if self._outputs is not None else {}
             batch[name] = WindowBatch(
                 {t: torch.from_numpy(features[t]) for t in heads},
-                train_labels(self._store, frames, self.tasks),
+                self.labels.of(frames, self.tasks),
                 {t: torch.from_numpy(known[t]) for t in self.tasks if t in known},
             )
         return batch

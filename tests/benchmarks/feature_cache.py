@@ -153,7 +153,7 @@ def main() -> None:
 def compare(recipe: Recipe, store: Path, cnn: Path, features: Path, num_steps: int) -> dict[str, Any]:
     """Trains both ways, epoch by epoch in turn."""
     job = Job(recipe, str(store), "")
-    runs = {"cached": Run(replace(job, features=str(features))), "computed": Run(replace(job, cnn=str(cnn)))}
+    runs = {"cached": Run(replace(job, features=(str(features),))), "computed": Run(replace(job, cnn=str(cnn)))}
     epoch = 0
     while (left := num_steps - len(runs["computed"].losses)) > 0:
         for run in runs.values():

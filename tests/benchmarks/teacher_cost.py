@@ -18,35 +18,15 @@ from typing import Any
 
 import torch
 from report import emit
+from untrained import make_teacher
 
 from abaw_ray.config import Recipe, load_recipe
 from abaw_ray.inference.teach import compute_teacher_outputs
-from abaw_ray.models import checkpoint
 from abaw_ray.paper.steps import STUDENT_SEED, generate_and_prepare
 from abaw_ray.training.job import Job
 from abaw_ray.training.stage import Stage
 from abaw_ray.training.step import Learner
 from abaw_ray.world import World
-
-
-def make_teacher(folder: Path, recipe: Recipe, store: Path) -> Path:
-    """A checkpoint of a CNN that was never trained."""
-    stage = Stage(Job(recipe, str(store), ""), torch.device("cpu"))
-    torch.manual_seed(STUDENT_SEED)
-    network = stage.network()
-    described = checkpoint.Description(
-        role="teacher",
-        epoch=0,
-        spaces=tuple(task.space for task in stage.data.tasks.values()),
-        image_size=stage.store.image_size,
-        store_hash=stage.store.manifest.content_hash,
-        stopping={},
-        scores={},
-        decisions={},
-    )
-    folder.mkdir()
-    checkpoint.save(folder, network, torch.optim.Adam(network.parameters()), recipe, described)
-    return folder
 
 
 class Run:
@@ -122,7 +102,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         store = generate_and_prepare(folder, "tiny", recipe)
-        teacher = make_teacher(folder / "teacher", recipe, store)
+        teacher = make_teacher(folder / "teacher", recipe, store, STUDENT_SEED)
         compute_teacher_outputs(teacher, store, folder / "outputs", recipe)
         result = compare(recipe, store, teacher, folder / "outputs", arguments.steps)
     emit("teacher_cost", {"backbone": arguments.backbone, "images_per_step": 3 * arguments.batch} | result, [])

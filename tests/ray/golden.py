@@ -85,9 +85,9 @@ def measure(databases: Path, folder: Path) -> dict[str, Any]:
 
     def run(name: str, *changes: str, **inputs: Path) -> dict[str, Any]:
         given = {key: str(path) for key, path in inputs.items()}
-        teachers = (given.pop("teacher"),) if "teacher" in given else ()
+        teachers, features = ((given.pop(key),) if key in given else () for key in ("teacher", "features"))
         changed = load_recipe(None, [*RECIPE, *changes])
-        return _trained(inherit_settings(Job(changed, str(store), str(folder / name), teachers, **given)))
+        return _trained(inherit_settings(Job(changed, str(store), str(folder / name), teachers, features, **given)))
 
     def last(name: str) -> Path:
         return folder / name / "last"
@@ -111,7 +111,7 @@ def measure(databases: Path, folder: Path) -> dict[str, Any]:
             "images": _order(Stage(Job(recipe, str(store), ""), torch.device("cpu"))),
             "windows": _order(
                 Stage(
-                    inherit_settings(Job(recipe, str(store), "", features=str(folder / "features"))),
+                    inherit_settings(Job(recipe, str(store), "", features=(str(folder / "features"),))),
                     torch.device("cpu"),
                 )
             ),

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from checkpoints import make_checkpoint
 
 from abaw_ray.cli import main
 from abaw_ray.config import Recipe, dump_recipe
@@ -92,6 +93,24 @@ def test_from_a_cnn_to_a_checked_submission(store, databases, recipe_file, teach
     file = min((entry / "EXPR_Set").iterdir())
     file.write_text(file.read_text() + "\n3")
     assert f"{file}: found" in command("check-submission", entry, "--videos", videos, status=2).stdout
+
+
+@pytest.mark.slow
+def test_from_two_cnns_to_scores(store, recipe, recipe_file, teacher, tmp_path):
+    other = recipe.model_copy(update={"model": recipe.model.model_copy(update={"head_features": 24})})
+    second = make_checkpoint(tmp_path / "second", recipe=other, size=32)
+    caches = [tmp_path / "of-teacher", tmp_path / "of-second"]
+    for cnn, cache in zip((teacher, second), caches, strict=True):
+        results("features", "--run", cnn, "--store", store, "--out", cache, "--variants", "1")
+    given = [argument for cache in caches for argument in ("--features", cache)]
+    trained = ["train", "--store", store, "--recipe", recipe_file, "--temporal", *given, "--workers", "2"]
+    made = results(*trained, "--out", tmp_path / "gru", "--report")
+    assert made["features"] == [str(cache) for cache in caches]
+    evaluated = ["evaluate", tmp_path / "gru", "--store", store, "--out", tmp_path / "scores"]
+    found = results(*evaluated, *given)["scores"]["every_frame"]["all"]["criterion"]
+    assert found == pytest.approx(made["best_criterion"], abs=1e-4)
+    refused = command(*evaluated, *given[2:], *given[:2], status=2).stderr
+    assert f"--features: found {caches[1]} of the CNN" in " ".join(refused.split())
 
 
 def test_more_workers_than_cpus_are_refused(store, recipe_file, tmp_path):

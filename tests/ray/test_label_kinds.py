@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +12,17 @@ import numpy as np
 import pytest
 from dense_labels import dense
 
+from abaw_ray.blocks.annotators import LabelSource, write_annotator
+from abaw_ray.blocks.labels import Labels
 from abaw_ray.blocks.manifest import Manifest
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import PrepareConfig
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember
 from abaw_ray.databases.reading.parsing import videos_table
-from abaw_ray.errors import StoreError
+from abaw_ray.errors import DatabaseFormatError, StoreError
+from abaw_ray.evaluation.corrections import add_corrections
 from abaw_ray.evaluation.frames import evaluation_frames
+from abaw_ray.inference.label import splits_of_answers
 from abaw_ray.preprocess.plan import Source
 from abaw_ray.preprocess.prepare import prepare_sources
 from abaw_ray.spaces import LabelSpace, Split
@@ -208,3 +213,40 @@ def test_a_damaged_label_file_is_named(store: Store) -> None:
         Store(store.path)
     path.write_bytes(whole)
     assert Store(store.path).manifest == Manifest.load(store.path)
+
+
+def test_labels_are_added_to_clips_and_photos(store: Store, tmp_path: Path) -> None:
+    shutil.copytree(store.path, tmp_path / "store")
+    assert splits_of_answers(store, "clip")[:4].tolist() == [TRAIN, VALIDATION, TRAIN, TEST]
+    # faces of a photo by themselves: of who is not known, of which photo is validated
+    assert splits_of_answers(store, "face")[8:].tolist() == [VALIDATION, TEST, TRAIN, TEST, TRAIN, TEST]
+    source = LabelSource(kind="run", name="run", sha256="a")
+    labels = {
+        "clip": Labels(np.array([0, 3, 5]), np.eye(3, dtype=np.float32), np.array([TRAIN, TEST, TRAIN], np.int8)),
+        "tones": Labels(np.array([1, 6]), np.array([[1, 0], [0, np.nan]], np.float32), np.array([TRAIN] * 2, np.int8)),
+    }
+    write_annotator(Store(tmp_path / "store"), "machine", source, labels)
+    found = Store(tmp_path / "store")
+    vectors, splits = dense(found.label_sets["clip", "machine"])
+    assert splits.tolist() == [TRAIN] * 2 + [NONE] * 8 + [TRAIN] * 2 + [NONE] * 2
+    assert vectors[[0, 10]].tolist() == [[1, 0, 0], [0, 0, 1]]
+    # d has no image
+    np.testing.assert_array_equal(found.unseen.label_sets["clip", "machine"].of(np.array([1]))[0], [[0, 1, 0]])
+    vectors, _ = found.label_sets["tones", "machine"].of_clips(np.arange(7))
+    np.testing.assert_array_equal(vectors[[1, 6]], [[1, 0], [0, np.nan]])
+    (tmp_path / "doubts.csv").write_text(
+        "database,video,frame,task,name,label,corrected\n"
+        "films,a,,clip,,grim,gay\nphotos,q,,tones,warm,1,0\nphotos,p,,tones,dark,1,-\n"
+    )
+    add_corrections(tmp_path / "store", tmp_path / "doubts.csv", "clean")
+    found = Store(tmp_path / "store")
+    vectors, splits = found.label_sets["clip", "clean"].of_clips(np.arange(4))
+    np.testing.assert_array_equal(vectors, [[0, 1, 0], [0] * 3, [0] * 3, [np.nan] * 3])
+    assert splits.tolist() == [TRAIN, NONE, NONE, TEST]
+    vectors, _ = found.label_sets["tones", "clean"].of_clips(np.array([4, 5]))
+    np.testing.assert_array_equal(vectors, [[0, np.nan], [0, np.nan]])
+    (tmp_path / "doubts.csv").write_text(
+        "database,video,frame,task,name,label,corrected\nfilms,a,,clip,,grim,gay\nfilms,z,,clip,,grim,gay\n"
+    )
+    with pytest.raises(DatabaseFormatError, match=r"doubts\.csv:3: found the video 'z', expected a video of films"):
+        add_corrections(tmp_path / "store", tmp_path / "doubts.csv", "other")

@@ -6,6 +6,7 @@ import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.csv
@@ -64,7 +65,9 @@ def gru(store: Path, recipe, features: Path, tmp_path_factory: pytest.TempPathFa
 
 
 def job(store: Path, recipe, out: Path, teachers: Sequence[Path] = (), **inputs: Path) -> Job:
-    given = {name: str(path) for name, path in inputs.items()}
+    given: dict[str, Any] = {name: str(path) for name, path in inputs.items()}
+    if "features" in given:
+        given["features"] = (given["features"],)
     return inherit_settings(Job(recipe, str(store), str(out), tuple(str(teacher) for teacher in teachers), **given))
 
 
@@ -146,7 +149,7 @@ def test_a_gru_student_learns_from_what_an_ensemble_said_of_every_frame(store, r
 def test_evaluation_from_images_is_that_from_features(store, features, gru, tmp_path):
     scores = [
         evaluate(gru, store, tmp_path / name, features=given)["scores"]
-        for name, given in (("images", None), ("features", features))
+        for name, given in (("images", []), ("features", [features]))
     ]
     for protocol in ("every_frame", "paper"):
         one, other = (s[protocol]["all"] for s in scores)
@@ -287,7 +290,7 @@ def test_temporal_jobs_that_do_not_fit_are_refused(store, recipe, cnn, gru, feat
     with pytest.raises(ConfigurationError, match="found a temporal network"):
         Stage(job(store, recipe, tmp_path, teachers=[gru]), cpu).check(1)
     with pytest.raises(ConfigurationError, match="sections tasks, model and augment"):
-        Stage(Job(with_changes(recipe, model={"head": "reference"}), str(store), "", features=str(features)), cpu)
+        Stage(Job(with_changes(recipe, model={"head": "reference"}), str(store), "", features=(str(features),)), cpu)
     with pytest.raises(StoreError, match=r"no 2000 consecutive ones.*temporal\.window"):
         Stage(job(store, with_changes(recipe, temporal={"window": 2000}), tmp_path, features=features), cpu)
     with pytest.raises(MissingInputError, match="no-features"):

@@ -23,9 +23,10 @@ READ_WITHOUT_EFFECT = {
     "optim.decay_rate",
     "optim.min_rate",
     "optim.warmup_start",
+    "temporal.joined",
     "train.layer_decay",
 }
-"""What views, the optimiser and the schedule are built from, whether it changes them or not."""
+"""What views, the optimiser, the schedule and the run's description are built from, whether it changes them or not."""
 
 
 def every_key() -> Iterator[str]:

@@ -64,3 +64,14 @@ def test_more_votes_than_annotators_are_counted_and_leave_the_common_label(tmp_p
     assert votes_of(rows[1]) == [None] * 10
     assert problems.counts == {"more_votes_than_annotators": 1}
     assert problems.examples["more_votes_than_annotators"][0].startswith(f"{file}:2: many.png")
+
+
+def test_shuffled_votes_are_the_same_votes_in_an_order_of_each_face(tmp_path: Path) -> None:
+    names = [f"{k}.png" for k in range(400)]
+    write_votes(tmp_path, dict.fromkeys(names, "6,0,0,0,2,0,0,1,1,0"))
+    rows, _ = read("ferplus", tmp_path, annotators="shuffled")
+    found = [votes_of(row) for row in rows]
+    assert all(sorted(votes, key=str) == ["Anger"] * 2 + ["Neutral"] * 6 + [None] * 2 for votes in found)
+    assert read("ferplus", tmp_path, annotators="shuffled")[0] == rows
+    for vote in range(10):  # of 400 faces 240 are expected, with a deviation of 10
+        assert 190 < sum(votes[vote] == "Neutral" for votes in found) < 290

@@ -356,11 +356,11 @@ def test_features_are_given_to_the_members_that_go_on_from_their_cnn(runs: list[
     recipes = [member.recipe for member in trained]
     manifest = SimpleNamespace(cnn_sha256="a CNN's")
     monkeypatch.setattr("abaw_ray.evaluation.ensembles.FeatureManifest.read", lambda _: manifest)
-    given = [member.features for member in members_of(trained, recipes, tmp_path)]
-    assert given == [None, None, tmp_path, None]
+    given = [member.features for member in members_of(trained, recipes, [tmp_path])]
+    assert given == [(), (), (tmp_path,), ()]
     manifest.cnn_sha256 = "another's"
-    with pytest.raises(ConfigurationError, match=rf"{tmp_path}: features of another CNN than any"):
-        members_of(trained, recipes, tmp_path)
+    with pytest.raises(ConfigurationError, match=rf"--features {tmp_path}: of other CNNs than"):
+        members_of(trained, recipes, [tmp_path])
 
 
 def test_wrong_weights_in_decisions_are_refused(runs: list[Path], tmp_path: Path, fitted: Path):

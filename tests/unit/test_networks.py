@@ -22,6 +22,7 @@ from abaw_ray.models.backbone import create_backbone
 from abaw_ray.models.cnn import MultiTaskCNN
 from abaw_ray.models.encoders import ENCODERS
 from abaw_ray.models.encoders.base import Encoder, Shape
+from abaw_ray.models.frozen_cnns import inherited
 from abaw_ray.models.fusion import FUSIONS, build_fusion
 from abaw_ray.models.fusion.base import Fusion
 from abaw_ray.models.fusion.masked_attention import MaskedAttention
@@ -407,7 +408,7 @@ def test_a_checkpoint_of_streams_comes_back(tmp_path: Path) -> None:
 def test_a_temporal_network_goes_on_from_a_cnn_with_heads_of_their_own(tmp_path: Path) -> None:
     tasks = {"expression": {"head": {"kind": "reversal", "strength": 0.1}}, "valence_arousal": {"form": "plain"}}
     cnn = checkpoint.load(make_checkpoint(tmp_path / "cnn", tasks=tasks))
-    recipe = cnn.inherited_by(small_recipe())
+    recipe = inherited([cnn], small_recipe())
     gru = checkpoint.load(make_checkpoint(tmp_path / "gru", kind="temporal", recipe=recipe, seed=1))
     network = gru.network(torch.device("cpu"))
     assert isinstance(network, TemporalNetwork)

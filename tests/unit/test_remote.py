@@ -19,12 +19,16 @@ from dense_labels import vectors
 from object_store import ObjectStore
 from stores import BLOCK_ROWS, Made, make_store
 
+from abaw_ray.blocks.annotators import LabelSource, write_annotator
 from abaw_ray.blocks.cache import NodeCache, local_file, node_cache
 from abaw_ray.blocks.files import sha256_of, write_table, write_text
+from abaw_ray.blocks.labels import Labels
 from abaw_ray.blocks.manifest import Manifest
 from abaw_ray.blocks.reader import Store
 from abaw_ray.blocks.schema import BLOCKS
+from abaw_ray.check import check_place
 from abaw_ray.errors import ConfigurationError, MissingInputError, StorageError, StoreError
+from abaw_ray.spaces import Split
 from abaw_ray.storage import RemotePath, as_path, files_below, local_folder, remove_tree
 
 READ_ALL = """
@@ -284,3 +288,13 @@ def test_an_incomplete_remote_store_names_what_is_missing(remote, cache):
     with pytest.raises(StoreError, match="store of version 1, expected 4"):
         Store(uri)
     assert isinstance(store, RemotePath)
+
+
+def test_an_annotator_is_added_to_a_store_in_a_bucket(remote: tuple[Made, str], cache: NodeCache) -> None:
+    store = Store(as_path(remote[1]))
+    values = np.eye(store.spaces["expression"].size, dtype=np.float32)[[2]]
+    labels = {"expression": Labels(np.array([3]), values, np.array([Split.TRAIN], np.int8))}
+    write_annotator(store, "machine", LabelSource(kind="run", name="run", sha256="a"), labels)
+    found = Store(as_path(remote[1])).label_sets["expression", "machine"]
+    assert found.of(np.array([3]))[0].argmax() == 2
+    assert check_place(as_path(remote[1])).ok

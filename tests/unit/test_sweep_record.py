@@ -184,7 +184,7 @@ def test_outputs_are_shared_by_students_that_see_the_same_views(tmp_path):
     zoom = {**load_space("distillation"), "augment.zoom": load_space("distillation")["loss.temperature"]}
     assert not plan(tmp_path, space=zoom).shares_outputs
     assert not plan(tmp_path, job=Job(Recipe(), "store", "")).shares_outputs
-    assert not plan(tmp_path, job=Job(Recipe(), "store", "", teachers=("t",), features="f")).shares_outputs
+    assert not plan(tmp_path, job=Job(Recipe(), "store", "", teachers=("t",), features=("f",))).shares_outputs
 
 
 def test_several_workers_need_whole_gpus():

@@ -14,6 +14,7 @@ from abaw_ray.config import LossConfig, ModelConfig, load_recipe
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.predictions import prediction_table, score
 from abaw_ray.models import checkpoint
+from abaw_ray.models.frozen_cnns import inherited
 from abaw_ray.objectives.kd.kl import divergence
 from abaw_ray.settings import replaced_settings
 from abaw_ray.spaces import LabelSpace
@@ -67,7 +68,7 @@ def test_a_checkpoint_s_tasks_have_the_options_that_they_were_trained_with(tmp_p
     assert trained.tasks(changed)["valence_arousal"].num_outputs == 2
     network = trained.cnn(torch.device("cpu"))
     assert network(torch.zeros(2, 3, 32, 32))["valence_arousal"].shape == (2, 2)
-    assert trained.inherited_by(load_recipe(None)).tasks == options, "a temporal network has its CNN's tasks"
+    assert inherited([trained], load_recipe(None)).tasks == options, "a temporal network has its CNN's tasks"
     given = load_recipe(None, ["tasks.valence_arousal={form: plain, loss: mse}"])
     assert replaced_settings(given, trained.recipe)["tasks.valence_arousal.loss"] == ("mse", "ccc")
 

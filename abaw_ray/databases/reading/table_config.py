@@ -96,7 +96,8 @@ class TableConfig(Section):
     frame: str | None = None
     """Number of the frame in the video, from 0; default: the place of the picture among the video's, in the table."""
     annotator: str | None = None
-    """Who gave the row's labels. Those where it is empty are trained and scored, others are kept beside them."""
+    """Who gave the row's labels. Those where it is empty are scored, and trained unless `loss.label_sets` names others,
+    which are kept beside them."""
     spaces: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], SpaceConfig] = Field(min_length=1)
     """Label spaces by name. Spaces of one name are joined with other databases' by the names of their classes."""
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from abaw_ray.config import ModelConfig, Section
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.models.backbone import create_backbone, feature_width
-from abaw_ray.models.cnn import normalised
+from abaw_ray.models.cnn import normalised, without_colours
 from abaw_ray.models.colours import Colour
 from abaw_ray.models.encoders.base import Encoder, Shape
 from abaw_ray.models.layers import freeze, keep_frozen
@@ -49,6 +49,7 @@ class ImageCNN(Encoder):
             weights = config.weights
         self.backbone = create_backbone(name, height, weights)
         self._frozen_norms = freeze(self.backbone, config)
+        self._grey = config.grey
         self.width = feature_width(self.backbone)
         normalisation = colours_for(options.mean or config.mean, options.std or config.std, weights, name)
         for key, values in normalisation._asdict().items():
@@ -60,7 +61,8 @@ class ImageCNN(Encoder):
         return self
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.backbone(normalised(images, self.mean, self.std))
+        shown = without_colours(images) if self._grey else images
+        return self.backbone(normalised(shown, self.mean, self.std))
 
 
 ENCODER = ImageCNN

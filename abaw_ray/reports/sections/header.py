@@ -57,7 +57,7 @@ def _card(run: RunData, best: RunData, num_runs: int) -> Markup:
 def _network(run: RunData) -> str:
     recipe = run.trained.recipe
     pixels = f"{run.trained.description.image_size} pixels"
-    return f"{run.summary['kind']} network, {recipe.model.backbone}, faces of {pixels}, seed {recipe.seed}"
+    return f"{run.summary['kind']} network, {' + '.join(recipe.backbones)}, faces of {pixels}, seed {recipe.seed}"
 
 
 def _when(stamp: datetime | None) -> str:

@@ -19,6 +19,7 @@ from abaw_ray.sampling.order import Order
 from abaw_ray.tasks.base import Task
 from abaw_ray.training.data import SetBatch
 from abaw_ray.training.job import Job
+from abaw_ray.training.labels import TrainLabels
 from abaw_ray.training.windows import WindowBatch
 from abaw_ray.world import World
 
@@ -34,11 +35,15 @@ class Data(Protocol):
         tasks: the tasks that some set is made for, in the order of the store's spaces.
         order: which rows make up each step, where every node has the whole store.
         images_per_step: over all sets and workers.
+        labels: that are learned from.
+        num_unlabelled: source set -> rows that none of the annotators of `loss.label_sets` labelled.
     """
 
     set_tasks: dict[str, tuple[str, ...]]
     tasks: dict[str, Task]
     images_per_step: int
+    labels: TrainLabels
+    num_unlabelled: dict[str, int]
 
     @property
     def order(self) -> Order: ...
@@ -71,7 +76,7 @@ class Kind(Protocol):
         name: of its networks, as in `checkpoint.Description`.
         data: what it learns from.
         source: of the features that its networks take; None: they take images.
-        cnn_sha256: of a temporal network's CNN.
+        cnn_sha256: of a temporal network's CNN, or of several in the order of their features.
         makes_views: whether a CPU spends a step's time on its batches.
         shapes: stream -> shape of one sample, of those that its networks take; none: they take features.
     """
@@ -83,7 +88,7 @@ class Kind(Protocol):
     @property
     def source(self) -> FeatureSource | None: ...
     @property
-    def cnn_sha256(self) -> str | None: ...
+    def cnn_sha256(self) -> str | tuple[str, ...] | None: ...
     @property
     def makes_views(self) -> bool: ...
     @property
