@@ -47,7 +47,7 @@ DecisionsOption = Annotated[
 def evaluate(
     runs: Annotated[
         list[Any],
-        typer.Argument(parser=as_path, metavar="RUN...", help="A finished run, or a checkpoint; several: an ensemble."),
+        typer.Argument(parser=as_path, metavar="RUN", help="A finished run, or a checkpoint; several: an ensemble."),
     ],
     store: StoreOption,
     out: OutOption,
