@@ -44,6 +44,19 @@ def evaluate(
         typer.Option(help="Smooth over time: median:N or gaussian:S (frames); tune: the best on validation."),
     ] = None,
     features: FeaturesOption = None,
+    uncertainty: Annotated[
+        bool,
+        typer.Option(
+            "--uncertainty",
+            help="How uncertain each prediction is, and how far that tells wrong ones and other images.",
+        ),
+    ] = False,
+    passes: Annotated[
+        int | None, typer.Option(help="Of --uncertainty: passes that drop units (MC dropout), to tell its parts apart.")
+    ] = None,
+    other_domain: Annotated[
+        str | None, typer.Option(help="Of --uncertainty: a database of the store as images of another kind.")
+    ] = None,
     recipe: RecipeOption = None,
     overrides: SetOption = None,
     verbose: VerboseOption = False,
@@ -56,13 +69,17 @@ def evaluate(
     The run's own configuration is used; --recipe and --set change how it predicts, as train.evaluation_batch_size.
     """
     from abaw_ray.evaluation.evaluate import evaluate as evaluate_run
-    from abaw_ray.evaluation.score_tables import calibration_rows, score_rows
+    from abaw_ray.evaluation.score_tables import calibration_rows, score_rows, uncertainty_rows
+    from abaw_ray.evaluation.uncertainty_report import UncertaintySettings
 
     output = Output()
+    if not uncertainty and (passes, other_domain) != (None, None):
+        raise ConfigurationError("--passes and --other-domain are of --uncertainty, which is not there")
+    wanted = UncertaintySettings(passes, other_domain) if uncertainty else None
     warn_of(unused_by("evaluate", keys_of(overrides)), "evaluate")
     with stoppable(lambda: "the same command begins again"), progress_bar("predicting") as progress:
         result = evaluate_run(
-            run, store, out, _split(split), smooth, features, change_of(recipe, overrides, verbose), progress
+            run, store, out, _split(split), smooth, features, change_of(recipe, overrides, verbose), progress, wanted
         )
     title = f"{result['kind']} {result['role']} {run}, {result['split']} of {store}"
     if result["smoothing"]:
@@ -70,6 +87,8 @@ def evaluate(
     if result["thresholds_fitted_on_these_frames"]:
         title += ", thresholds fitted on these frames"
     tables = [table(title, *score_rows(result)), table("", *calibration_rows(result))]
+    if wanted is not None:
+        tables.append(table("", *uncertainty_rows(result)))
     output.result(result, Group(*tables), as_json)
 
 

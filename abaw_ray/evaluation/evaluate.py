@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,18 @@ from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.calibration_report import Calibration, calibrations
 from abaw_ray.evaluation.decisions import ValidationDecisions, warn_of_thresholds
 from abaw_ray.evaluation.evaluator import HEADLINE, Evaluation, Evaluator, Predicted
-from abaw_ray.evaluation.figures import reliability_figure, save, task_figures
+from abaw_ray.evaluation.figures import reliability_figure, risk_coverage_figure, save, task_figures
 from abaw_ray.evaluation.intervals import score_intervals
 from abaw_ray.evaluation.predictions import Decisions, pairs, video_scores, write_predictions
 from abaw_ray.evaluation.smoothing import CANDIDATES, Smoothing, parse_smoothing
+from abaw_ray.evaluation.uncertainty import with_uncertainty
+from abaw_ray.evaluation.uncertainty_report import (
+    FoundUncertainty,
+    UncertaintySettings,
+    find_uncertainty,
+    risk_curves,
+    uncertainty_section,
+)
 from abaw_ray.inference.networks import open_network
 from abaw_ray.inference.predict import Progress
 from abaw_ray.models import checkpoint
@@ -44,6 +52,7 @@ def evaluate(
     features: AnyPath | None = None,
     change: Callable[[Recipe], Recipe] = lambda recipe: recipe,
     progress: Progress | None = None,
+    uncertainty: UncertaintySettings | None = None,
 ) -> dict[str, Any]:
     """Evaluates the best checkpoint of a run on a store's split, by both protocols.
 
@@ -61,6 +70,8 @@ def evaluate(
         features: features of a temporal network's CNN on this store; None: computed from the images.
         change: applied to the checkpoint's recipe, whose zoom, batch size, precision and decoding predictions take.
         progress: shows how far it is.
+        uncertainty: what is asked beside: columns of uncertainties in the predictions, a part `uncertainty` of the
+            scores (see `uncertainty_report.uncertainty_section`) and figures of risk against coverage; None: nothing.
 
     Returns:
         `scores` by protocol, database and over `all`, `columns` of a table of them by task, `chance` level of the same
@@ -83,7 +94,7 @@ def evaluate(
         warn_of_thresholds(trained, smooth)
     recipe = change(trained.recipe)
     places = [place.resolve() if place is not None else None for place in (trained.path, store.path, features)]
-    found: _Found = on_worker(_evaluated, *places, split, smooth, recipe, progress=progress)
+    found: _Found = on_worker(_evaluated, *places, split, smooth, recipe, uncertainty, progress=progress)
     evaluation, smoothing = found.evaluation, found.smoothing
     scored = {name: task for name, task in trained.tasks(recipe).items() if name in store.spaces}
     fitted_here = split == Split.VALIDATION
@@ -106,8 +117,17 @@ def evaluate(
         "columns": {name: dict(task.columns) for name, task in scored.items()},
         "chance": _chance(evaluation, scored),
     }
+    curves = {}
+    if uncertainty is not None and found.uncertainty is not None:
+        curves = risk_curves(evaluation.table, scored, evaluation.decisions, found.uncertainty.of_frames)
+        result["uncertainty"] = uncertainty_section(found.uncertainty, curves, uncertainty)
+        spaces = [task.space for task in scored.values()]
+        table = with_uncertainty(evaluation.table, spaces, found.uncertainty.of_frames)
+        evaluation = replace(evaluation, table=table)
     with local_folder(out) as folder:
         _write(folder, evaluation, scored, store, calibration)
+        for name, of_task in curves.items():
+            save(risk_coverage_figure(scored[name].space, of_task), folder / f"{name}_risk_coverage.png")
         write_json(folder / "scores.json", result)
         if fitted_here:
             decisions = {task: dict(decision) for task, decision in evaluation.decisions.items()}
@@ -119,12 +139,13 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Found:
-    """An evaluation, the smoothing it was made with and those tried, and the videos without any face."""
+    """An evaluation, the smoothing it was made with and those tried, the videos without any face, and uncertainties."""
 
     evaluation: Evaluation
     smoothing: str | None
     smoothings_tried: dict[str, float] | None
     faceless: list[str]
+    uncertainty: FoundUncertainty | None
 
 
 def _evaluated(
@@ -134,20 +155,28 @@ def _evaluated(
     split: Split,
     smooth: str | None,
     recipe: Recipe,
+    uncertainty: UncertaintySettings | None,
     progress: Progress | None,
 ) -> _Found:
     """What `evaluate` does where the device is, with its arguments."""
     trained, store = checkpoint.load(run), Store(store_path)
     network, source = open_network(trained, store, recipe, features)
-    evaluator = Evaluator(store, trained.tasks(recipe), split, recipe, source)
+    if uncertainty is not None:
+        uncertainty.require(network, store)
+    tasks, world = trained.tasks(recipe), World(device=local_device())
+    evaluator = Evaluator(store, tasks, split, recipe, source)
     evaluator.verify()
-    predicted = evaluator.predict(network, World(device=local_device()), progress)
+    predicted = evaluator.predict(network, world, progress)
     smoothing, tried = parse_smoothing(smooth) if smooth not in (None, TUNE) else None, None
     if smooth == TUNE:
         smoothing, tried = tune_smoothing(evaluator, predicted)
     decisions = None if split == Split.VALIDATION else trained.description.decisions
     evaluation = evaluator.score(predicted, decisions, smoothing)
-    return _Found(evaluation, str(smoothing) if smoothing is not None else None, tried, evaluator.frames.faceless)
+    found = None
+    if uncertainty is not None:
+        found = find_uncertainty(evaluator, network, source, uncertainty, decisions, smoothing, world, progress)
+    text = str(smoothing) if smoothing is not None else None
+    return _Found(evaluation, text, tried, evaluator.frames.faceless, found)
 
 
 def tune_smoothing(evaluator: Evaluator, predicted: Predicted) -> tuple[Smoothing | None, dict[str, float]]:

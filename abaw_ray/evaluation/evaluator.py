@@ -111,7 +111,8 @@ class Evaluator:
         databases: Sequence[str] | None = None,
     ) -> None:
         tasks = {name: task for name, task in tasks.items() if name in store.spaces}
-        self._store, self._tasks, self._split, self._recipe, self._source = store, tasks, split, recipe, source
+        self.store, self.tasks, self.recipe = store, tasks, recipe
+        self._split, self._source = split, source
         if databases is None and source is not None:
             databases = recipe.temporal.databases
         self.frames = evaluation_frames(store, list(tasks), split, databases)
@@ -130,7 +131,7 @@ class Evaluator:
         if self._source is not None:
             self._source.verify(rows)
         else:
-            self._store.verify(rows, streams_of(self._recipe.model))
+            self.store.verify(rows, streams_of(self.recipe.model))
 
     def predict(self, network: Network, world: World, progress: Progress | None = None) -> Predicted:
         """Predictions for both protocols, the same on every worker.
@@ -140,11 +141,11 @@ class Evaluator:
         """
         if not self.frames.num_pictured:
             videos, split = ", ".join(self.frames.faceless), self._split.name.lower()
-            raise StoreError(f"{self._store.path}: no face in any of the videos with {split} labels: {videos}")
+            raise StoreError(f"{self.store.path}: no face in any of the videos with {split} labels: {videos}")
         frames = self.predict_frames(network, world, progress)
         if not isinstance(network, TemporalNetwork):
             return Predicted(frames)
-        return Predicted(frames, {t: self._predict_windows(network, t, world, progress) for t in self._tasks})
+        return Predicted(frames, {t: self._predict_windows(network, t, world, progress) for t in self.tasks})
 
     def predict_frames(self, network: Network, world: World, progress: Progress | None = None) -> Predictions:
         """Predictions for every frame, the same on every worker.
@@ -154,26 +155,36 @@ class Evaluator:
         """
         num_frames, num_pictured = len(self.frames), self.frames.num_pictured
         if not num_pictured:
-            return {name: np.zeros((num_frames, k), np.float32) for name, k in decoded_widths(self._tasks).items()}
+            return {name: np.zeros((num_frames, k), np.float32) for name, k in decoded_widths(self.tasks).items()}
         predicted = self._predict_pictured(network, world, progress)
         return {name: np.pad(values, ((0, num_frames - num_pictured), (0, 0))) for name, values in predicted.items()}
 
+    def items(self) -> tuple[np.ndarray, np.ndarray]:
+        """What a network is asked about, so that it says something of every frame that has a picture.
+
+        Returns:
+            Rows (k,) of the store, of temporal networks windows (k, frames) of them; and the place of each of the
+            frames (num_pictured,) int64 in these, flat.
+        """
+        shown = self.frames.row[: self.frames.num_pictured]
+        if self._source is None:
+            return np.unique(shown, return_inverse=True)
+        starts = self.frames.starts[self.frames.starts < len(shown)]
+        windows, place = covering_windows(starts, len(shown), self.recipe.temporal.window)
+        return shown[windows], place
+
     def _predict_pictured(self, network: Network, world: World, progress: Progress | None) -> Predictions:
         """Predictions for the frames of videos with a picture."""
-        recipe = self._recipe
-        shown = self.frames.row[: self.frames.num_pictured]
-        starts = self.frames.starts[self.frames.starts < len(shown)]
+        items, place = self.items()
         if isinstance(network, FrameNetwork):
-            rows, place = np.unique(shown, return_inverse=True)
-            of_rows = predict_rows(network, self._tasks, self._store, rows, recipe, world, progress)
-            require_numbers("predictions", of_rows, rows, self._store)
+            of_rows = predict_rows(network, self.tasks, self.store, items, self.recipe, world, progress)
+            require_numbers("predictions", of_rows, items, self.store)
             return {task: values[place] for task, values in of_rows.items()}
         assert isinstance(network, TemporalNetwork), "a network of features"
         assert self._source is not None, "an evaluator of CNNs"
-        windows, owner = covering_windows(starts, len(shown), recipe.temporal.window)
-        covering = predict_windows(network, self._tasks, self._source, shown[windows], recipe, world, progress)
-        of_frames = {name: values.reshape(-1, values.shape[-1])[owner] for name, values in covering.items()}
-        require_numbers("predictions", of_frames, shown, self._store)
+        covering = predict_windows(network, self.tasks, self._source, items, self.recipe, world, progress)
+        of_frames = {name: values.reshape(-1, values.shape[-1])[place] for name, values in covering.items()}
+        require_numbers("predictions", of_frames, items.reshape(-1)[place], self.store)
         return of_frames
 
     def _predict_windows(
@@ -181,10 +192,10 @@ class Evaluator:
     ) -> np.ndarray:
         """Predictions for the frames of a task's gap-free windows, window by window."""
         assert self._source is not None, "an evaluator of CNNs"
-        one = {task: self._tasks[task]}
-        predicted = predict_windows(network, one, self._source, self._windows[task], self._recipe, world, progress)
-        of_frames = predicted[task].reshape(-1, self._tasks[task].space.size)
-        require_numbers("predictions", {task: of_frames}, self._windows[task].reshape(-1), self._store)
+        one = {task: self.tasks[task]}
+        predicted = predict_windows(network, one, self._source, self._windows[task], self.recipe, world, progress)
+        of_frames = predicted[task].reshape(-1, self.tasks[task].space.size)
+        require_numbers("predictions", {task: of_frames}, self._windows[task].reshape(-1), self.store)
         return of_frames
 
     def score(
@@ -201,14 +212,19 @@ class Evaluator:
             StoreError: nothing can be scored.
         """
         table, rows = self._table(predicted.frames, smoothing)
-        fitted = decisions if decisions is not None else fit_decisions(table, self._tasks)
+        fitted = decisions if decisions is not None else fit_decisions(table, self.tasks)
         if predicted.windows is None:
-            paper = scores_by_database(table.filter(table["seen"]), self._tasks, fitted)
+            paper = scores_by_database(table.filter(table["seen"]), self.tasks, fitted)
         else:
             tables = {task: self._windows_table(task, v, smoothing) for task, v in predicted.windows.items()}
-            paper = _merged([scores_by_database(t, {n: self._tasks[n]}, fitted) for n, t in tables.items()])
-        scores = {HEADLINE: score_predictions(table, self._tasks, fitted), "paper": paper}
+            paper = _merged([scores_by_database(t, {n: self.tasks[n]}, fitted) for n, t in tables.items()])
+        scores = {HEADLINE: score_predictions(table, self.tasks, fitted), "paper": paper}
         return Evaluation(table, rows, scores, fitted)
+
+    def labels(self) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Labels of the frames, task -> (frames, size), and which frames (frames,) bool have one: those of a table."""
+        labels = {task: self.frames.labels(self.store, task, self._split) for task in self.tasks}
+        return labels, np.any([np.isfinite(values).any(axis=1) for values in labels.values()], axis=0)
 
     def _table(self, predictions: Predictions, smoothing: Smoothing | None) -> tuple[pa.Table, np.ndarray]:
         """Frames with a label and their predictions, and the rows of their pictures.
@@ -216,26 +232,25 @@ class Evaluator:
         Deviations are smoothed as predictions are: errors of neighbouring frames are much the same, and the deviation
         of a mean of equal errors is the mean of their deviations.
         """
-        frames, store = self.frames, self._store
+        frames, store = self.frames, self.store
         if smoothing is not None:
             predictions = {name: smoothing.apply(values, frames.starts) for name, values in predictions.items()}
-        labels = {task: frames.labels(store, task, self._split) for task in self._tasks}
-        labelled = np.any([np.isfinite(values).any(axis=1) for values in labels.values()], axis=0)
+        labels, labelled = self.labels()
         video, row = frames.video()[labelled], frames.row[labelled]
         no_picture = row < 0
         deviations = {
-            t: predictions[f"{t}{DEVIATION}"][labelled] for t, task in self._tasks.items() if is_regression(task)
+            t: predictions[f"{t}{DEVIATION}"][labelled] for t, task in self.tasks.items() if is_regression(task)
         }
         for values in deviations.values():
             values[no_picture] = np.nan
         table = prediction_table(
-            spaces=[task.space for task in self._tasks.values()],
+            spaces=[task.space for task in self.tasks.values()],
             database=pa.array(store.databases, pa.string()).take(pa.array(frames.database[video])),
             video=pa.array(frames.names, pa.string()).take(pa.array(video)),
             frame=frames.frame[labelled],
             seen=frames.seen[labelled],
             labels={task: values[labelled] for task, values in labels.items()},
-            predictions={task: predictions[task][labelled] for task in self._tasks},
+            predictions={task: predictions[task][labelled] for task in self.tasks},
             deviations=deviations,
             subject=store.index.subjects.take(pa.array(row, mask=no_picture)).cast(pa.string()),
         )
@@ -243,16 +258,16 @@ class Evaluator:
 
     def _windows_table(self, task: str, predictions: np.ndarray, smoothing: Smoothing | None) -> pa.Table:
         """Frames of the gap-free windows of a task, window by window, and their predictions."""
-        rows, index = self._windows[task].reshape(-1), self._store.index
+        rows, index = self._windows[task].reshape(-1), self.store.index
         if smoothing is not None and len(rows):
-            predictions = smoothing.apply(predictions, np.arange(0, len(rows), self._recipe.temporal.window))
+            predictions = smoothing.apply(predictions, np.arange(0, len(rows), self.recipe.temporal.window))
         return prediction_table(
-            spaces=[self._tasks[task].space],
-            database=pa.array(self._store.databases, pa.string()).take(pa.array(index.database[rows])),
+            spaces=[self.tasks[task].space],
+            database=pa.array(self.store.databases, pa.string()).take(pa.array(index.database[rows])),
             video=index.videos.take(pa.array(rows)).cast(pa.string()),
             frame=index.frame[rows],
             seen=np.ones(len(rows), bool),
-            labels={task: self._store.labels(task).of(rows)[0]},
+            labels={task: self.store.labels(task).of(rows)[0]},
             predictions={task: predictions},
         )
 
