@@ -70,7 +70,7 @@ def evaluate(
     """
     from abaw_ray.evaluation.evaluate import evaluate as evaluate_run
     from abaw_ray.evaluation.score_tables import calibration_rows, score_rows, uncertainty_rows
-    from abaw_ray.evaluation.uncertainty_report import UncertaintySettings
+    from abaw_ray.evaluation.uncertain_networks import UncertaintySettings
 
     output = Output()
     if not uncertainty and (passes, other_domain) != (None, None):

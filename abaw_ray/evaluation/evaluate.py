@@ -22,14 +22,9 @@ from abaw_ray.evaluation.figures import reliability_figure, risk_coverage_figure
 from abaw_ray.evaluation.intervals import score_intervals
 from abaw_ray.evaluation.predictions import Decisions, pairs, video_scores, write_predictions
 from abaw_ray.evaluation.smoothing import CANDIDATES, Smoothing, parse_smoothing
+from abaw_ray.evaluation.uncertain_networks import FoundUncertainty, UncertaintySettings, hear, judge
 from abaw_ray.evaluation.uncertainty import with_uncertainty
-from abaw_ray.evaluation.uncertainty_report import (
-    FoundUncertainty,
-    UncertaintySettings,
-    find_uncertainty,
-    risk_curves,
-    uncertainty_section,
-)
+from abaw_ray.evaluation.uncertainty_report import risk_curves, uncertainty_section
 from abaw_ray.inference.networks import open_network
 from abaw_ray.inference.predict import Progress
 from abaw_ray.models import checkpoint
@@ -174,7 +169,8 @@ def _evaluated(
     evaluation = evaluator.score(predicted, decisions, smoothing)
     found = None
     if uncertainty is not None:
-        found = find_uncertainty(evaluator, network, source, uncertainty, decisions, smoothing, world, progress)
+        heard = hear(evaluator, network, uncertainty, world, progress)
+        found = judge(evaluator, [heard], uncertainty, decisions, smoothing)
     text = str(smoothing) if smoothing is not None else None
     return _Found(evaluation, text, tried, evaluator.frames.faceless, found)
 

@@ -111,8 +111,8 @@ class Evaluator:
         databases: Sequence[str] | None = None,
     ) -> None:
         tasks = {name: task for name, task in tasks.items() if name in store.spaces}
-        self.store, self.tasks, self.recipe = store, tasks, recipe
-        self._split, self._source = split, source
+        self.store, self.tasks, self.recipe, self.source = store, tasks, recipe, source
+        self._split = split
         if databases is None and source is not None:
             databases = recipe.temporal.databases
         self.frames = evaluation_frames(store, list(tasks), split, databases)
@@ -128,8 +128,8 @@ class Evaluator:
             StoreError: one is damaged.
         """
         rows = self.frames.row[: self.frames.num_pictured]
-        if self._source is not None:
-            self._source.verify(rows)
+        if self.source is not None:
+            self.source.verify(rows)
         else:
             self.store.verify(rows, streams_of(self.recipe.model))
 
@@ -167,7 +167,7 @@ class Evaluator:
             frames (num_pictured,) int64 in these, flat.
         """
         shown = self.frames.row[: self.frames.num_pictured]
-        if self._source is None:
+        if self.source is None:
             return np.unique(shown, return_inverse=True)
         starts = self.frames.starts[self.frames.starts < len(shown)]
         windows, place = covering_windows(starts, len(shown), self.recipe.temporal.window)
@@ -181,8 +181,8 @@ class Evaluator:
             require_numbers("predictions", of_rows, items, self.store)
             return {task: values[place] for task, values in of_rows.items()}
         assert isinstance(network, TemporalNetwork), "a network of features"
-        assert self._source is not None, "an evaluator of CNNs"
-        covering = predict_windows(network, self.tasks, self._source, items, self.recipe, world, progress)
+        assert self.source is not None, "an evaluator of CNNs"
+        covering = predict_windows(network, self.tasks, self.source, items, self.recipe, world, progress)
         of_frames = {name: values.reshape(-1, values.shape[-1])[place] for name, values in covering.items()}
         require_numbers("predictions", of_frames, items.reshape(-1)[place], self.store)
         return of_frames
@@ -191,9 +191,9 @@ class Evaluator:
         self, network: TemporalNetwork, task: str, world: World, progress: Progress | None
     ) -> np.ndarray:
         """Predictions for the frames of a task's gap-free windows, window by window."""
-        assert self._source is not None, "an evaluator of CNNs"
+        assert self.source is not None, "an evaluator of CNNs"
         one = {task: self.tasks[task]}
-        predicted = predict_windows(network, one, self._source, self._windows[task], self.recipe, world, progress)
+        predicted = predict_windows(network, one, self.source, self._windows[task], self.recipe, world, progress)
         of_frames = predicted[task].reshape(-1, self.tasks[task].space.size)
         require_numbers("predictions", {task: of_frames}, self._windows[task].reshape(-1), self.store)
         return of_frames

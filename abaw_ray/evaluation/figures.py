@@ -91,7 +91,8 @@ def risk_coverage_figure(space: LabelSpace, curves: Mapping[str, RiskCoverage]) 
     axes.axhline(overall, color=FAINT, linewidth=1, linestyle=":", label=f"no order: {overall:.3f}")
     title = f"{space.name.replace('_', ' ').capitalize()}: risk of the most certain answers"
     style(axes, title, x="coverage: share of frames that are answered", y=RISKS[space.kind])
-    axes.set(xlim=(0, 1), ylim=(0, None))
+    top = max(float(curve.risk.max()) for curve in curves.values())
+    axes.set(xlim=(0, 1), ylim=(0, 1.5 * top or 1))  # with room for the legend
     legend(axes)
     return figure
 

@@ -6,15 +6,13 @@ than one of the evaluation's, half for a tie. 0.5: nothing is noticed; below: th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
 from abaw_ray.blocks.reader import Store
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.made_sets import CHANGES, ChangedStore
-from abaw_ray.evaluation.uncertainty import OfTask
 from abaw_ray.sampling.windows import covering_windows
 
 MOST_FRAMES = 5_000
@@ -23,8 +21,8 @@ MOST_FRAMES = 5_000
 SEED = 0
 """Of the made images."""
 
-Measure = Callable[[Store, np.ndarray], Mapping[str, OfTask]]
-"""A store, and rows (k,) of it or windows (k, frames) of them -> task -> measure -> (n, groups) of all their frames."""
+OWN = "own"
+"""Name of the set of the evaluation's images."""
 
 
 def auroc(own: np.ndarray, other: np.ndarray) -> float:
@@ -35,50 +33,43 @@ def auroc(own: np.ndarray, other: np.ndarray) -> float:
     return float((ranks.mean() - (len(other) + 1) / 2) / len(own))
 
 
-def out_of_distribution(
-    store: Store, items: np.ndarray, measure: Measure, has_images: bool, other: str | None
-) -> dict[str, Any]:
-    """AUROC of each measure of uncertainty, task by task, against sets of other images.
+def image_sets(
+    store: Store, items: np.ndarray, has_images: bool, other: str | None
+) -> Iterator[tuple[str, Store, np.ndarray]]:
+    """The evaluation's images, and others.
 
     Args:
         store: the evaluation's.
-        items: rows or windows that the evaluation is about, as of `Measure`; at most 5,000 frames evenly among them are
-            looked at.
-        measure: gives uncertainties.
+        items: rows (k,) of it that the evaluation is about, or windows (k, frames) of them.
         has_images: whether the network takes images: they are changed (see `made_sets`), else there is no such set.
         other: a database of the store as another domain, whose frames then do not count among the evaluation's.
 
-    Returns:
-        `num_frames` of the evaluation, and by set; `auroc`: task -> set -> measure -> number.
+    Yields:
+        Name of a set, the store that shows it, and its rows or windows: at most 5,000 frames, evenly among all. The
+        evaluation's own is the first.
 
     Raises:
-        ConfigurationError: the store has no database `other`, or nothing else is evaluated, or it has no image.
+        ConfigurationError: the store has no database `other`, or no image of it, or nothing else is evaluated.
     """
     own = items
     if other is not None:
         own = items[store.index.database[items.reshape(len(items), -1)[:, 0]] != code_of(store, other)]
-    if not len(own):
-        raise ConfigurationError(
-            f"--other-domain {other}: all frames of the evaluation are of it; expected another one"
-        )
-    own = spread(own)
-    of_own = measure(store, own)
-    result: dict[str, Any] = {"num_frames": own.size, "num_frames_of": {}, "auroc": {name: {} for name in of_own}}
-    for name, changed, shown in _sets(store, own, has_images, other):
-        result["num_frames_of"][name] = shown.size
-        for task, measures in measure(changed, shown).items():
-            result["auroc"][task][name] = {
-                key: auroc(of_own[task][key].mean(1), values.mean(1)) for key, values in measures.items()
-            }
-    return result
-
-
-def spread(items: np.ndarray) -> np.ndarray:
-    """At most `MOST_FRAMES` frames' worth of rows or windows, evenly among all."""
-    most = max(1, MOST_FRAMES // (items.size // len(items)))
-    if len(items) <= most:
-        return items
-    return items[np.arange(most) * len(items) // most]
+        if not len(own):
+            raise ConfigurationError(f"--other-domain {other}: all frames evaluated are of it; expected another one")
+    own = _spread(own)
+    yield OWN, store, own
+    if has_images:
+        for name, change in CHANGES.items():
+            yield name, ChangedStore(store, change, SEED), own
+    if other is not None:
+        rows = np.flatnonzero(store.index.database == code_of(store, other))
+        if not len(rows):
+            raise ConfigurationError(f"--other-domain {other}: {store.path} has no image of it")
+        if own.ndim == 2:
+            videos = store.index.videos.indices.to_numpy()[rows]
+            starts = np.flatnonzero(np.diff(videos, prepend=-1))
+            rows = rows[covering_windows(starts, len(rows), own.shape[1])[0]]
+        yield other, store, _spread(rows)
 
 
 def code_of(store: Store, database: str) -> int:
@@ -92,19 +83,9 @@ def code_of(store: Store, database: str) -> int:
     return store.databases.index(database)
 
 
-def _sets(
-    store: Store, own: np.ndarray, has_images: bool, other: str | None
-) -> Iterator[tuple[str, Store, np.ndarray]]:
-    """Name of each set of other images, the store that shows them, and the rows or windows there."""
-    if has_images:
-        for name, change in CHANGES.items():
-            yield name, ChangedStore(store, change, SEED), own
-    if other is not None:
-        rows = np.flatnonzero(store.index.database == code_of(store, other))
-        if not len(rows):
-            raise ConfigurationError(f"--other-domain {other}: {store.path} has no image of it")
-        if own.ndim == 2:
-            videos = store.index.videos.indices.to_numpy()[rows]
-            starts = np.flatnonzero(np.diff(videos, prepend=-1))
-            rows = rows[covering_windows(starts, len(rows), own.shape[1])[0]]
-        yield other, store, spread(rows)
+def _spread(items: np.ndarray) -> np.ndarray:
+    """At most `MOST_FRAMES` frames' worth of rows or windows, evenly among all."""
+    most = max(1, MOST_FRAMES // (items.size // len(items)))
+    if len(items) <= most:
+        return items
+    return items[np.arange(most) * len(items) // most]

@@ -44,7 +44,7 @@ class DropoutPasses:
     """
 
     def __init__(self, network: Network, num_passes: int, seed: int) -> None:
-        self._network, self._num_passes, self._seed = network, num_passes, seed
+        self._network, self.num_passes, self._seed = network, num_passes, seed
         part = network.heads if isinstance(network, TemporalNetwork) else network
         named = {name: module for name, module in part.named_modules() if isinstance(module, DROPOUT)}
         self._modules = {name: module for name, module in named.items() if module.p > 0}
@@ -73,7 +73,7 @@ class DropoutPasses:
 
     def _each(self, ask: Callable[[], T]) -> list[T]:
         found = []
-        for number in range(self._num_passes):
+        for number in range(self.num_passes):
             with self._dropping(number):
                 found.append(ask())
         if not self._masks:

@@ -44,20 +44,10 @@ def ensemble(networks: Sequence[Network], tasks: Mapping[str, Task]) -> Teacher:
     return members[0] if len(members) == 1 else EnsembleTeacher(members, tasks)
 
 
-def mean_log_p(task: Task, members: Sequence[Tensor]) -> Tensor:
-    """Logarithms (batch, groups, classes) of the mean of the members' probabilities, from logits of each.
-
-    Args:
-        task: whose logits they are.
-        members: at least one; (batch, outputs).
-    """
-    log_p = torch.stack([task.distributions(logits, 1.0).log_p for logits in members])
-    return log_p.logsumexp(0) - math.log(len(members))
-
-
 def mean_logits(task: Task, members: Sequence[Tensor]) -> Tensor:
     """Logits (batch, outputs) of the mean of the members' probabilities, from logits (batch, outputs) of each."""
-    return task.logits_of(mean_log_p(task, members))
+    log_p = torch.stack([task.distributions(logits, 1.0).log_p for logits in members])
+    return task.logits_of(log_p.logsumexp(0) - math.log(len(members)))
 
 
 def mean_entropy(task: Task, members: Sequence[Tensor]) -> Tensor:
@@ -66,17 +56,7 @@ def mean_entropy(task: Task, members: Sequence[Tensor]) -> Tensor:
     It is the aleatoric part of the ensemble's uncertainty; the entropy of the mean is the whole of it.
     """
     found = [task.distributions(logits, 1.0) for logits in members]
-    return torch.stack([_entropy(d.log_p, d.p) for d in found]).mean(0) / math.log(2)
-
-
-def entropy_of_mean(task: Task, members: Sequence[Tensor]) -> Tensor:
-    """Entropy in bits of the mean of the members' probabilities, by group of the distributions: (batch, groups)."""
-    log_p = mean_log_p(task, members)
-    return _entropy(log_p, log_p.exp()) / math.log(2)
-
-
-def _entropy(log_p: Tensor, p: Tensor) -> Tensor:
-    return -(p * log_p).sum(-1)
+    return torch.stack([-(d.p * d.log_p).sum(-1) for d in found]).mean(0) / math.log(2)
 
 
 TEACHER = ensemble
