@@ -61,17 +61,22 @@ class DropoutPasses:
         network = self._network
         if isinstance(network, MultiTaskCNN) and all(".classifier." in name for name in self._modules):
             features = network.task_features(samples.streams[FACE])  # which are the same in all passes
-            return self._each(lambda: network.classified(features))
+            return self.each(lambda: network.classified(features))
         assert isinstance(network, FrameNetwork), "a network of frames"
-        return self._each(lambda: network.of_streams(samples))
+        return self.each(lambda: network.of_streams(samples))
 
     def of_windows(self, features: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
         """Task -> logits (windows * frames, outputs) of each pass of a temporal network."""
         assert isinstance(self._network, TemporalNetwork), "a temporal network"
         network = self._network
-        return self._each(lambda: network(features))
+        return self.each(lambda: network(features))
 
-    def _each(self, ask: Callable[[], T]) -> list[T]:
+    def each(self, ask: Callable[[], T]) -> list[T]:
+        """What `ask`, which asks the network, gives in each pass.
+
+        Raises:
+            ConfigurationError: it goes past all that drops units.
+        """
         found = []
         for number in range(self.num_passes):
             with self._dropping(number):
