@@ -6,12 +6,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from answers import info_of
 from hypothesis import given
 from hypothesis import strategies as st
 from paper import SPACES
 
 from abaw_ray.config import LossConfig, ModelConfig
 from abaw_ray.evaluation.uncertainty import joined, mixture, with_uncertainty
+from abaw_ray.inference.answers import answer_columns, answers_schema
 from abaw_ray.inference.distributions import decoded_mixtures
 from abaw_ray.spaces import LabelSpace
 from abaw_ray.tasks import build_tasks
@@ -129,3 +131,18 @@ def test_columns_name_their_groups(tmp_path):
         np.testing.assert_array_equal(
             np.stack(read[f"epistemic_{space.name}"].to_pylist()).astype(np.float32), found[space.name]["epistemic"]
         )
+
+
+def test_what_is_said_of_faces_in_videos_has_its_entropy():
+    """From what a model answers, an exported file too: of attributes the mean over them."""
+    info = info_of(SPACES)
+    classes, units = SPACE_OF["multiclass"], SPACE_OF["multilabel"]
+    p, known = np.eye(classes.size, dtype=np.float32)[[0, 1]], np.zeros((2, units.size), np.float32)
+    p[1], known[1, : units.size // 2] = 1 / classes.size, 0.5
+    regression = SPACE_OF["regression"]
+    values = np.zeros((2, regression.size), np.float32)
+    said = {classes.name: p, units.name: known, regression.name: values, f"{regression.name}:deviation": values}
+    columns = answer_columns(info, said)
+    assert columns.keys() <= set(answers_schema(info).names)
+    np.testing.assert_allclose(columns[f"{classes.name}_entropy"], [0, 1], atol=1e-6)
+    np.testing.assert_allclose(columns[f"{units.name}_entropy"], [0, 0.5], atol=1e-6)
