@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from abaw_ray.config import AugmentConfig
+from abaw_ray.errors import ConfigurationError
 from abaw_ray.threads import on_threads
 from abaw_ray.view_sizes import copy_squares, cut_views, view_size
 
@@ -26,6 +27,11 @@ NUM_UNIFORMS = 3
 
 PART = 32
 """Images that a thread resizes at a time: they stay in its cache."""
+
+CORNERS = ((0, 0), (1, 1), (1, 0), (0, 1))
+"""Left or right, and top or bottom, in the order in which views are taken towards them."""
+
+NUM_EVALUATION_VIEWS = 2 * (1 + len(CORNERS))
 
 
 def zoomed_size(size: int, config: AugmentConfig) -> int:
@@ -66,9 +72,46 @@ def fixed_uniforms(images: np.ndarray, views: np.ndarray, seed: int) -> np.ndarr
 
 def centre_views(images: Tensor, config: AugmentConfig) -> Tensor:
     """The evaluation view: the centre of the zoomed face; shapes as in `random_views`."""
-    offset = float(_margin(images.shape[1], config) // 2)
-    offsets = torch.full((len(images), 2), offset, device=images.device)
-    return _views(images, offsets, torch.zeros(len(images), dtype=torch.bool, device=images.device), config)
+    return evaluation_views(images, 0, config)
+
+
+def evaluation_views(images: Tensor, number: int, config: AugmentConfig) -> Tensor:
+    """One of the ten views whose predictions can be averaged: the centre, its mirror image, then crops half way towards
+    the four corners, every other one mirrored, then those crops the other way round.
+
+    They are those of Krizhevsky et al. (NeurIPS 2012), who take the corners themselves, which show less of a face: the
+    averaged probabilities are worse calibrated.
+
+    Args:
+        images: (batch, size, size, 3) uint8.
+        number: of the view, from 0, the centre, to `NUM_EVALUATION_VIEWS` - 1.
+        config: zoom or crop.
+
+    Returns:
+        (batch, 3, V, V) uint8 as `random_views`.
+    """
+    margin = _margin(images.shape[1], config)
+    if number < 2:
+        x, y, is_mirrored = margin // 2, margin // 2, number == 1
+    else:
+        turn, corner = divmod(number - 2, len(CORNERS))
+        x, y = (margin - margin // 4 if far else margin // 4 for far in CORNERS[corner])
+        is_mirrored = corner % 2 != turn
+    offsets = torch.tensor([[x, y]], dtype=torch.float32, device=images.device).expand(len(images), -1)
+    return _views(images, offsets, torch.full((len(images),), is_mirrored, device=images.device), config)
+
+
+def require_evaluation_views(size: int, num_views: int, config: AugmentConfig) -> None:
+    """Checks that faces of `size` pixels have so many different evaluation views.
+
+    Raises:
+        ConfigurationError: views are as large as the face, so that there are but two.
+    """
+    if num_views > 2 and _margin(size, config) == 0:
+        raise ConfigurationError(
+            f"train.test_views: found {num_views}; faces of {size} pixels that are neither zoomed (augment.zoom) nor"
+            " cut (augment.crop) have 2, themselves and their mirror images"
+        )
 
 
 @dataclass(frozen=True)

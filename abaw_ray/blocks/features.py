@@ -18,6 +18,7 @@ import numpy as np
 from abaw_ray.augmentation import Variants
 from abaw_ray.blocks.computed import ComputedManifest, ComputedStore, column
 from abaw_ray.blocks.reader import Store
+from abaw_ray.errors import ConfigurationError
 from abaw_ray.storage import AnyPath, as_path
 
 CNN = "cnn"
@@ -78,6 +79,19 @@ class FeatureStore(ComputedStore[FeatureManifest]):
     def choose(self, v: np.ndarray) -> np.ndarray:
         """The variant of each training window from its random number (windows,) in [0, 1)."""
         return self.variants.of(v) if self.manifest.all_variants else np.full(len(v), self.variants.centre)
+
+    def of_view(self, number: int) -> FeatureStore:
+        """The features of an evaluation view: this, of the centre.
+
+        Raises:
+            ConfigurationError: another view than the centre, 0.
+        """
+        if number != 0:
+            raise ConfigurationError(
+                f"{self.path}: features of the centre of each face alone, expected those of other views, too: set"
+                " train.test_views to 1, or let features be computed (no --features)"
+            )
+        return self
 
     def read(self, rows: np.ndarray, chosen: np.ndarray) -> dict[str, np.ndarray]:
         """Features of windows.

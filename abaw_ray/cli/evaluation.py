@@ -32,10 +32,23 @@ app = typer.Typer()
 
 EDITIONS = ", ".join(ENTRY_EDITIONS)
 
+DecisionsOption = Annotated[
+    Any,
+    typer.Option(
+        "--decisions",
+        parser=as_path,
+        metavar=PLACE,
+        help="Smooth, set thresholds, and weigh an ensemble's members, as evaluate in this folder did on validation.",
+    ),
+]
+
 
 @app.command(epilog="Example: abaw-ray evaluate runs/student --store store --out results --smooth tune")
 def evaluate(
-    run: Annotated[Any, typer.Argument(parser=as_path, metavar="RUN", help="A finished run, or a checkpoint.")],
+    runs: Annotated[
+        list[Any],
+        typer.Argument(parser=as_path, metavar="RUN...", help="A finished run, or a checkpoint; several: an ensemble."),
+    ],
     store: StoreOption,
     out: OutOption,
     split: SplitOption = "validation",
@@ -43,6 +56,10 @@ def evaluate(
         str | None,
         typer.Option(help="Smooth over time: median:N or gaussian:S (frames); tune: the best on validation."),
     ] = None,
+    weights: Annotated[
+        str, typer.Option(help="Of an ensemble's members: equal; fit: for each task, on validation.")
+    ] = "equal",
+    decisions: DecisionsOption = None,
     features: FeaturesOption = None,
     uncertainty: Annotated[
         bool,
@@ -62,14 +79,15 @@ def evaluate(
     verbose: VerboseOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Score a run on a store by both protocols; write figures, scores by video, and predictions as Parquet.
+    """Score a run, or several as an ensemble, on a store by both protocols; write figures, scores by video, and
+    predictions as Parquet.
 
     Below the scores of every frame stand their 95 % intervals, were other videos, people or photos drawn.
 
-    The run's own configuration is used; --recipe and --set change how it predicts, as train.evaluation_batch_size.
+    The run's own configuration is used; --recipe and --set change how it predicts, as train.test_views.
     """
     from abaw_ray.evaluation.evaluate import evaluate as evaluate_run
-    from abaw_ray.evaluation.score_tables import calibration_rows, score_rows, uncertainty_rows
+    from abaw_ray.evaluation.score_tables import calibration_rows, ensemble_rows, score_rows, uncertainty_rows
     from abaw_ray.evaluation.uncertain_networks import UncertaintySettings
 
     output = Output()
@@ -79,14 +97,26 @@ def evaluate(
     warn_of(unused_by("evaluate", keys_of(overrides)), "evaluate")
     with stoppable(lambda: "the same command begins again"), progress_bar("predicting") as progress:
         result = evaluate_run(
-            run, store, out, _split(split), smooth, features, change_of(recipe, overrides, verbose), progress, wanted
+            runs,
+            store,
+            out,
+            _split(split),
+            smooth,
+            features,
+            change_of(recipe, overrides, verbose),
+            progress,
+            weights,
+            decisions,
+            wanted,
         )
-    title = f"{result['kind']} {result['role']} {run}, {result['split']} of {store}"
+    title = f"{result['kind']} {result['role']} {', '.join(map(str, runs))}, {result['split']} of {store}"
     if result["smoothing"]:
         title += f", smoothed {result['smoothing']}"
     if result["thresholds_fitted_on_these_frames"]:
         title += ", thresholds fitted on these frames"
     tables = [table(title, *score_rows(result)), table("", *calibration_rows(result))]
+    if "ensemble" in result:
+        tables.append(table("", *ensemble_rows(result)))
     if wanted is not None:
         tables.append(table("", *uncertainty_rows(result)))
     output.result(result, Group(*tables), as_json)
@@ -94,16 +124,21 @@ def evaluate(
 
 @app.command("predict-set", epilog="Example: abaw-ray predict-set --run runs/gru-student --store store --out entry")
 def predict_set(
-    run: Annotated[Any, typer.Option("--run", parser=as_path, metavar=PLACE, help="A finished run, or a checkpoint.")],
+    runs: Annotated[
+        list[Any],
+        typer.Option(
+            "--run",
+            parser=as_path,
+            metavar=PLACE,
+            help="A finished run, or a checkpoint; given several times, an ensemble.",
+        ),
+    ],
     store: StoreOption,
     out: OutOption,
     split: SplitOption = "test",
     database: Annotated[str, typer.Option(help="A database of videos.")] = COMPETITION_DATABASE,
     smooth: Annotated[str | None, typer.Option(help="Smooth over time: median:N or gaussian:S (frames).")] = None,
-    decisions: Annotated[
-        Any,
-        typer.Option(parser=as_path, metavar=PLACE, help="Smooth, and set thresholds, as evaluate in this folder did."),
-    ] = None,
+    decisions: DecisionsOption = None,
     features: FeaturesOption = None,
     edition: Annotated[
         str | None, typer.Option(help=f"Format of the entry: {EDITIONS}. Default: the database's.")
@@ -120,7 +155,7 @@ def predict_set(
     warn_of(unused_by("predict-set", keys_of(overrides)), "predict-set")
     with stoppable(lambda: "the same command begins again"), progress_bar("predicting") as progress:
         result = write_set(
-            run,
+            runs,
             store,
             out,
             _split(split),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PREDICTING = ("train.precision", "train.evaluation_batch_size")
+EVALUATING = ("model", "augment", "temporal.databases", "temporal.window", "train.test_views", *PREDICTING)
 
 USED: dict[str, tuple[str, ...]] = {
     "generate": ("seed",),
@@ -21,8 +22,8 @@ USED: dict[str, tuple[str, ...]] = {
     "prepare": ("prepare", "seed"),
     "teacher-outputs": ("augment", "sampling.sets", "temporal.databases", *PREDICTING),
     "features": ("model", "augment", "temporal.databases", *PREDICTING),
-    "evaluate": ("model", "augment", "temporal.databases", "temporal.window", *PREDICTING),
-    "predict-set": ("model", "augment", "temporal.databases", "temporal.window", *PREDICTING),
+    "evaluate": EVALUATING,
+    "predict-set": EVALUATING,
 }
 """Command -> the settings that it uses, by section or dotted key."""
 

@@ -11,15 +11,15 @@ from abaw_ray.blocks.reader import Store
 from abaw_ray.competition import COMPETITION_DATABASE, EntryEdition
 from abaw_ray.competition.write_entry import TrackAnswers, entry_edition, require_names, write_images, write_tracks
 from abaw_ray.config import Recipe
-from abaw_ray.errors import ConfigurationError, StoreError
-from abaw_ray.evaluation.decisions import read_decisions, warn_of_thresholds
+from abaw_ray.errors import StoreError
+from abaw_ray.evaluation.decisions import decide
+from abaw_ray.evaluation.ensembles import Member, Runs, ask_each, load_members, members_of, paths_of
 from abaw_ray.evaluation.evaluator import Evaluator
 from abaw_ray.evaluation.frames import Frames, evaluation_frames
-from abaw_ray.evaluation.predictions import Decisions
+from abaw_ray.evaluation.mixtures import Weights, mixture
 from abaw_ray.evaluation.smoothing import parse_smoothing
-from abaw_ray.inference.networks import open_network
 from abaw_ray.inference.predict import Predictions, Progress
-from abaw_ray.models import checkpoint
+from abaw_ray.models.sets import Network
 from abaw_ray.on_worker import on_worker
 from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.spaces import LabelSpace, Split
@@ -29,7 +29,7 @@ from abaw_ray.world import World, local_device
 
 
 def predict_set(
-    run: AnyPath | str,
+    run: Runs,
     store_path: AnyPath | str,
     out: AnyPath,
     split: Split = Split.TEST,
@@ -49,16 +49,18 @@ def predict_set(
     and arousal 0, no action unit.
 
     Args:
-        run: a finished run, or a checkpoint.
+        run: a finished run, or a checkpoint; several are an ensemble, whose answers are those of the mean of their
+            predictions (see `evaluation.mixtures`).
         store_path: a store of the images' size the network was trained with.
         out: a folder, new or empty.
         split: whose tracks.
         database: whose tracks; a database of videos.
         smooth: smoothing over time as `smoothing.parse_smoothing` takes it. Thresholds are then those that the run's
             validation gave, which are of predictions as they are.
-        decisions: smoothing and thresholds of an evaluation on validation, instead: its file or folder.
+        decisions: smoothing, thresholds and an ensemble's weights of an evaluation on validation, instead: its file or
+            folder.
         features: features of a temporal network's CNN on this store; None: computed from the images.
-        change: applied to the checkpoint's recipe.
+        change: applied to the checkpoints' recipes.
         progress: shows how far it is.
         edition: the format; None: that of the database.
 
@@ -69,42 +71,36 @@ def predict_set(
 
     Raises:
         ConfigurationError: the folder is not empty, another process writes to it, the database holds no videos,
-            decisions beside a smoothing or of another network, or an edition that has not the database's tasks or
-            classes.
+            decisions beside a smoothing or of another network, members of other tasks than the first, or an edition
+            that has not the database's tasks or classes.
         MissingInputError, StoreError: no such run or store, or no track of that split.
     """
-    trained, store = checkpoint.load(run), Store(store_path)
-    trained.require(store)
+    store = Store(store_path)
+    trained = load_members(run, store)
     folder = OwnedFolder(out, "an unfinished entry")
     folder.check()
     if database not in store.databases or not store.sequential[store.databases.index(database)]:
         raise StoreError(f"{store.path}: no database of videos called {database}")
-    if decisions is not None and smooth is not None:
-        raise ConfigurationError("--decisions hold the smoothing; expected no --smooth beside them")
-    fitted: Decisions = trained.description.decisions
-    if decisions is not None:
-        decided = read_decisions(decisions, trained)
-        smooth, fitted = decided.smoothing, decided.decisions
-    else:
-        warn_of_thresholds(trained, smooth)
-    smoothing = parse_smoothing(smooth) if smooth is not None else None
-    recipe = change(trained.recipe)
-    tasks = {name: task for name, task in trained.tasks(recipe).items() if _has_tracks(store, name, split, database)}
+    recipes = [change(member.recipe) for member in trained]
+    decided = decide(trained, recipes, decisions, smooth)
+    smoothing = parse_smoothing(decided.smoothing) if decided.smoothing is not None else None
+    every_task = trained[0].tasks(recipes[0])
+    tasks = {name: task for name, task in every_task.items() if _has_tracks(store, name, split, database)}
     if not tasks:
         raise StoreError(f"{store.path}: {database} has no {split.name.lower()} tracks of the run's tasks")
     entry = store.manifest.databases[store.databases.index(database)]
     own_spaces = {space.name: space for space in entry.spaces}
     edition = edition or entry_edition(entry)
     require_names(edition, [own_spaces[name] for name in tasks])
-    places = [place.resolve() if place is not None else None for place in (trained.path, store.path, features)]
-    predictions = on_worker(_predicted, *places, split, database, list(tasks), recipe, progress=progress)
+    asked = store.path.resolve(), split, database, list(tasks), decided.weights
+    predictions = on_worker(_predicted, members_of(trained, recipes, features), *asked, progress=progress)
     frames = evaluation_frames(store, list(tasks), split, [database])
     if smoothing is not None:
         predictions = {name: smoothing.apply(values, frames.starts) for name, values in predictions.items()}
     own_frames = {name: evaluation_frames(store, [name], split, [database]) for name in tasks}
     answers: TrackAnswers = {}
     for name, task in tasks.items():
-        of_task = _answers(task, own_spaces[name], predictions[name], fitted.get(name, {}))
+        of_task = _answers(task, own_spaces[name], predictions[name], decided.decisions.get(name, {}))
         parts = dict(zip(frames.names, np.split(of_task, frames.starts[1:]), strict=True))
         answers[name] = {track: parts[track] for track in (frames if edition == "mtl" else own_frames[name]).names}
     with folder.held(fresh=True, whole=True):
@@ -114,7 +110,7 @@ def predict_set(
             listed = _listed(frames, store, list(tasks), split) if edition == "mtl" else None
             written = write_images(out, edition, answers, listed)
     return {
-        "checkpoint": str(trained.path),
+        "checkpoint": paths_of(trained),
         "out": str(out),
         "tasks": written,
         "without_face": {name: own.faceless for name, own in own_frames.items()},
@@ -142,22 +138,21 @@ def _answers(task: Task, own: LabelSpace, prediction: np.ndarray, decision: Deci
 
 
 def _predicted(
-    run: AnyPath,
+    members: Sequence[Member],
     store_path: AnyPath,
-    features: AnyPath | None,
     split: Split,
     database: str,
     names: Sequence[str],
-    recipe: Recipe,
+    weights: Weights | None,
     progress: Progress | None,
 ) -> Predictions:
     """Predictions of the tasks `names` for every frame of the tracks of any of them."""
-    trained, store = checkpoint.load(run), Store(store_path)
-    network, source = open_network(trained, store, recipe, features)
-    tasks = {name: task for name, task in trained.tasks(recipe).items() if name in names}
-    evaluator = Evaluator(store, tasks, split, recipe, source, [database])
-    evaluator.verify()
-    return evaluator.predict_frames(network, World(device=local_device()), progress)
+    world = World(device=local_device())
+
+    def ask(evaluator: Evaluator, network: Network, show: Progress | None) -> Predictions:
+        return evaluator.predict_frames(network, world, show)
+
+    return mixture(ask_each(members, Store(store_path), split, ask, [database], names, progress), weights)
 
 
 def _has_tracks(store: Store, task: str, split: Split, database: str) -> bool:

@@ -33,6 +33,11 @@ class TrainConfig(Section):
     """auto: bfloat16 where the device computes it natively. float16 scales the loss, and leaves out the optimiser's
     steps whose gradient overflows; how many is said."""
     evaluation_batch_size: int = Field(256, ge=1)
+    test_views: int = Field(1, ge=1, le=10)
+    """Views of each face whose predictions are averaged in evaluations, training's own too, and in competition entries:
+    1: the centre; 2: and its mirror image; up to 10: and shifted crops (see `augmentation.evaluation_views`). They take
+    so many times the time. `predict` and exported files look at the centre alone. Not for labels that tell left from
+    right."""
     log_every: int = Field(20, ge=1)
     """Steps between TensorBoard points."""
 

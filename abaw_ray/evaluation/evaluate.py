@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,30 +16,27 @@ from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.calibration_report import Calibration, calibrations
-from abaw_ray.evaluation.decisions import ValidationDecisions, warn_of_thresholds
-from abaw_ray.evaluation.evaluator import HEADLINE, Evaluation, Evaluator, Predicted
+from abaw_ray.evaluation.decisions import decide, decisions_of
+from abaw_ray.evaluation.ensembles import Runs, databases_of, load_members, members_of, paths_of
+from abaw_ray.evaluation.evaluator import HEADLINE, Evaluation
 from abaw_ray.evaluation.figures import reliability_figure, risk_coverage_figure, save, task_figures
 from abaw_ray.evaluation.intervals import score_intervals
+from abaw_ray.evaluation.on_device import EQUAL, FIT, TUNE, Asked, Found, evaluate_members
 from abaw_ray.evaluation.predictions import Decisions, pairs, video_scores, write_predictions
-from abaw_ray.evaluation.smoothing import CANDIDATES, Smoothing, parse_smoothing
-from abaw_ray.evaluation.uncertain_networks import FoundUncertainty, UncertaintySettings, hear, judge
+from abaw_ray.evaluation.smoothing import parse_smoothing
+from abaw_ray.evaluation.uncertain_networks import UncertaintySettings
 from abaw_ray.evaluation.uncertainty import with_uncertainty
 from abaw_ray.evaluation.uncertainty_report import risk_curves, uncertainty_section
-from abaw_ray.inference.networks import open_network
 from abaw_ray.inference.predict import Progress
-from abaw_ray.models import checkpoint
+from abaw_ray.models.checkpoint import Checkpoint
 from abaw_ray.on_worker import on_worker
 from abaw_ray.spaces import Split
 from abaw_ray.storage import AnyPath, local_folder
 from abaw_ray.tasks.base import Task
-from abaw_ray.world import World, local_device
-
-TUNE = "tune"
-"""As a smoothing: the one with the best criterion on the validation split."""
 
 
 def evaluate(
-    run: AnyPath | str,
+    run: Runs,
     store_path: AnyPath | str,
     out: AnyPath,
     split: Split = Split.VALIDATION,
@@ -47,24 +44,35 @@ def evaluate(
     features: AnyPath | None = None,
     change: Callable[[Recipe], Recipe] = lambda recipe: recipe,
     progress: Progress | None = None,
+    weights: str = EQUAL,
+    decisions: AnyPath | None = None,
     uncertainty: UncertaintySettings | None = None,
 ) -> dict[str, Any]:
-    """Evaluates the best checkpoint of a run on a store's split, by both protocols.
+    """Evaluates the best checkpoint of a run, or an ensemble of several, on a store's split, by both protocols.
 
     Writes `scores.json`, `predictions.parquet`, `videos.csv` and the figures into `out`. What answers need beside
     predictions (thresholds), and calibration's parameters, come from the run's own validation, on every split but
     validation itself: there thresholds are fitted on the frames that are scored, parameters on one of two parts of
     them, and all are written with the smoothing to `decisions.json` for `predict_set`.
 
+    An ensemble's predictions are the mean of its members' (see `mixtures`), which predict one after the other, before
+    any smoothing. Its tasks, with their options, are those of the first member; it has the databases of its temporal
+    members, and the protocol `paper` is that of temporal networks if all members are such with windows of one length.
+
     Args:
-        run: a finished run, or a checkpoint.
+        run: a finished run, or a checkpoint; several are an ensemble.
         store_path: a store of the images' size the network was trained with.
         out: a folder, made if it is not there.
         split: which labels to score against.
         smooth: smoothing over time as `smoothing.parse_smoothing` takes it; `tune` on the validation split only.
         features: features of a temporal network's CNN on this store; None: computed from the images.
-        change: applied to the checkpoint's recipe, whose zoom, batch size, precision and decoding predictions take.
+        change: applied to the checkpoints' recipes, whose zoom, batch size, precision, views and decoding predictions
+            take.
         progress: shows how far it is.
+        weights: of an ensemble's members: `equal`, or `fit`, for each task on a part of the validation split (see
+            `ensemble_weights`), which must be the split that is scored.
+        decisions: an evaluation on validation, its file or folder, whose smoothing, thresholds and weights are taken;
+            then nothing is fitted here.
         uncertainty: what is asked beside: columns of uncertainties in the predictions, a part `uncertainty` of the
             scores (see `uncertainty_report.uncertainty_section`) and figures of risk against coverage; None: nothing.
 
@@ -73,31 +81,31 @@ def evaluate(
         labels, checkpoint, number of frames. `intervals` of the protocol `every_frame` (see `intervals`).
         `calibration`: task -> its parameters, `num_fit` frames that they were fitted on here (0: they are those of the
         run's own validation), `num_scored` other ones, scores before and after, and reliability (see
-        `calibration_report`).
+        `calibration_report`). Of an ensemble `ensemble`, too: its `members` with `criterion` and `criteria` by task of
+        each, evaluated like it; `weights` by task; `fitted`: task -> `ensemble_weights.FittedWeights`, empty if they
+        were not fitted here.
 
     Raises:
         MissingInputError, StoreError, ConfigurationError: no such run or store, nothing of that split in it, another
-            image size, features of another CNN, a smoothing tuned on anything but validation.
+            image size, features of another CNN, a smoothing or weights tuned on anything but validation; members of
+            other tasks than the first, temporal ones for other databases; decisions of another network, or beside what
+            they hold.
     """
-    trained, store = checkpoint.load(run), Store(store_path)
-    trained.require(store)
-    if smooth == TUNE and split != Split.VALIDATION:
-        raise ConfigurationError(f"--smooth {TUNE} on {split.name.lower()} labels: expected the validation split")
-    if smooth not in (None, TUNE):
-        parse_smoothing(smooth)
-    if split != Split.VALIDATION:
-        warn_of_thresholds(trained, smooth)
-    recipe = change(trained.recipe)
-    places = [place.resolve() if place is not None else None for place in (trained.path, store.path, features)]
-    found: _Found = on_worker(_evaluated, *places, split, smooth, recipe, uncertainty, progress=progress)
+    store = Store(store_path)
+    trained = load_members(run, store)
+    _require_possible(trained, split, smooth, weights, decisions)
+    recipes = [change(member.recipe) for member in trained]
+    fits = split == Split.VALIDATION and decisions is None
+    decided = None if fits else decide(trained, recipes, decisions, smooth)
+    asked = Asked(smooth if decided is None else decided.smoothing, weights, decided, uncertainty)
+    members = members_of(trained, recipes, features)
+    databases_of(members)  # refuses those of several
+    found: Found = on_worker(evaluate_members, members, store.path.resolve(), split, asked, progress=progress)
     evaluation, smoothing = found.evaluation, found.smoothing
-    scored = {name: task for name, task in trained.tasks(recipe).items() if name in store.spaces}
-    fitted_here = split == Split.VALIDATION
-    calibration = calibrations(evaluation.table, scored, evaluation.decisions, fitted_here)
+    scored = {name: task for name, task in trained[0].tasks(recipes[0]).items() if name in store.spaces}
+    calibration = calibrations(evaluation.table, scored, evaluation.decisions, fits)
     result = {
-        "checkpoint": str(trained.path),
-        "kind": trained.description.kind,
-        "role": trained.description.role,
+        **_described(trained),
         "store": str(store.path),
         "split": split.name.lower(),
         "smoothing": smoothing,
@@ -105,13 +113,15 @@ def evaluate(
         "num_frames": len(evaluation.table),
         "num_frames_without_face": len(evaluation.table) - int(pc.sum(evaluation.table["seen"]).as_py() or 0),
         "videos_without_face": found.faceless,
-        "thresholds_fitted_on_these_frames": fitted_here and _has_thresholds(evaluation.decisions),
+        "thresholds_fitted_on_these_frames": fits and _has_thresholds(evaluation.decisions),
         "scores": evaluation.scores,
         "intervals": score_intervals(evaluation.table, scored, evaluation.decisions, evaluation.scores[HEADLINE]),
         "calibration": {name: of_task.to_dict() for name, of_task in calibration.items()},
         "columns": {name: dict(task.columns) for name, task in scored.items()},
         "chance": _chance(evaluation, scored),
     }
+    if len(trained) > 1:
+        result["ensemble"] = _ensemble(trained, found)
     curves = {}
     if uncertainty is not None and found.uncertainty is not None:
         curves = risk_curves(evaluation.table, scored, evaluation.decisions, found.uncertainty.of_frames)
@@ -124,63 +134,45 @@ def evaluate(
         for name, of_task in curves.items():
             save(risk_coverage_figure(scored[name].space, of_task), folder / f"{name}_risk_coverage.png")
         write_json(folder / "scores.json", result)
-        if fitted_here:
-            decisions = {task: dict(decision) for task, decision in evaluation.decisions.items()}
-            ValidationDecisions(
-                weights_sha256=trained.weights_sha256(), smoothing=smoothing, decisions=decisions
-            ).write(folder)
+        if fits:
+            fitted = {name: of_task.weights for name, of_task in found.fitted.items()}
+            decisions_of(trained, recipes, smoothing, evaluation.decisions, fitted or None).write(folder)
     return result
 
 
-@dataclass(frozen=True)
-class _Found:
-    """An evaluation, the smoothing it was made with and those tried, the videos without any face, and uncertainties."""
+def _require_possible(
+    trained: Sequence[Checkpoint], split: Split, smooth: str | None, weights: str, decisions: AnyPath | None
+) -> None:
+    """That what is asked for can be decided, and is decided once.
 
-    evaluation: Evaluation
-    smoothing: str | None
-    smoothings_tried: dict[str, float] | None
-    faceless: list[str]
-    uncertainty: FoundUncertainty | None
-
-
-def _evaluated(
-    run: AnyPath,
-    store_path: AnyPath,
-    features: AnyPath | None,
-    split: Split,
-    smooth: str | None,
-    recipe: Recipe,
-    uncertainty: UncertaintySettings | None,
-    progress: Progress | None,
-) -> _Found:
-    """What `evaluate` does where the device is, with its arguments."""
-    trained, store = checkpoint.load(run), Store(store_path)
-    network, source = open_network(trained, store, recipe, features)
-    if uncertainty is not None:
-        uncertainty.require(network, store)
-    tasks, world = trained.tasks(recipe), World(device=local_device())
-    evaluator = Evaluator(store, tasks, split, recipe, source)
-    evaluator.verify()
-    predicted = evaluator.predict(network, world, progress)
-    smoothing, tried = parse_smoothing(smooth) if smooth not in (None, TUNE) else None, None
-    if smooth == TUNE:
-        smoothing, tried = tune_smoothing(evaluator, predicted)
-    decisions = None if split == Split.VALIDATION else trained.description.decisions
-    evaluation = evaluator.score(predicted, decisions, smoothing)
-    found = None
-    if uncertainty is not None:
-        heard = hear(evaluator, network, uncertainty, world, progress)
-        found = judge(evaluator, [heard], uncertainty, decisions, smoothing)
-    text = str(smoothing) if smoothing is not None else None
-    return _Found(evaluation, text, tried, evaluator.frames.faceless, found)
+    Raises:
+        ConfigurationError: it cannot.
+    """
+    if smooth not in (None, TUNE):
+        parse_smoothing(smooth)
+    if weights not in (EQUAL, FIT):
+        raise ConfigurationError(f"--weights {weights}: expected {EQUAL} or {FIT}")
+    for option, value, fitted in (("--smooth", smooth, TUNE), ("--weights", weights, FIT)):
+        if value == fitted and decisions is not None:
+            raise ConfigurationError(f"{option} {value} beside --decisions, which hold what was decided; expected one")
+        if value == fitted and split != Split.VALIDATION:
+            raise ConfigurationError(f"{option} {value} on {split.name.lower()} labels: expected the validation split")
+    if weights == FIT and len(trained) == 1:
+        raise ConfigurationError(f"--weights {FIT}: found one run, {trained[0].path}; expected an ensemble of several")
 
 
-def tune_smoothing(evaluator: Evaluator, predicted: Predicted) -> tuple[Smoothing | None, dict[str, float]]:
-    """The smoothing with the best criterion, None if that is none at all, and the criterion of each candidate."""
-    criteria = {"none": evaluator.score(predicted).criterion}
-    criteria |= {str(s): evaluator.score(predicted, smoothing=s).criterion for s in CANDIDATES}
-    best = max(criteria, key=lambda name: criteria[name])
-    return (None if best == "none" else parse_smoothing(best)), criteria
+def _described(trained: Sequence[Checkpoint]) -> dict[str, Any]:
+    """What was evaluated."""
+    kind = trained[0].description.kind if len(trained) == 1 else "ensemble"
+    roles = dict.fromkeys(member.description.role for member in trained)
+    return {"checkpoint": paths_of(trained), "kind": kind, "role": ", ".join(roles)}
+
+
+def _ensemble(trained: Sequence[Checkpoint], found: Found) -> dict[str, Any]:
+    """Of an ensemble: its members, each by itself, and their weights."""
+    members = [_described([member]) | asdict(alone) for member, alone in zip(trained, found.alone, strict=True)]
+    fitted = {name: of_task.to_dict() for name, of_task in found.fitted.items()}
+    return {"members": members, "weights": found.weights, "fitted": fitted}
 
 
 def _write(

@@ -8,18 +8,21 @@ which leave out gaps and short videos.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
+from abaw_ray.augmentation import require_evaluation_views
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.errors import StoreError
 from abaw_ray.evaluation.fitting import fit_decisions
 from abaw_ray.evaluation.frames import evaluation_frames, gap_free
+from abaw_ray.evaluation.mixtures import Predicted, mixed, mixture
 from abaw_ray.evaluation.predictions import (
     POOLED,
     Decisions,
@@ -38,6 +41,7 @@ from abaw_ray.inference.predict import (
     predict_rows,
     predict_windows,
     require_numbers,
+    share_of,
 )
 from abaw_ray.models.kinds import streams_of
 from abaw_ray.models.sets import FrameNetwork, Network
@@ -46,6 +50,8 @@ from abaw_ray.sampling.windows import covering_windows
 from abaw_ray.spaces import Split
 from abaw_ray.tasks.base import Task
 from abaw_ray.world import World
+
+T = TypeVar("T")
 
 HEADLINE = "every_frame"
 """The protocol that models are selected by."""
@@ -73,17 +79,16 @@ class Evaluation:
         return float(self.scores[HEADLINE][POOLED]["criterion"])
 
 
-@dataclass(frozen=True)
-class Predicted:
-    """Predictions of one network.
+class View(NamedTuple):
+    """A view that faces are looked at in.
 
     Args:
-        frames: for every frame of the evaluation.
-        windows: of a temporal network: for the gap-free windows of each task, frame by frame.
+        number: of the evaluation view.
+        source: of its features; None: for CNNs.
     """
 
-    frames: Predictions
-    windows: Predictions | None = None
+    number: int
+    source: FeatureSource | None
 
 
 class Evaluator:
@@ -93,12 +98,13 @@ class Evaluator:
         store: to evaluate on.
         tasks: the networks' tasks; those that the store has no label space for are left out.
         split: whose labels are the true ones.
-        recipe: how to predict; for temporal networks the windows' length and databases.
+        recipe: how to predict, from which views; for temporal networks the windows' length and databases.
         source: features of the CNN that temporal networks go on from; None evaluates CNNs.
         databases: names; None: for CNNs all, for temporal networks those of the recipe.
 
     Raises:
         StoreError: the store has no label of the split.
+        ConfigurationError: more views of each face than there are, or than there are features of.
     """
 
     def __init__(
@@ -111,6 +117,10 @@ class Evaluator:
         databases: Sequence[str] | None = None,
     ) -> None:
         tasks = {name: task for name, task in tasks.items() if name in store.spaces}
+        num_views = recipe.train.test_views
+        require_evaluation_views(store.image_size, num_views, recipe.augment)
+        if source is not None:
+            source.of_view(num_views - 1)  # refuses what it has no features of
         self.store, self.tasks, self.recipe, self.source = store, tasks, recipe, source
         self._split = split
         if databases is None and source is not None:
@@ -142,10 +152,7 @@ class Evaluator:
         if not self.frames.num_pictured:
             videos, split = ", ".join(self.frames.faceless), self._split.name.lower()
             raise StoreError(f"{self.store.path}: no face in any of the videos with {split} labels: {videos}")
-        frames = self.predict_frames(network, world, progress)
-        if not isinstance(network, TemporalNetwork):
-            return Predicted(frames)
-        return Predicted(frames, {t: self._predict_windows(network, t, world, progress) for t in self.tasks})
+        return mixed(self._by_view(lambda view, show: self._predict_view(network, view, world, show), progress))
 
     def predict_frames(self, network: Network, world: World, progress: Progress | None = None) -> Predictions:
         """Predictions for every frame, the same on every worker.
@@ -153,10 +160,34 @@ class Evaluator:
         Those of a video without any picture are zeros, deviations too, so that they do not depend on what else is
         predicted.
         """
+        return mixture(self._by_view(lambda view, show: self._predict_frames(network, view, world, show), progress))
+
+    def without_features(self) -> Evaluator:
+        """This one without the features it predicts from, which take memory: enough to score with."""
+        scorer = copy(self)
+        scorer.source = None
+        return scorer
+
+    def _by_view(self, predict: Callable[[View, Progress | None], T], progress: Progress | None) -> list[T]:
+        """What is predicted from each view of the faces, one after the other."""
+        count = self.recipe.train.test_views
+        return [predict(self._view(number), share_of(progress, number, count)) for number in range(count)]
+
+    def _view(self, number: int) -> View:
+        return View(number, self.source.of_view(number) if self.source is not None else None)
+
+    def _predict_view(self, network: Network, view: View, world: World, progress: Progress | None) -> Predicted:
+        """Predictions for both protocols."""
+        frames = self._predict_frames(network, view, world, progress)
+        if not isinstance(network, TemporalNetwork):
+            return Predicted(frames)
+        return Predicted(frames, {t: self._predict_windows(network, view, t, world, progress) for t in self.tasks})
+
+    def _predict_frames(self, network: Network, view: View, world: World, progress: Progress | None) -> Predictions:
         num_frames, num_pictured = len(self.frames), self.frames.num_pictured
         if not num_pictured:
             return {name: np.zeros((num_frames, k), np.float32) for name, k in decoded_widths(self.tasks).items()}
-        predicted = self._predict_pictured(network, world, progress)
+        predicted = self._predict_pictured(network, view, world, progress)
         return {name: np.pad(values, ((0, num_frames - num_pictured), (0, 0))) for name, values in predicted.items()}
 
     def items(self) -> tuple[np.ndarray, np.ndarray]:
@@ -173,27 +204,27 @@ class Evaluator:
         windows, place = covering_windows(starts, len(shown), self.recipe.temporal.window)
         return shown[windows], place
 
-    def _predict_pictured(self, network: Network, world: World, progress: Progress | None) -> Predictions:
+    def _predict_pictured(self, network: Network, view: View, world: World, progress: Progress | None) -> Predictions:
         """Predictions for the frames of videos with a picture."""
         items, place = self.items()
         if isinstance(network, FrameNetwork):
-            of_rows = predict_rows(network, self.tasks, self.store, items, self.recipe, world, progress)
+            of_rows = predict_rows(network, self.tasks, self.store, items, self.recipe, world, progress, view.number)
             require_numbers("predictions", of_rows, items, self.store)
             return {task: values[place] for task, values in of_rows.items()}
         assert isinstance(network, TemporalNetwork), "a network of features"
-        assert self.source is not None, "an evaluator of CNNs"
-        covering = predict_windows(network, self.tasks, self.source, items, self.recipe, world, progress)
+        assert view.source is not None, "an evaluator of CNNs"
+        covering = predict_windows(network, self.tasks, view.source, items, self.recipe, world, progress)
         of_frames = {name: values.reshape(-1, values.shape[-1])[place] for name, values in covering.items()}
         require_numbers("predictions", of_frames, items.reshape(-1)[place], self.store)
         return of_frames
 
     def _predict_windows(
-        self, network: TemporalNetwork, task: str, world: World, progress: Progress | None
+        self, network: TemporalNetwork, view: View, task: str, world: World, progress: Progress | None
     ) -> np.ndarray:
         """Predictions for the frames of a task's gap-free windows, window by window."""
-        assert self.source is not None, "an evaluator of CNNs"
+        assert view.source is not None, "an evaluator of CNNs"
         one = {task: self.tasks[task]}
-        predicted = predict_windows(network, one, self.source, self._windows[task], self.recipe, world, progress)
+        predicted = predict_windows(network, one, view.source, self._windows[task], self.recipe, world, progress)
         of_frames = predicted[task].reshape(-1, self.tasks[task].space.size)
         require_numbers("predictions", {task: of_frames}, self._windows[task].reshape(-1), self.store)
         return of_frames
@@ -211,7 +242,7 @@ class Evaluator:
         Raises:
             StoreError: nothing can be scored.
         """
-        table, rows = self._table(predicted.frames, smoothing)
+        table, rows = self.table(predicted.frames, smoothing)
         fitted = decisions if decisions is not None else fit_decisions(table, self.tasks)
         if predicted.windows is None:
             paper = scores_by_database(table.filter(table["seen"]), self.tasks, fitted)
@@ -226,7 +257,7 @@ class Evaluator:
         labels = {task: self.frames.labels(self.store, task, self._split) for task in self.tasks}
         return labels, np.any([np.isfinite(values).any(axis=1) for values in labels.values()], axis=0)
 
-    def _table(self, predictions: Predictions, smoothing: Smoothing | None) -> tuple[pa.Table, np.ndarray]:
+    def table(self, predictions: Predictions, smoothing: Smoothing | None = None) -> tuple[pa.Table, np.ndarray]:
         """Frames with a label and their predictions, and the rows of their pictures.
 
         Deviations are smoothed as predictions are: errors of neighbouring frames are much the same, and the deviation

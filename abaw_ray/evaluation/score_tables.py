@@ -46,6 +46,28 @@ def calibration_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[st
     return ["calibration of", "parameter", "frames", *shown.values()], rows
 
 
+def ensemble_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of a table of an ensemble: each member's criterion and weights, then the ensemble's criterion.
+
+    Where weights were fitted on a part of the frames, the criteria of the other part stand beside them, task by task;
+    then also those of the ensemble with equal weights.
+    """
+    ensemble = result["ensemble"]
+    weights, fitted = ensemble["weights"], ensemble["fitted"]
+    rows = []
+    for place, member in enumerate(ensemble["members"]):
+        cells = [f"{of_task[place]:.2f}" for of_task in weights.values()]
+        cells += [f"{of_task['members'][place]:.3f}" for of_task in fitted.values()]
+        rows.append([member["checkpoint"], f"{member['criterion']:.3f}", *cells])
+    of_all = [f"{result['scores'][HEADLINE][POOLED]['criterion']:.3f}", *["" for _ in weights]]
+    rows.append(["ensemble", *of_all, *[f"{of_task['fitted']:.3f}" for of_task in fitted.values()]])
+    if fitted:
+        equal = [f"{of_task['equal']:.3f}" for of_task in fitted.values()]
+        rows.append(["ensemble, equal weights", "", *["" for _ in weights], *equal])
+    headings = [f"weights, {name}" for name in weights] + [f"{name}, other part" for name in fitted]
+    return ["member", "criterion", *headings], rows
+
+
 def uncertainty_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Headings and rows of a table of an evaluation's `uncertainty`, one row a task and measure."""
     section = result["uncertainty"]

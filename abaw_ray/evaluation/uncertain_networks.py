@@ -15,7 +15,8 @@ import numpy as np
 from abaw_ray.blocks.reader import Store
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.calibration_report import calibrations
-from abaw_ray.evaluation.evaluator import HEADLINE, Evaluator, Predicted
+from abaw_ray.evaluation.evaluator import HEADLINE, Evaluator
+from abaw_ray.evaluation.mixtures import Predicted
 from abaw_ray.evaluation.out_of_distribution import OWN, auroc, code_of, image_sets
 from abaw_ray.evaluation.predictions import Decisions
 from abaw_ray.evaluation.smoothing import Smoothing

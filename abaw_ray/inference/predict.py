@@ -33,8 +33,9 @@ def predict_rows(
     recipe: Recipe,
     world: World,
     progress: Progress | None = None,
+    view: int = 0,
 ) -> Predictions:
-    """Predictions of a network of frames for the evaluation view of `rows` (n,) of the store.
+    """Predictions of a network of frames for an evaluation view of `rows` (n,) of the store.
 
     Args:
         network: on the worker's device; it is put into evaluation mode.
@@ -44,13 +45,14 @@ def predict_rows(
         recipe: zoom, batch size and precision.
         world: this worker.
         progress: shows how far it is.
+        view: number of the view, as of `augmentation.evaluation_views`; 0 is the centre.
     """
     mine = rows[world.shard(len(rows))]
     dtype = autocast_dtype(world.device, recipe.train)
     network.eval()
 
     def predict(part: np.ndarray) -> dict[str, torch.Tensor]:
-        views = FrameSamples.read(store, network.streams, part).to(world.device).centre_views(recipe.augment)
+        views = FrameSamples.read(store, network.streams, part).to(world.device).evaluation_views(recipe.augment, view)
         with torch.autocast(world.device.type, dtype or torch.bfloat16, enabled=dtype is not None):
             logits = network.of_streams(views)
         return decoded_logits(tasks, logits)
@@ -97,6 +99,13 @@ def predict_windows(
     batch = max(1, recipe.train.evaluation_batch_size // length)
     widths = decoded_widths(tasks) if decoded else {name: task.num_outputs for name, task in tasks.items()}
     return in_batches(predict, widths, mine, len(windows), batch, world, progress, (length,))
+
+
+def share_of(progress: Progress | None, number: int, count: int) -> Progress | None:
+    """Shows how far one of `count` predictions of the same frames is, made one after the other, as a part of all."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(number * total + done, count * total)
 
 
 def decoded_widths(tasks: Mapping[str, Task]) -> dict[str, int]:

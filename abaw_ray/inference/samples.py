@@ -69,9 +69,9 @@ class FrameSamples:
 
         return self._views(config, view)
 
-    def centre_views(self, config: AugmentConfig) -> Streams:
-        """The evaluation views."""
-        return self._views(config, lambda kind, samples, of_stream: kind.centre_views(samples, of_stream))
+    def evaluation_views(self, config: AugmentConfig, number: int = 0) -> Streams:
+        """The evaluation view `number`, as of `augmentation.evaluation_views`; 0 is the centre."""
+        return self._views(config, lambda kind, samples, of_stream: kind.evaluation_views(samples, number, of_stream))
 
     def _views(self, config: AugmentConfig, view: Callable[[Kind, Tensor, AugmentConfig], Tensor]) -> Streams:
         of_others = config if config.crop is None else config.model_copy(update={"crop": None})  # pixels of the face

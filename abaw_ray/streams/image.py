@@ -49,6 +49,11 @@ class ImageKind(Kind):
 
         return centre_views(samples, config)
 
+    def evaluation_views(self, samples: Tensor, number: int, config: AugmentConfig) -> Tensor:
+        from abaw_ray.augmentation import evaluation_views
+
+        return evaluation_views(samples, number, config) if number else self.centre_views(samples, config)
+
     def cut(self, rows: pa.Table, root: Path, stream: Stream, settings: CutSettings) -> Cut:
         from abaw_ray.preprocess.images import cut_images  # only preparation needs what decodes pictures and videos
 

@@ -98,6 +98,16 @@ class Kind(ABC):
         """As `random_views`, of the evaluation view."""
         return samples
 
+    def evaluation_views(self, samples: Tensor, number: int, config: AugmentConfig) -> Tensor:
+        """As `centre_views`, of one of the views whose predictions are averaged, where the kind has more than that one.
+
+        Args:
+            samples: as read.
+            number: of the view, as of `augmentation.evaluation_views`; 0 is the centre.
+            config: of augmentation.
+        """
+        return self.centre_views(samples, config)
+
 
 class NoSample(ValueError):
     """A row, or a whole file, that gives no sample.

@@ -139,6 +139,20 @@ def test_members_of_an_ensemble_are_asked_one_after_the_other(store, run, tmp_pa
     assert both.mean is None
 
 
+def test_an_ensemble_that_is_evaluated_is_uncertain_of_its_own_answers(store, run, tmp_path):
+    other = make_checkpoint(tmp_path / "second", seed=1)
+    result = evaluate([run, other], store, tmp_path / "out", Split.TRAIN, uncertainty=UncertaintySettings())
+    found = pq.read_table(tmp_path / "out" / "predictions.parquet")
+    with_picture = np.isfinite(np.stack(found["deviation_valence_arousal"].to_pylist())).all(1)
+    p, *of_classes = (np.stack(found[f"{name}_expression"].to_pylist())[with_picture] for name in ("predicted", *ALL))
+    total, aleatoric, epistemic = (values[:, 0] for values in of_classes)
+    np.testing.assert_allclose(total, -(p * np.log(p)).sum(1) / np.log(p.shape[1]), atol=1e-5)
+    np.testing.assert_allclose(aleatoric + epistemic, total, atol=1e-6)
+    assert epistemic.min() > 0
+    assert result["uncertainty"]["mean"]["expression"].keys() == set(ALL)
+    assert "mean_of_passes" not in result["uncertainty"]
+
+
 def test_networks_over_time_are_asked_about_windows(store, run, tmp_path):
     """Their other images are changed before the CNN; those of CNNs are not the same set."""
     recipe = small_recipe("temporal.kind={kind: tcn, dropout: 0.3}")
