@@ -114,6 +114,10 @@ def evaluate(
         title += f", smoothed {result['smoothing']}"
     if result["thresholds_fitted_on_these_frames"]:
         title += ", thresholds fitted on these frames"
+    if "test_views" in result:
+        title += f", views of a face: {', '.join(map(str, dict.fromkeys(result['test_views'])))}"
+    if result.get("ensemble", {}).get("fitted"):
+        title += ", weights fitted on a part of these frames"
     tables = [table(title, *score_rows(result)), table("", *calibration_rows(result))]
     if "ensemble" in result:
         tables.append(table("", *ensemble_rows(result)))

@@ -16,7 +16,7 @@ from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.calibration_report import Calibration, calibrations
-from abaw_ray.evaluation.decisions import decide, decisions_of
+from abaw_ray.evaluation.decisions import decide, decisions_of, views_of
 from abaw_ray.evaluation.ensembles import Runs, databases_of, load_members, members_of, paths_of
 from abaw_ray.evaluation.evaluator import HEADLINE, Evaluation
 from abaw_ray.evaluation.figures import reliability_figure, risk_coverage_figure, save, task_figures
@@ -81,9 +81,9 @@ def evaluate(
         labels, checkpoint, number of frames. `intervals` of the protocol `every_frame` (see `intervals`).
         `calibration`: task -> its parameters, `num_fit` frames that they were fitted on here (0: they are those of the
         run's own validation), `num_scored` other ones, scores before and after, and reliability (see
-        `calibration_report`). Of an ensemble `ensemble`, too: its `members` with `criterion` and `criteria` by task of
-        each, evaluated like it; `weights` by task; `fitted`: task -> `ensemble_weights.FittedWeights`, empty if they
-        were not fitted here.
+        `calibration_report`). `test_views` of each network, where they are more than one. Of an ensemble `ensemble`:
+        its `members` with `criterion` and `criteria` by task of each, evaluated like it; `weights` by task; `fitted`:
+        task -> `ensemble_weights.FittedWeights`, empty if they were not fitted here.
 
     Raises:
         MissingInputError, StoreError, ConfigurationError: no such run or store, nothing of that split in it, another
@@ -120,6 +120,8 @@ def evaluate(
         "columns": {name: dict(task.columns) for name, task in scored.items()},
         "chance": _chance(evaluation, scored),
     }
+    if max(views_of(recipes)) > 1:
+        result["test_views"] = list(views_of(recipes))
     if len(trained) > 1:
         result["ensemble"] = _ensemble(trained, found)
     curves = {}

@@ -52,7 +52,7 @@ def predict_rows(
     network.eval()
 
     def predict(part: np.ndarray) -> dict[str, torch.Tensor]:
-        views = FrameSamples.read(store, network.streams, part).to(world.device).evaluation_views(recipe.augment, view)
+        views = FrameSamples.read(store, network.streams, part).to(world.device).evaluation_views(view, recipe.augment)
         with torch.autocast(world.device.type, dtype or torch.bfloat16, enabled=dtype is not None):
             logits = network.of_streams(views)
         return decoded_logits(tasks, logits)

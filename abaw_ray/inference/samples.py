@@ -69,8 +69,12 @@ class FrameSamples:
 
         return self._views(config, view)
 
-    def evaluation_views(self, config: AugmentConfig, number: int = 0) -> Streams:
-        """The evaluation view `number`, as of `augmentation.evaluation_views`; 0 is the centre."""
+    def centre_views(self, config: AugmentConfig) -> Streams:
+        """The evaluation views."""
+        return self.evaluation_views(0, config)
+
+    def evaluation_views(self, number: int, config: AugmentConfig) -> Streams:
+        """As `centre_views`, of one of the views that are averaged over; see `augmentation.evaluation_views`."""
         return self._views(config, lambda kind, samples, of_stream: kind.evaluation_views(samples, number, of_stream))
 
     def _views(self, config: AugmentConfig, view: Callable[[Kind, Tensor, AugmentConfig], Tensor]) -> Streams:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import stores
 import torch
@@ -19,15 +18,17 @@ from abaw_ray.blocks.reader import Store
 from abaw_ray.cli.unused import unused_by
 from abaw_ray.config import AugmentConfig, Recipe, TrainConfig
 from abaw_ray.errors import ConfigurationError
-from abaw_ray.evaluation.evaluate import evaluate
-from abaw_ray.inference.predict import predict_rows
+from abaw_ray.evaluation.evaluator import Evaluator
+from abaw_ray.evaluation.mixtures import Predicted
+from abaw_ray.inference.networks import open_network
+from abaw_ray.inference.predict import Progress, predict_rows
 from abaw_ray.models import checkpoint
 from abaw_ray.models.checkpoint import Kind
+from abaw_ray.spaces import Split
 from abaw_ray.world import World
 
 FACES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8))
 CROP = AugmentConfig(crop=24)
-COLUMNS = [f"predicted_{task}" for task in TASKS]
 
 
 def with_views(number: int) -> Callable[[Recipe], Recipe]:
@@ -72,39 +73,37 @@ def mirrored_store(path: Path, patch: pytest.MonkeyPatch) -> Path:
     return stores.make_store(path).path
 
 
+def predicted(run: Path, store: Path, number: int, progress: Progress | None = None) -> Predicted:
+    """On validation, from a number of views."""
+    trained, opened = checkpoint.load(run), Store(store)
+    recipe = with_views(number)(trained.recipe)
+    network, source = open_network(trained, opened, recipe, None)
+    evaluator = Evaluator(opened, trained.tasks(recipe), Split.VALIDATION, recipe, source)
+    return evaluator.predict(network, World(), progress)
+
+
 @pytest.mark.parametrize("kind", ["cnn", "temporal"])
 def test_predictions_from_two_views_are_those_of_mirror_images(kind: Kind, tmp_path: Path, monkeypatch):
-    """Of CNNs, and of temporal networks, whose features are computed from each view."""
-    run = make_checkpoint(tmp_path / "run", kind=kind, recipe=small_recipe("augment.crop=12"))
-    given = stores.make_store(tmp_path / "store").path
-    mirrored = mirrored_store(tmp_path / "mirrored", monkeypatch)
-
-    def predicted(store: Path, number: int) -> list[np.ndarray]:
-        evaluate(run, store, tmp_path / "out", change=with_views(number))
-        table = pq.read_table(tmp_path / "out" / "predictions.parquet")
-        return [np.stack(table[column].to_pylist()) for column in COLUMNS]
-
-    alone = predicted(given, 1), predicted(mirrored, 1)
-    both = predicted(given, 2), predicted(mirrored, 2)
-    for one, other in zip(*alone, strict=True):
-        assert np.abs(one - other).max() > 1e-4
-    for one, other, *parts in zip(*both, *alone, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-6)
-        np.testing.assert_allclose(one, np.mean(parts, axis=0), atol=1e-6)
-
-
-def test_paper_windows_are_averaged_too(tmp_path: Path):
-    run = make_checkpoint(tmp_path / "run", kind="temporal")
-    store = stores.make_store(tmp_path / "store").path
-    one, ten = (evaluate(run, store, tmp_path / str(n), change=with_views(n))["scores"]["paper"] for n in (1, 10))
-    assert one["all"].keys() == ten["all"].keys()
-    assert one != ten
+    """Of CNNs, and of temporal networks, whose features are computed from each view; windows' predictions, too."""
+    recipe = small_recipe("augment.crop=12", "temporal.window=2")
+    run = make_checkpoint(tmp_path / "run", kind=kind, recipe=recipe)
+    both = stores.make_store(tmp_path / "store").path, mirrored_store(tmp_path / "mirrored", monkeypatch)
+    alone, mean = ([predicted(run, store, number) for store in both] for number in (1, 2))
+    assert (alone[0].windows is not None) == (kind == "temporal")
+    for protocol in ("frames", "windows") if kind == "temporal" else ("frames",):
+        for task in TASKS:
+            parts = [getattr(of_store, protocol)[task] for of_store in alone]
+            found = [getattr(of_store, protocol)[task] for of_store in mean]
+            difference = np.abs(parts[0] - parts[1]).max(initial=0)
+            assert difference > 1e-6 or not len(parts[0]), "of no window"
+            np.testing.assert_allclose(found[0], found[1], atol=0.05 * difference)
+            np.testing.assert_allclose(found[0], np.mean(parts, axis=0), atol=0.05 * difference)
 
 
 def test_progress_is_of_all_views(tmp_path: Path):
     run, store = make_checkpoint(tmp_path / "run"), stores.make_store(tmp_path / "store").path
     shown: list[tuple[int, int]] = []
-    evaluate(run, store, tmp_path / "out", change=with_views(3), progress=lambda *numbers: shown.append(numbers))
+    predicted(run, store, 3, lambda *numbers: shown.append(numbers))
     (total,) = {total for _, total in shown}
     assert [done * 3 / total for done, _ in shown] == [1, 2, 3]
 
@@ -112,9 +111,9 @@ def test_progress_is_of_all_views(tmp_path: Path):
 def test_more_views_than_there_are_is_refused(tmp_path: Path):
     run = make_checkpoint(tmp_path / "run", recipe=small_recipe("augment.zoom=1"))
     store = stores.make_store(tmp_path / "store").path
-    evaluate(run, store, tmp_path / "out", change=with_views(2))
+    predicted(run, store, 2)
     with pytest.raises(ConfigurationError, match=r"train\.test_views: found 3; faces of 16 pixels .* have 2"):
-        evaluate(run, store, tmp_path / "out", change=with_views(3))
+        predicted(run, store, 3)
 
 
 def test_stored_features_are_of_the_centre(tmp_path: Path):

@@ -145,7 +145,7 @@ def test_other_streams_are_zoomed_as_before() -> None:
     samples = FrameSamples({"face": faces, "body": bodies}, present, dict.fromkeys(present, KIND))
     for views in (
         samples.random_views(uniforms(3), AugmentConfig(crop=16)),
-        samples.evaluation_views(AugmentConfig(crop=16)),
+        samples.centre_views(AugmentConfig(crop=16)),
     ):
         assert views.streams["face"].shape == (3, 3, 16, 16)
         assert views.streams["body"].shape == (3, 3, 20, 20)
