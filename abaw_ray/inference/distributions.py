@@ -57,7 +57,7 @@ def predict_distributions(
 
     def of_rows(part: np.ndarray) -> dict[str, torch.Tensor]:
         assert isinstance(network, FrameNetwork), "a network of frames"
-        views = FrameSamples.read(store, network.streams, part).to(world.device).evaluation_views(recipe.augment)
+        views = FrameSamples.read(store, network.streams, part).to(world.device).centre_views(recipe.augment)
         with torch.autocast(world.device.type, dtype or torch.bfloat16, enabled=dtype is not None):
             return _read(tasks, [network.of_streams(views)] if passes is None else passes.of_frames(views))
 

@@ -89,7 +89,7 @@ def test_a_head_that_drops_gives_the_same_by_features_and_by_images(store, run):
     trained = checkpoint.load(run)
     network = trained.cnn(World().device)
     passes = DropoutPasses(network, 3, 0)
-    samples = FrameSamples.read(store, network.streams, np.arange(5)).evaluation_views(small_recipe().augment)
+    samples = FrameSamples.read(store, network.streams, np.arange(5)).centre_views(small_recipe().augment)
     with torch.inference_mode():
         once = passes.of_frames(samples)
         each = passes.each(lambda: network.of_streams(samples))
