@@ -61,6 +61,19 @@ def evaluate(
     ] = "equal",
     decisions: DecisionsOption = None,
     features: FeaturesOption = None,
+    uncertainty: Annotated[
+        bool,
+        typer.Option(
+            "--uncertainty",
+            help="How uncertain each prediction is, and how far that tells wrong ones and other images.",
+        ),
+    ] = False,
+    passes: Annotated[
+        int | None, typer.Option(help="Of --uncertainty: passes that drop units (MC dropout), to tell its parts apart.")
+    ] = None,
+    other_domain: Annotated[
+        str | None, typer.Option(help="Of --uncertainty: a database of the store as images of another kind.")
+    ] = None,
     recipe: RecipeOption = None,
     overrides: SetOption = None,
     verbose: VerboseOption = False,
@@ -74,9 +87,13 @@ def evaluate(
     The run's own configuration is used; --recipe and --set change how it predicts, as train.test_views.
     """
     from abaw_ray.evaluation.evaluate import evaluate as evaluate_run
-    from abaw_ray.evaluation.score_tables import calibration_rows, ensemble_rows, score_rows
+    from abaw_ray.evaluation.score_tables import calibration_rows, ensemble_rows, score_rows, uncertainty_rows
+    from abaw_ray.evaluation.uncertain_networks import UncertaintySettings
 
     output = Output()
+    if not uncertainty and (passes, other_domain) != (None, None):
+        raise ConfigurationError("--passes and --other-domain are of --uncertainty, which is not there")
+    wanted = UncertaintySettings(passes, other_domain) if uncertainty else None
     warn_of(unused_by("evaluate", keys_of(overrides)), "evaluate")
     with stoppable(lambda: "the same command begins again"), progress_bar("predicting") as progress:
         result = evaluate_run(
@@ -90,6 +107,7 @@ def evaluate(
             progress,
             weights,
             decisions,
+            wanted,
         )
     title = f"{result['kind']} {result['role']} {', '.join(map(str, runs))}, {result['split']} of {store}"
     if result["smoothing"]:
@@ -103,6 +121,8 @@ def evaluate(
     tables = [table(title, *score_rows(result)), table("", *calibration_rows(result))]
     if "ensemble" in result:
         tables.append(table("", *ensemble_rows(result)))
+    if wanted is not None:
+        tables.append(table("", *uncertainty_rows(result)))
     output.result(result, Group(*tables), as_json)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,14 @@ from abaw_ray.evaluation.calibration_report import Calibration, calibrations
 from abaw_ray.evaluation.decisions import decide, decisions_of, views_of
 from abaw_ray.evaluation.ensembles import Runs, databases_of, load_members, members_of, paths_of
 from abaw_ray.evaluation.evaluator import HEADLINE, Evaluation
-from abaw_ray.evaluation.figures import reliability_figure, save, task_figures
+from abaw_ray.evaluation.figures import reliability_figure, risk_coverage_figure, save, task_figures
 from abaw_ray.evaluation.intervals import score_intervals
 from abaw_ray.evaluation.on_device import EQUAL, FIT, TUNE, Asked, Found, evaluate_members
 from abaw_ray.evaluation.predictions import Decisions, pairs, video_scores, write_predictions
 from abaw_ray.evaluation.smoothing import parse_smoothing
+from abaw_ray.evaluation.uncertain_networks import UncertaintySettings
+from abaw_ray.evaluation.uncertainty import with_uncertainty
+from abaw_ray.evaluation.uncertainty_report import risk_curves, uncertainty_section
 from abaw_ray.inference.predict import Progress
 from abaw_ray.models.checkpoint import Checkpoint
 from abaw_ray.on_worker import on_worker
@@ -43,6 +46,7 @@ def evaluate(
     progress: Progress | None = None,
     weights: str = EQUAL,
     decisions: AnyPath | None = None,
+    uncertainty: UncertaintySettings | None = None,
 ) -> dict[str, Any]:
     """Evaluates the best checkpoint of a run, or an ensemble of several, on a store's split, by both protocols.
 
@@ -69,6 +73,8 @@ def evaluate(
             `ensemble_weights`), which must be the split that is scored.
         decisions: an evaluation on validation, its file or folder, whose smoothing, thresholds and weights are taken;
             then nothing is fitted here.
+        uncertainty: what is asked beside: columns of uncertainties in the predictions, a part `uncertainty` of the
+            scores (see `uncertainty_report.uncertainty_section`) and figures of risk against coverage; None: nothing.
 
     Returns:
         `scores` by protocol, database and over `all`, `columns` of a table of them by task, `chance` level of the same
@@ -91,7 +97,7 @@ def evaluate(
     recipes = [change(member.recipe) for member in trained]
     fits = split == Split.VALIDATION and decisions is None
     decided = None if fits else decide(trained, recipes, decisions, smooth)
-    asked = Asked(smooth if decided is None else decided.smoothing, weights, decided)
+    asked = Asked(smooth if decided is None else decided.smoothing, weights, decided, uncertainty)
     members = members_of(trained, recipes, features)
     databases_of(members)  # refuses those of several
     found: Found = on_worker(evaluate_members, members, store.path.resolve(), split, asked, progress=progress)
@@ -118,8 +124,17 @@ def evaluate(
         result["test_views"] = list(views_of(recipes))
     if len(trained) > 1:
         result["ensemble"] = _ensemble(trained, found)
+    curves = {}
+    if uncertainty is not None and found.uncertainty is not None:
+        curves = risk_curves(evaluation.table, scored, evaluation.decisions, found.uncertainty.of_frames)
+        result["uncertainty"] = uncertainty_section(found.uncertainty, curves, uncertainty)
+        spaces = [task.space for task in scored.values()]
+        table = with_uncertainty(evaluation.table, spaces, found.uncertainty.of_frames)
+        evaluation = replace(evaluation, table=table)
     with local_folder(out) as folder:
         _write(folder, evaluation, scored, store, calibration)
+        for name, of_task in curves.items():
+            save(risk_coverage_figure(scored[name].space, of_task), folder / f"{name}_risk_coverage.png")
         write_json(folder / "scores.json", result)
         if fits:
             fitted = {name: of_task.weights for name, of_task in found.fitted.items()}

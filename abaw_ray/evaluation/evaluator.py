@@ -121,7 +121,8 @@ class Evaluator:
         require_evaluation_views(store.image_size, num_views, recipe.augment)
         if source is not None:
             source.of_view(num_views - 1)  # refuses what it has no features of
-        self._store, self.tasks, self._split, self._recipe, self._source = store, tasks, split, recipe, source
+        self.store, self.tasks, self.recipe, self.source = store, tasks, recipe, source
+        self._split = split
         if databases is None and source is not None:
             databases = recipe.temporal.databases
         self.frames = evaluation_frames(store, list(tasks), split, databases)
@@ -137,10 +138,10 @@ class Evaluator:
             StoreError: one is damaged.
         """
         rows = self.frames.row[: self.frames.num_pictured]
-        if self._source is not None:
-            self._source.verify(rows)
+        if self.source is not None:
+            self.source.verify(rows)
         else:
-            self._store.verify(rows, streams_of(self._recipe.model))
+            self.store.verify(rows, streams_of(self.recipe.model))
 
     def predict(self, network: Network, world: World, progress: Progress | None = None) -> Predicted:
         """Predictions for both protocols, the same on every worker.
@@ -150,7 +151,7 @@ class Evaluator:
         """
         if not self.frames.num_pictured:
             videos, split = ", ".join(self.frames.faceless), self._split.name.lower()
-            raise StoreError(f"{self._store.path}: no face in any of the videos with {split} labels: {videos}")
+            raise StoreError(f"{self.store.path}: no face in any of the videos with {split} labels: {videos}")
         return mixed(self._by_view(lambda view, show: self._predict_view(network, view, world, show), progress))
 
     def predict_frames(self, network: Network, world: World, progress: Progress | None = None) -> Predictions:
@@ -164,16 +165,16 @@ class Evaluator:
     def without_features(self) -> Evaluator:
         """This one without the features it predicts from, which take memory: enough to score with."""
         scorer = copy(self)
-        scorer._source = None
+        scorer.source = None
         return scorer
 
     def _by_view(self, predict: Callable[[View, Progress | None], T], progress: Progress | None) -> list[T]:
         """What is predicted from each view of the faces, one after the other."""
-        count = self._recipe.train.test_views
+        count = self.recipe.train.test_views
         return [predict(self._view(number), share_of(progress, number, count)) for number in range(count)]
 
     def _view(self, number: int) -> View:
-        return View(number, self._source.of_view(number) if self._source is not None else None)
+        return View(number, self.source.of_view(number) if self.source is not None else None)
 
     def _predict_view(self, network: Network, view: View, world: World, progress: Progress | None) -> Predicted:
         """Predictions for both protocols."""
@@ -189,22 +190,32 @@ class Evaluator:
         predicted = self._predict_pictured(network, view, world, progress)
         return {name: np.pad(values, ((0, num_frames - num_pictured), (0, 0))) for name, values in predicted.items()}
 
+    def items(self) -> tuple[np.ndarray, np.ndarray]:
+        """What a network is asked about, so that it says something of every frame that has a picture.
+
+        Returns:
+            Rows (k,) of the store, of temporal networks windows (k, frames) of them; and the place of each of the
+            frames (num_pictured,) int64 in these, flat.
+        """
+        shown = self.frames.row[: self.frames.num_pictured]
+        if self.source is None:
+            return np.unique(shown, return_inverse=True)
+        starts = self.frames.starts[self.frames.starts < len(shown)]
+        windows, place = covering_windows(starts, len(shown), self.recipe.temporal.window)
+        return shown[windows], place
+
     def _predict_pictured(self, network: Network, view: View, world: World, progress: Progress | None) -> Predictions:
         """Predictions for the frames of videos with a picture."""
-        recipe = self._recipe
-        shown = self.frames.row[: self.frames.num_pictured]
-        starts = self.frames.starts[self.frames.starts < len(shown)]
+        items, place = self.items()
         if isinstance(network, FrameNetwork):
-            rows, place = np.unique(shown, return_inverse=True)
-            of_rows = predict_rows(network, self.tasks, self._store, rows, recipe, world, progress, view.number)
-            require_numbers("predictions", of_rows, rows, self._store)
+            of_rows = predict_rows(network, self.tasks, self.store, items, self.recipe, world, progress, view.number)
+            require_numbers("predictions", of_rows, items, self.store)
             return {task: values[place] for task, values in of_rows.items()}
         assert isinstance(network, TemporalNetwork), "a network of features"
         assert view.source is not None, "an evaluator of CNNs"
-        windows, owner = covering_windows(starts, len(shown), recipe.temporal.window)
-        covering = predict_windows(network, self.tasks, view.source, shown[windows], recipe, world, progress)
-        of_frames = {name: values.reshape(-1, values.shape[-1])[owner] for name, values in covering.items()}
-        require_numbers("predictions", of_frames, shown, self._store)
+        covering = predict_windows(network, self.tasks, view.source, items, self.recipe, world, progress)
+        of_frames = {name: values.reshape(-1, values.shape[-1])[place] for name, values in covering.items()}
+        require_numbers("predictions", of_frames, items.reshape(-1)[place], self.store)
         return of_frames
 
     def _predict_windows(
@@ -213,9 +224,9 @@ class Evaluator:
         """Predictions for the frames of a task's gap-free windows, window by window."""
         assert view.source is not None, "an evaluator of CNNs"
         one = {task: self.tasks[task]}
-        predicted = predict_windows(network, one, view.source, self._windows[task], self._recipe, world, progress)
+        predicted = predict_windows(network, one, view.source, self._windows[task], self.recipe, world, progress)
         of_frames = predicted[task].reshape(-1, self.tasks[task].space.size)
-        require_numbers("predictions", {task: of_frames}, self._windows[task].reshape(-1), self._store)
+        require_numbers("predictions", {task: of_frames}, self._windows[task].reshape(-1), self.store)
         return of_frames
 
     def score(
@@ -241,17 +252,21 @@ class Evaluator:
         scores = {HEADLINE: score_predictions(table, self.tasks, fitted), "paper": paper}
         return Evaluation(table, rows, scores, fitted)
 
+    def labels(self) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Labels of the frames, task -> (frames, size), and which frames (frames,) bool have one: those of a table."""
+        labels = {task: self.frames.labels(self.store, task, self._split) for task in self.tasks}
+        return labels, np.any([np.isfinite(values).any(axis=1) for values in labels.values()], axis=0)
+
     def table(self, predictions: Predictions, smoothing: Smoothing | None = None) -> tuple[pa.Table, np.ndarray]:
         """Frames with a label and their predictions, and the rows of their pictures.
 
         Deviations are smoothed as predictions are: errors of neighbouring frames are much the same, and the deviation
         of a mean of equal errors is the mean of their deviations.
         """
-        frames, store = self.frames, self._store
+        frames, store = self.frames, self.store
         if smoothing is not None:
             predictions = {name: smoothing.apply(values, frames.starts) for name, values in predictions.items()}
-        labels = {task: frames.labels(store, task, self._split) for task in self.tasks}
-        labelled = np.any([np.isfinite(values).any(axis=1) for values in labels.values()], axis=0)
+        labels, labelled = self.labels()
         video, row = frames.video()[labelled], frames.row[labelled]
         no_picture = row < 0
         deviations = {
@@ -274,16 +289,16 @@ class Evaluator:
 
     def _windows_table(self, task: str, predictions: np.ndarray, smoothing: Smoothing | None) -> pa.Table:
         """Frames of the gap-free windows of a task, window by window, and their predictions."""
-        rows, index = self._windows[task].reshape(-1), self._store.index
+        rows, index = self._windows[task].reshape(-1), self.store.index
         if smoothing is not None and len(rows):
-            predictions = smoothing.apply(predictions, np.arange(0, len(rows), self._recipe.temporal.window))
+            predictions = smoothing.apply(predictions, np.arange(0, len(rows), self.recipe.temporal.window))
         return prediction_table(
             spaces=[self.tasks[task].space],
-            database=pa.array(self._store.databases, pa.string()).take(pa.array(index.database[rows])),
+            database=pa.array(self.store.databases, pa.string()).take(pa.array(index.database[rows])),
             video=index.videos.take(pa.array(rows)).cast(pa.string()),
             frame=index.frame[rows],
             seen=np.ones(len(rows), bool),
-            labels={task: self._store.labels(task).of(rows)[0]},
+            labels={task: self.store.labels(task).of(rows)[0]},
             predictions={task: predictions},
         )
 

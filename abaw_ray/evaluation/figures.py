@@ -14,7 +14,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from abaw_ray.evaluation.calibration_report import Calibration
 from abaw_ray.evaluation.predictions import Decisions, pairs
+from abaw_ray.evaluation.selective import RiskCoverage
 from abaw_ray.palette import COLOURS, LABEL_SIZE
+from abaw_ray.spaces import LabelSpace
 from abaw_ray.tasks.base import Task
 from abaw_ray.tasks.figure_style import FAINT, legend, new_figure, style
 
@@ -30,6 +32,13 @@ WORDS = {
     "regression": ("share of labels that an interval is to hold", "share that it holds", "labels"),
 }
 """Kind of label space -> what the axes of its reliability say; rows are counted in the last word."""
+
+RISKS = {
+    "multiclass": "share of answers that is wrong",
+    "multilabel": "share of attributes that is wrong",
+    "regression": "mean squared error",
+}
+"""Kind of label space -> what its risk is."""
 
 
 def task_figures(table: pa.Table, tasks: Mapping[str, Task], decisions: Decisions) -> dict[str, Figure]:
@@ -61,6 +70,30 @@ def reliability_figure(calibration: Calibration) -> Figure:
     legend(above)
     style(below, x=x, y=of_rows)
     below.yaxis.set_major_formatter("{x:,.0f}")
+    return figure
+
+
+def risk_coverage_figure(space: LabelSpace, curves: Mapping[str, RiskCoverage]) -> Figure:
+    """Risk against coverage of one task's answers, by name of what orders them; `best` is the least possible."""
+    figure = new_figure(6.0, 5.0)
+    axes = figure.subplots()
+    for place, (name, curve) in enumerate(curves.items()):
+        is_best = name == "best"
+        axes.plot(
+            curve.coverage,
+            curve.risk,
+            color=FAINT if is_best else COLOURS[place],
+            linestyle="--" if is_best else "-",
+            linewidth=1.0 if is_best else 1.8,
+            label=f"{'best possible order' if is_best else name}: area {curve.area:.3f}",
+        )
+    overall = float(curves["best"].risk[-1])
+    axes.axhline(overall, color=FAINT, linewidth=1, linestyle=":", label=f"no order: {overall:.3f}")
+    title = f"{space.name.replace('_', ' ').capitalize()}: risk of the most certain answers"
+    style(axes, title, x="coverage: share of frames that are answered", y=RISKS[space.kind])
+    top = max(float(curve.risk.max()) for curve in curves.values())
+    axes.set(xlim=(0, 1), ylim=(0, 1.5 * top or 1))  # with room for the legend
+    legend(axes)
     return figure
 
 

@@ -13,6 +13,7 @@ from abaw_ray.evaluation.evaluator import HEADLINE, Evaluation, Evaluator
 from abaw_ray.evaluation.mixtures import Predicted, mixed
 from abaw_ray.evaluation.predictions import POOLED
 from abaw_ray.evaluation.smoothing import CANDIDATES, Smoothing, parse_smoothing
+from abaw_ray.evaluation.uncertain_networks import FoundUncertainty, UncertaintySettings, hear, judge
 from abaw_ray.inference.predict import Progress
 from abaw_ray.models import checkpoint
 from abaw_ray.models.sets import Network
@@ -35,11 +36,13 @@ class Asked:
         smooth: over time, or `tune`.
         weights: of an ensemble's members.
         decided: before; None: it is fitted.
+        uncertainty: what is asked of the networks' uncertainty; None: nothing.
     """
 
     smooth: str | None
     weights: str = EQUAL
     decided: ValidationDecisions | None = None
+    uncertainty: UncertaintySettings | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Found:
         weights: of an ensemble: task -> weight of each member.
         fitted: task -> how they were fitted, where they were.
         alone: each member of an ensemble.
+        uncertainty: of all of them together, where it was asked for.
     """
 
     evaluation: Evaluation
@@ -76,6 +80,7 @@ class Found:
     weights: dict[str, list[float]]
     fitted: dict[str, FittedWeights]
     alone: list[Alone]
+    uncertainty: FoundUncertainty | None
 
 
 def evaluate_members(
@@ -92,8 +97,14 @@ def evaluate_members(
     """
     store, world, decided = Store(store_path), World(device=local_device()), asked.decided
 
+    heard = []
+
     def ask(evaluator: Evaluator, network: Network, show: Progress | None) -> tuple[Evaluator, Predicted]:
+        if asked.uncertainty is not None:
+            asked.uncertainty.require(network, store)
         predicted = evaluator.predict(network, world, show)
+        if asked.uncertainty is not None:
+            heard.append(hear(evaluator, network, asked.uncertainty, world, show))
         return evaluator.without_features(), predicted
 
     answers = ask_each(members, store, split, ask, databases_of(members), progress=progress)
@@ -114,14 +125,18 @@ def evaluate_members(
     if len(members) > 1:
         fits = decided is None
         alone = [_alone(m, *answer, smoothing, fits) for m, answer in zip(members, answers, strict=True)]
+    decisions, uncertainty = decided.decisions if decided is not None else None, None
+    if asked.uncertainty is not None:
+        uncertainty = judge(first, heard, asked.uncertainty, decisions, smoothing, weights)
     return Found(
-        evaluation=first.score(together, decided.decisions if decided is not None else None, smoothing),
+        evaluation=first.score(together, decisions, smoothing),
         smoothing=str(smoothing) if smoothing is not None else None,
         smoothings_tried=tried,
         faceless=first.frames.faceless,
         weights=weights,
         fitted=fitted,
         alone=alone,
+        uncertainty=uncertainty,
     )
 
 

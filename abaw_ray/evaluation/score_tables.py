@@ -68,6 +68,20 @@ def ensemble_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]
     return ["member", "criterion", *headings], rows
 
 
+def uncertainty_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of a table of an evaluation's `uncertainty`, one row a task and measure."""
+    section = result["uncertainty"]
+    rows = []
+    for task, means in section["mean"].items():
+        of_task = section["risk_coverage"].get(task, {})
+        for measure, mean in means.items():
+            found = [of_set[measure] for of_set in section["auroc"][task].values()]
+            areas = [of_task.get(name, {}).get("area") for name in (measure, "best")]
+            rows.append([f"{task}, {measure}", *(_cell(v, None) for v in (mean, *found, *areas, of_task.get("risk")))])
+    sets = [f"AUROC {name.replace('_', ' ')}" for name in next(iter(section["auroc"].values()))]
+    return ["uncertainty of", "mean", *sets, "AURC", "least", "risk"], rows
+
+
 def _cell(score: float | None, interval: Sequence[float] | None) -> str:
     if score is None:
         return "-"

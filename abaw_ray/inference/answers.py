@@ -30,8 +30,9 @@ def answers_schema(info: ModelInfo) -> pa.Schema:
     """Columns of a table of answers, one row a frame and face; a frame without a face has one row of nulls.
 
     For a multiclass space `<task>` (name of the most probable class), `<task>_<class>` (probabilities) and
-    `<task>_entropy` (from 0 to 1); for a multilabel one `<name>` (probability) and `<name>_present`; for a regression
-    `<name>` and `<name>_deviation`. A name that two spaces have gets its space's name before it.
+    `<task>_entropy` (from 0 to 1); for a multilabel one `<name>` (probability), `<name>_present` and `<task>_entropy`,
+    the mean over the attributes; for a regression `<name>` and `<name>_deviation`. A name that two spaces have gets its
+    space's name before it.
     """
     fields = list(PLACE_FIELDS)
     for space in info.spaces:
@@ -42,6 +43,7 @@ def answers_schema(info: ModelInfo) -> pa.Schema:
         elif space.kind == "multilabel":
             fields += [pa.field(name, pa.float32()) for name in names]
             fields += [pa.field(f"{name}_present", pa.bool_()) for name in names]
+            fields += [pa.field(f"{space.name}_entropy", pa.float32())]
         else:
             fields += [pa.field(f"{name}{suffix}", pa.float32()) for suffix in ("", "_deviation") for name in names]
     return pa.schema(fields)
@@ -76,6 +78,7 @@ def answer_columns(info: ModelInfo, predictions: Mapping[str, np.ndarray]) -> di
         elif space.kind == "multilabel":
             present = values >= np.asarray(info.thresholds.get(space.name, [0.5] * space.size), values.dtype)
             columns |= {f"{name}_present": column for name, column in zip(names, present.T, strict=True)}
+            columns[f"{space.name}_entropy"] = entropy(np.stack([values, 1 - values], -1)).mean(1)
         else:
             deviations = predictions[f"{space.name}{DEVIATION}"]
             columns |= {f"{name}_deviation": column for name, column in zip(names, deviations.T, strict=True)}
@@ -83,6 +86,6 @@ def answer_columns(info: ModelInfo, predictions: Mapping[str, np.ndarray]) -> di
 
 
 def entropy(probability: np.ndarray) -> np.ndarray:
-    """Entropy of distributions (n, classes) to the base of the number of classes, in [0, 1]: (n,) float32."""
+    """Entropy of distributions (..., classes) to the base of the number of classes, in [0, 1]: (...) float32."""
     logarithm = np.log(np.maximum(probability, np.finfo(np.float32).tiny, dtype=np.float64))
-    return (-(probability * logarithm).sum(1) / max(np.log(probability.shape[1]), 1e-9)).astype(np.float32)
+    return (-(probability * logarithm).sum(-1) / max(np.log(probability.shape[-1]), 1e-9)).astype(np.float32)

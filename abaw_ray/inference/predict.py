@@ -55,9 +55,9 @@ def predict_rows(
         views = FrameSamples.read(store, network.streams, part).to(world.device).evaluation_views(view, recipe.augment)
         with torch.autocast(world.device.type, dtype or torch.bfloat16, enabled=dtype is not None):
             logits = network.of_streams(views)
-        return _decoded(tasks, logits)
+        return decoded_logits(tasks, logits)
 
-    return _in_batches(
+    return in_batches(
         predict, decoded_widths(tasks), mine, len(rows), recipe.train.evaluation_batch_size, world, progress
     )
 
@@ -94,11 +94,11 @@ def predict_windows(
     def predict(part: np.ndarray) -> dict[str, torch.Tensor]:
         read = source.read(part, np.full(len(part), source.variants.centre))
         logits = network({t: torch.from_numpy(read[t]).to(world.device) for t in tasks})
-        return _decoded(tasks, logits) if decoded else logits
+        return decoded_logits(tasks, logits) if decoded else logits
 
     batch = max(1, recipe.train.evaluation_batch_size // length)
     widths = decoded_widths(tasks) if decoded else {name: task.num_outputs for name, task in tasks.items()}
-    return _in_batches(predict, widths, mine, len(windows), batch, world, progress, (length,))
+    return in_batches(predict, widths, mine, len(windows), batch, world, progress, (length,))
 
 
 def share_of(progress: Progress | None, number: int, count: int) -> Progress | None:
@@ -142,7 +142,8 @@ def require_numbers(what: str, values: Mapping[str, np.ndarray], rows: np.ndarra
             )
 
 
-def _decoded(tasks: Mapping[str, Task], logits: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def decoded_logits(tasks: Mapping[str, Task], logits: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What logits (batch, outputs) of tasks say, with the names and widths of `decoded_widths`."""
     decoded = {name: task.decode(logits[name]) for name, task in tasks.items()}
     for name, task in tasks.items():
         if is_regression(task):
@@ -152,7 +153,7 @@ def _decoded(tasks: Mapping[str, Task], logits: Mapping[str, torch.Tensor]) -> d
     return decoded
 
 
-def _in_batches(
+def in_batches(
     predict: Callable[[np.ndarray], dict[str, torch.Tensor]],
     widths: Mapping[str, int],
     mine: np.ndarray,
@@ -162,9 +163,20 @@ def _in_batches(
     progress: Progress | None,
     shape: tuple[int, ...] = (),
 ) -> Predictions:
-    """What is predicted for this worker's items `mine`, put together with all workers' `total`.
+    """What is predicted for this worker's items, put together with all workers'.
 
-    An item's prediction has the shape (*shape, width of the task).
+    Args:
+        predict: gives of some items (batch, ...) name -> (batch, *shape, width), the shape flattened or not.
+        widths: name -> width.
+        mine: (n, ...) this worker's items.
+        total: number of all workers' items.
+        batch_size: items that are predicted together.
+        world: this worker.
+        progress: shows how far it is.
+        shape: of what is said of one item.
+
+    Returns:
+        Name -> (total, *shape, width) float32, on every worker.
     """
     outputs: dict[str, list[torch.Tensor]] = {
         name: [torch.empty((0, *shape, width), device=world.device)] for name, width in widths.items()

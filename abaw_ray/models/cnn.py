@@ -80,6 +80,10 @@ class MultiTaskCNN(FrameNetwork):
         features = self.backbone_features(images)
         return {task: head.features(features).float() for task, head in self.heads.items()}  # type: ignore[operator]
 
+    def classified(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What the classifiers make of `task_features`: task -> logits (batch, outputs)."""
+        return {task: head.classifier(features[task]) for task, head in self.heads.items()}  # type: ignore[operator]
+
     def of_streams(self, samples: Streams) -> dict[str, Tensor]:
         return self(samples.streams[FACE])
 
@@ -105,7 +109,7 @@ class MultiTaskCNN(FrameNetwork):
         """Task -> logits, and task -> what its classifier takes."""
         shared = self.backbone_features(images)
         features = {task: head.features(shared) for task, head in self.heads.items()}  # type: ignore[operator]
-        return {t: head.classifier(features[t]) for t, head in self.heads.items()}, features  # type: ignore[operator]
+        return self.classified(features), features
 
     def backbone_features(self, images: Tensor) -> Tensor:
         """RGB images (batch, 3, H, W), 0-255 -> what the heads take (batch, width)."""
