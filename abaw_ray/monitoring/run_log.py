@@ -38,7 +38,7 @@ class RunLog:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._board: Board | None = None
         self._sums: dict[str, Tensor] = {}
-        self._num_added = 0
+        self._num_added: dict[str, int] = {}
         if described is None:
             return
         if not isinstance(run, Path):
@@ -65,12 +65,12 @@ class RunLog:
         """Adds a step's losses to the epoch's means, without waiting for the device."""
         for name, value in losses.items():
             self._sums[name] = self._sums.get(name, torch.zeros_like(value)) + value
-        self._num_added += 1
+            self._num_added[name] = self._num_added.get(name, 0) + 1
 
     def mean_losses(self) -> dict[str, float]:
-        """Means of all losses added since the last call, by name."""
-        means = {name: float(total) / self._num_added for name, total in self._sums.items()}
-        self._sums, self._num_added = {}, 0
+        """Means of all losses added since the last call, by name: each over the steps that had it."""
+        means = {name: float(total) / self._num_added[name] for name, total in self._sums.items()}
+        self._sums, self._num_added = {}, {}
         return means
 
     def step(self, step: int, numbers: Mapping[str, float], learning_rate: float, clock: StepClock) -> None:

@@ -91,7 +91,8 @@ AnyTerm = Term | RowsTerm
 
 @dataclass(frozen=True)
 class StepLoss:
-    """`total` is what is minimised; `terms` are the values of its parts by (source set, task or objective)."""
+    """`total` is what the network minimises; `terms` are the values of its parts by (source set, task or objective),
+    and of what objectives minimise by themselves."""
 
     total: Tensor
     terms: dict[tuple[str, str], Tensor]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from abaw_ray.config import Recipe
-from abaw_ray.objectives.base import Objective, StepData
+from abaw_ray.objectives.base import OWN, Objective, Player, StepData
 from abaw_ray.objectives.terms import AnyTerm, combine
 from abaw_ray.world import World
 
@@ -26,51 +27,64 @@ class AddedObjectives:
     def __init__(self, objectives: Mapping[str, Objective], recipe: Recipe, world: World) -> None:
         self._objectives = {name: objective.to(world.device) for name, objective in objectives.items()}
         self._recipe, self._world = recipe, world
-        self._optimizers = {
-            name: torch.optim.Adam(objective.parameters(), objective.options.learning_rate)
+        self._players = {
+            (name, of_part): player
             for name, objective in self._objectives.items()
-            if _learns_by_itself(objective)
+            for of_part, player in objective.players().items()
+        }
+        self._optimizers = {
+            key: torch.optim.Adam(player.module.parameters(), self._objectives[key[0]].options.learning_rate)
+            for key, player in self._players.items()
         }
         self._num_updates = 0
 
     def shared_parameters(self) -> Iterator[nn.Parameter]:
         """Those that are trained with the network's."""
-        for name, objective in self._objectives.items():
-            if name not in self._optimizers:
-                yield from objective.parameters()
+        own = {id(parameter) for player in self._players.values() for parameter in player.module.parameters()}
+        for objective in self._objectives.values():
+            yield from (parameter for parameter in objective.parameters() if id(parameter) not in own)
 
     def terms(self, step: StepData) -> list[AnyTerm]:
         """What the network minimises beside its heads' losses."""
         terms: list[AnyTerm] = []
         for name, objective in self._objectives.items():
-            objective.requires_grad_(name not in self._optimizers)
+            objective.requires_grad_(True)
+            for (of_objective, _), player in self._players.items():
+                if of_objective == name:
+                    player.module.requires_grad_(False)
             terms += objective.terms(step)
         return terms
 
     def weights(self) -> dict[str, float]:
-        """Weight of each objective in this step: 0 where it is a step of its own optimiser alone."""
+        """Weight of each objective in this step: 0 where it is a step of its own optimisers alone."""
         return {
-            name: objective.options.weight if (self._num_updates + 1) % objective.options.own_steps == 0 else 0.0
+            name: objective.options.weight if self._is_due(name, objective.options.own_steps) else 0.0
             for name, objective in self._objectives.items()
         }
 
-    def learn(self, step: StepData, num_accumulated: int) -> None:
-        """Adds the gradients of a step to the parameters that have an optimiser of their own."""
-        if not self._optimizers:
-            return
-        detached = StepData(step.labels, step.network.map(Tensor.detach), step.teacher)
-        for name in self._optimizers:
-            objective = self._objectives[name].requires_grad_(True)
-            loss = combine(objective.own_terms(detached), self._world, self._recipe.loss, {})
+    def learn(self, step: StepData, num_accumulated: int) -> dict[tuple[str, str], Tensor]:
+        """Adds the gradients of a step to the parameters that have an optimiser of their own.
+
+        Returns:
+            (source set, `<objective>/<player>`) -> what those minimise that take a step next, without the weights.
+        """
+        values: dict[tuple[str, str], Tensor] = {}
+        detached = replace(step, network=step.network.map(Tensor.detach)) if self._players else step
+        for (name, of_part), player in self._due():
+            self._objectives[name].requires_grad_(False)
+            player.module.requires_grad_(True)
+            loss = combine(player.terms(detached), self._world, self._recipe.loss, {})
             (loss.total * (self._world.size / num_accumulated)).backward()
+            values |= {(source, f"{name}/{of_part}"): value for (source, _), value in loss.terms.items()}
+        return values
 
     def update(self) -> None:
         """Takes the steps of these optimisers."""
+        for key, player in self._due():
+            self._world.average_gradients(player.module.parameters())
+            self._optimizers[key].step()
+            self._optimizers[key].zero_grad(set_to_none=True)
         self._num_updates += 1
-        for name, optimizer in self._optimizers.items():
-            self._world.average_gradients(self._objectives[name].parameters())
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
 
     def state(self) -> dict[str, Any]:
         """Everything that changes in training; empty: nothing does."""
@@ -79,7 +93,7 @@ class AddedObjectives:
         return {
             "num_updates": self._num_updates,
             "objectives": {name: objective.state_dict() for name, objective in self._objectives.items()},
-            "optimizers": {name: optimizer.state_dict() for name, optimizer in self._optimizers.items()},
+            "optimizers": {_key(*key): optimizer.state_dict() for key, optimizer in self._optimizers.items()},
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -87,9 +101,19 @@ class AddedObjectives:
         self._num_updates = state["num_updates"]
         for name, objective in self._objectives.items():
             objective.load_state_dict(state["objectives"][name])
-        for name, optimizer in self._optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
+        for key, optimizer in self._optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][_key(*key)])
+
+    def _due(self) -> list[tuple[tuple[str, str], Player]]:
+        """The players that take a step with the network's next one."""
+        return [(key, player) for key, player in self._players.items() if self._is_due(key[0], player.period)]
+
+    def _is_due(self, name: str, period: int) -> bool:
+        """Whether the network's next step is one of an objective's with this period."""
+        number = self._num_updates + 1 - self._objectives[name].options.delay
+        return number > 0 and number % period == 0
 
 
-def _learns_by_itself(objective: Objective) -> bool:
-    return type(objective).own_terms is not Objective.own_terms
+def _key(name: str, of_part: str) -> str:
+    """Of an optimiser in a checkpoint."""
+    return name if of_part == OWN else f"{name}/{of_part}"

@@ -107,9 +107,9 @@ class Stage:
         """The losses that the recipe adds.
 
         Raises:
-            ConfigurationError: an unknown one, or an option that it does not have.
+            ConfigurationError: an unknown one, an option that it does not have, or a network that it is not for.
         """
-        context = Context(self.data.tasks, self.data.set_tasks, network.feature_widths)
+        context = Context(self.data.tasks, self.data.set_tasks, network.feature_widths, self.shapes)
         return build_objectives(self._recipe.objectives, context)
 
     def check(self, num_workers: int) -> None:

@@ -114,8 +114,8 @@ class Learner:
             self._world.average_gradients(self._beside_network)
             with ascended(self.network, self._parameters, radius):
                 self._add_gradient(step.inputs, step.labels, taught, update, num_accumulated)
-        self.added.learn(data, num_accumulated)
-        return loss.detached()
+        own = self.added.learn(data, num_accumulated)
+        return StepLoss(loss.detached().total, loss.terms | own)
 
     def _add_gradient(
         self,
@@ -130,13 +130,13 @@ class Learner:
         factor = self._world.size / num_accumulated
         if self._recipe.train.micro_batches == 1:
             with self._no_sync(not update):
-                data = StepData(labels, self._forward(inputs), taught)
+                data = StepData(labels, self._forward(inputs), taught, inputs)
                 self._beside.join()
                 loss = self._loss(data)
                 self.scaler.scale(loss.total * factor).backward()
             return data, loss
         parts = MicroBatches(inputs, self._recipe.train.micro_batches, self.network, self._world.device)
-        data = StepData(labels, parts.outputs(self._forward), taught)
+        data = StepData(labels, parts.outputs(self._forward), taught, inputs)
         self._beside.join()
         loss = self._loss(data)
         self.scaler.scale(loss.total * factor).backward()
