@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from learners import training_recipe
-from torch import Tensor, nn
+from torch import nn
 
 from abaw_ray.config import Recipe
 from abaw_ray.inference.samples import FrameSamples
@@ -60,14 +60,15 @@ class TinyNetwork(Network):
 
 
 def synthetic_batch(num: int, seed: int, share_unlabelled: float = 0.25) -> dict[str, SetBatch]:
-    """Images of one colour, of some brightness that changes from the top to the bottom, and what labels say of them."""
+    """Images of mixed colours, most of one, of some brightness that changes from top to bottom; and labels of them."""
     draw = torch.Generator().manual_seed(seed)
     place = torch.randint(3, (num,), generator=draw)
     values = torch.rand(num, 2, generator=draw)
     rows = torch.linspace(-1, 1, SIDE)
     light = 90 + 80 * values[:, :1] + 60 * (values[:, 1:] - 0.5) * rows
+    colour = 0.5 * F.one_hot(place, 3) + 0.8 * torch.rand(num, 3, generator=draw)
     noise = 20 * torch.rand(num, 3, SIDE, SIDE, generator=draw)
-    images = noise + F.one_hot(place, 3)[:, :, None, None] * light[:, None, :, None]
+    images = noise + colour[:, :, None, None] * light[:, None, :, None]
     labels = {"colours": F.one_hot(place, 3).float(), "light": 1 + 9 * values}
     labelled = {name: torch.rand(num, generator=draw) >= share_unlabelled for name in labels}
     labels = {name: torch.where(labelled[name][:, None], found, torch.nan) for name, found in labels.items()}

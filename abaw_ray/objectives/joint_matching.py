@@ -12,8 +12,8 @@ loss, while the others learn to make that wrong:
 beside the losses of the tasks' heads. Means are over rows, then over the discriminators. L_D is 2 where all scores are
 0, and 0 where the sides are told apart by a margin of 1 each.
 
-The paper's code shows the discriminators of classes the network's logits, and the decoder's classes as 0 and 1, which
-every discriminator can tell apart; here the network's are probabilities, too.
+The paper's code shows the discriminator of classes logits on the network's side and 0 and 1 on the decoder's, which it
+tells apart at once; here it is shown probabilities.
 
 A row counts for the labels that it has. Where one is missing neither side has it: the decoder is not told, and what the
 network says of it is hidden.

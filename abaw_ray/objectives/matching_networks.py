@@ -1,6 +1,7 @@
 """The networks of `joint_matching`: a decoder of faces, an encoder of noise, and five kinds of discriminators.
 
-Their layers have spectral norms (Miyato et al., ICLR 2018), by which no discriminator's score can run away.
+The weights of the discriminators' layers, and of those by which the decoder doubles its images, have a spectral norm of
+1 (Miyato et al., ICLR 2018).
 """
 
 from __future__ import annotations
@@ -137,7 +138,7 @@ class Discriminators(nn.Module):
 
 
 class Halving(nn.Module):
-    """A residual block that halves images (He et al., 2016; as of Miyato et al., figure 8)."""
+    """A residual block that halves images, without batch norm, as of Miyato et al."""
 
     def __init__(self, before: int, after: int, is_first: bool) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from learners import equal, resumes, run, training_recipe
 from matching import COLOURS, LIGHT, OPTIONS, SET, WIDTH, matching_learner, matching_of, part_of, synthetic_batch
 from matching import tasks_of as made_tasks
 from stores import make_store
-from torch import Tensor
+from torch import Tensor, nn
 
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.models.outputs import SetsOutput
@@ -69,7 +69,7 @@ def network_learns(added: AddedObjectives, step: StepData) -> None:
     combine(added.terms(step), World(), RECIPE.loss, {}).total.backward()
 
 
-def has_gradient(module: torch.nn.Module) -> bool:
+def has_gradient(module: nn.Module) -> bool:
     return any(p.grad is not None and bool(p.grad.any()) for p in module.parameters())
 
 
@@ -88,10 +88,10 @@ def test_discriminators_count_alike_and_one_without_rows_does_not():
 
 def test_the_loss_of_discriminators_that_say_0_is_2(tasks):
     matching = matching_of(tasks)["joint_matching"]
-    with torch.no_grad():
-        for layer in matching.discriminators.scores.values():
-            layer.bias.zero_()
-            layer.parametrizations.weight.original.zero_()
+    for name in matching.discriminators.scores:
+        matching.discriminators.scores[name] = layer = nn.Linear(OPTIONS["features"], 1)
+        layer.requires_grad_(False).weight.zero_()
+        layer.bias.zero_()
     added = AddedObjectives({"joint_matching": matching}, RECIPE, World())
     found = added.learn(step_of(tasks), 1)
     assert float(found[SET, "joint_matching/discriminators"]) == 2.0
@@ -148,7 +148,7 @@ def test_values_and_images_are_scaled_to_one_range(tasks):
     torch.testing.assert_close(
         real.mean(), step.inputs[SET].streams[FACE].float().mean() / 127.5 - 1, atol=0.02, rtol=0
     )
-    assert all(-1.01 <= float(x.min()) and float(x.max()) <= 1.01 for x in (real, made))
+    assert all(float(x.min()) >= -1.01 and float(x.max()) <= 1.01 for x in (real, made))
 
 
 def test_gradients_reach_only_what_they_should(tasks):
@@ -271,7 +271,7 @@ def trained(matches: bool) -> tuple[float, list[dict[str, float]]]:
     for number in range(NUM_STEPS):
         loss, _ = learner.step(synthetic_batch(32, seed=number), True, 1)
         losses.append({head: float(value) for (_, head), value in loss.terms.items()})
-    batch = synthetic_batch(300, seed=10_000, share_unlabelled=0.0)
+    batch = synthetic_batch(2000, seed=10_000, share_unlabelled=0.0)
     with torch.no_grad():
         said = learner.network.forward_sets({SET: batch[SET].inputs(RECIPE.augment)}).logits[SET]["colours"]
     return float((said.argmax(1) == batch[SET].labels.labels["colours"].argmax(1)).float().mean()), losses
@@ -284,7 +284,7 @@ def test_200_steps_leave_the_discriminators_alive_and_the_network_no_worse():
     last = [step["joint_matching/discriminators"] for step in losses[-50:]]
     assert 0.05 < sum(last) / len(last) < 1.95
     assert min(last) > 0
-    assert without > 0.9
+    assert without > 0.8
     assert accuracy >= without - 0.02
 
 
@@ -302,23 +302,33 @@ def test_a_resumed_run_ends_with_every_tensor_of_a_whole_one(store, tmp_path):
     assert (first["num_updates"], last["num_updates"]) == (3, 6)
     states = [{int(s["step"]) for s in state["state"].values()} for state in last["optimizers"].values()]
     assert states == [{6}, {3}, {3}]
-    assert not any(equal(first["objectives"]["joint_matching"][k], v) for k, v in weights_of(last).items())
+    before, after = (state["objectives"]["joint_matching"] for state in (first, last))
+    changed = {name.partition(".")[0] for name, values in after.items() if not equal(before[name], values)}
+    assert changed == {"discriminators", "decoder", "noise_encoder"}
 
 
-def weights_of(state: dict) -> dict[str, Tensor]:
-    """The learned weights of the objective."""
-    return {
-        name: v for name, v in state["objectives"]["joint_matching"].items() if name.endswith(("original", ".bias"))
-    }
-
-
-def test_the_losses_of_each_player_are_in_the_run_s_numbers(store, tmp_path):
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "train.accumulate=2",
+        "train.micro_batches=2",
+        "train.precision=bfloat16",
+        "optim.sharpness_radius=0.05",
+        "model.encoders={face: image_cnn}",
+        "augment.cutmix.probability=1.0",
+    ],
+)
+def test_it_goes_with_other_ways_of_taking_steps(store, tmp_path, setting):
+    """And the losses of its players are among the run's numbers."""
     options = "{image_size: 8, width: 2, features: 8, noise: 4}"
-    recipe = training_recipe(f"objectives.joint_matching={options}", "train.epochs=1", "sampling.sets=[mixed_expr]")
+    recipe = training_recipe(f"objectives.joint_matching={options}", "train.epochs=1", setting)
     (result,) = run(recipe, store, tmp_path)
-    names = ("", "/discriminators", "/decoder", "/noise_encoder")
-    assert {f"joint_matching{name}/mixed_expr" for name in names} <= result.losses.keys()
-    assert result.losses["joint_matching/discriminators/mixed_expr"] > 1
+    names = ("", "/discriminators", "/noise_encoder", "/decoder")
+    expected = {f"joint_matching{name}/{source}" for name in names for source in ("mixed_expr", "mixed_va", "expr_va")}
+    found = {name: value for name, value in result.losses.items() if name.startswith("joint_matching")}
+    assert set(found) == expected
+    assert all(math.isfinite(value) for value in found.values())
+    assert all(1 < value < 4 for name, value in found.items() if "discriminators" in name)
 
 
 def several_steps(world: World, hides_noise: bool) -> dict[str, Tensor]:

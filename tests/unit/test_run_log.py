@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 import yaml
 from boards import DATABASES, SETS, STEPS, described, drawn, events_of, log_epoch, log_run, log_steps, tasks_of
 from object_store import ObjectStore
@@ -323,3 +324,14 @@ def test_lines_of_metrics_are_the_epochs_results(run: Path):
     lines = [json.loads(line) for line in (run / METRICS).read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [0, 1, 2]
     assert lines[1]["scores"] == drawn(1).scores
+
+
+def test_the_mean_of_a_loss_is_over_the_steps_that_had_it():
+    """As one of an optimiser that takes every second step."""
+    log = RunLog(Path("nowhere"), None)
+    for numbers in ((1.0, 3.0), (3.0, None), (5.0, 7.0)):
+        named = zip(("always", "sometimes"), numbers, strict=True)
+        log.add({name: torch.tensor(value) for name, value in named if value is not None})
+    assert log.mean_losses() == {"always": 3.0, "sometimes": 5.0}
+    log.add({"always": torch.tensor(2.0)})
+    assert log.mean_losses() == {"always": 2.0}
