@@ -44,8 +44,8 @@ NAME = "joint_matching"
 
 
 class JointMatchingOptions(ObjectiveOptions):
-    """Options of the matching; the defaults are those of the paper's code, for RAF-DB but for `delay`: there the
-    matching begins after 5 epochs."""
+    """Options of the matching. Defaults of all but `width` are those of the paper's code for RAF-DB, where the matching
+    begins after 5 epochs (`delay`)."""
 
     learning_rate: float = Field(1e-4, gt=0)
     """Of the discriminators, the decoder and the encoder of noise."""
