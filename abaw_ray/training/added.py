@@ -52,7 +52,9 @@ class AddedObjectives:
             for (of_objective, _), player in self._players.items():
                 if of_objective == name:
                     player.module.requires_grad_(False)
-            terms += objective.terms(step)
+            # of a step in which the network does not learn from it only the value is wanted
+            with torch.set_grad_enabled(self._is_due(name, objective.options.own_steps)):
+                terms += objective.terms(step)
         return terms
 
     def weights(self) -> dict[str, float]:

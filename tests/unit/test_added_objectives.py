@@ -67,7 +67,7 @@ def added(kind: type[Numbers], **options: float) -> tuple[Numbers, AddedObjectiv
 
 
 def test_each_player_has_its_own_rate_of_steps_and_learns_from_its_own_terms():
-    objective, training = added(SeveralPlayers, learning_rate=0.1, own_steps=2)
+    objective, training = added(SeveralPlayers, learning_rate=0.1)
     assert list(training.shared_parameters()) == [objective.shared.value]
     values = []
     for number in range(6):

@@ -118,7 +118,7 @@ def test_classes_that_a_database_does_not_have_are_in_neither_side(tasks):
     labels = step.labels[SET]
     labels.labelled["colours"][:] = True
     labels.labels["colours"][:] = torch.tensor([0.0, 1.0, math.nan])
-    matching = matching_of(tasks)["joint_matching"]
+    matching = matching_of(tasks, own_steps=1)["joint_matching"]
     seen = shown_to(matching.discriminators, "labels_colours")
     added = AddedObjectives({"joint_matching": matching}, RECIPE, World())
     network_learns(added, step)
@@ -156,15 +156,16 @@ def test_gradients_reach_only_what_they_should(tasks):
     step = step_of(tasks)
     matching = matching_of(tasks)["joint_matching"]
     added = AddedObjectives({"joint_matching": matching}, RECIPE, World())
-    network_learns(added, step)
     leaves = [*step.network.logits[SET].values(), *step.network.features[SET].values()]
-    assert all(leaf.grad is not None and bool(leaf.grad.any()) for leaf in leaves)
-    assert not has_gradient(matching)
-    before = [leaf.grad.clone() for leaf in leaves]
+    assert not any(term.sums.requires_grad for term in added.terms(step)), "a step of the discriminators alone"
     added.learn(step, 1)
     assert [has_gradient(module) for module in parts(matching)] == [True, False, False]
     assert all(has_gradient(matching.discriminators.features[name]) for name in NAMES)
     added.update()
+    network_learns(added, step)
+    assert not has_gradient(matching)
+    assert all(leaf.grad is not None and bool(leaf.grad.any()) for leaf in leaves)
+    before = [leaf.grad.clone() for leaf in leaves]
     added.learn(step, 1)
     assert [has_gradient(module) for module in parts(matching)] == [True, True, True]
     assert all(torch.equal(leaf.grad, values) for leaf, values in zip(leaves, before, strict=True))
@@ -372,7 +373,7 @@ def test_workers_have_one_objective_and_learn_what_one_does(tmp_path):
 def test_labels_are_not_changed_by_looking_at_them(tasks):
     step = step_of(tasks)
     before: SetLabels = step.labels[SET].map(torch.clone)
-    added = AddedObjectives(matching_of(tasks), RECIPE, World())
+    added = AddedObjectives(matching_of(tasks, own_steps=1), RECIPE, World())
     network_learns(added, step)
     added.learn(step, 1)
     for name, values in before.labels.items():
