@@ -136,10 +136,14 @@ def databases_of(members: Sequence[Member]) -> list[str] | None:
     return list(next(iter(of_each))) if of_each else None
 
 
+def window_lengths(members: Sequence[Member]) -> set[int | None]:
+    """Frames of the windows that temporal members take; None is there if a member takes single frames."""
+    return {member.recipe.temporal.window if member.is_temporal else None for member in members}
+
+
 def comparable(members: Sequence[Member], predicted: Sequence[Predicted]) -> list[Predicted]:
     """Predictions that can be put together: windows are left out unless all members have those of one length."""
-    lengths = {member.recipe.temporal.window if member.is_temporal else None for member in members}
-    return list(predicted) if len(lengths) == 1 else [Predicted(part.frames) for part in predicted]
+    return list(predicted) if len(window_lengths(members)) == 1 else [Predicted(part.frames) for part in predicted]
 
 
 def ask_each(
