@@ -60,19 +60,13 @@ class Mixture:
         return {TOTAL: total, ALEATORIC: aleatoric, EPISTEMIC: np.maximum(total - aleatoric, 0)}
 
 
-def mixture(task: Task, members: Sequence[Tensor]) -> Mixture:
-    """The mixture of some members.
+def mean_distribution(task: Task, members: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """The first two of what a `Mixture` has, on the members' device.
 
     Args:
         task: whose logits they are.
         members: at least one; logits (n, outputs) of the same rows.
     """
-    p, entropy = mean_distribution(task, members)
-    return Mixture(p.cpu().numpy(), entropy.cpu().numpy(), len(members))
-
-
-def mean_distribution(task: Task, members: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """The first two of what a `Mixture` has, from what `mixture` takes, on the members' device."""
     p = torch.stack([task.distributions(logits, 1.0).p for logits in members]).mean(0)
     return p, mean_entropy(task, members)
 
