@@ -53,18 +53,18 @@ class Member:
         return not of_frames(self.kind)
 
 
-def load_members(runs: Runs, store: Store) -> list[Checkpoint]:
-    """The checkpoints of runs.
+def load_members(runs: Runs, store_path: AnyPath | str) -> tuple[list[Checkpoint], Store]:
+    """The checkpoints of runs, and the store that they are to predict for.
 
     Raises:
         ConfigurationError: none, one that does not fit the store, or that has other tasks than the first.
-        MissingInputError, StoreError: no such run, or it is damaged.
+        MissingInputError, StoreError: no such run or store, or it is damaged.
     """
     several = runs if isinstance(runs, Sequence) and not isinstance(runs, str) else [runs]
     found = [checkpoint.load(run) for run in several]
     if not found:
         raise ConfigurationError("no run given; expected one, or the members of an ensemble")
-    first = _spaces(found[0])
+    first, store = _spaces(found[0]), Store(store_path)
     for trained in found:
         trained.require(store)
         own = _spaces(trained)
@@ -75,7 +75,7 @@ def load_members(runs: Runs, store: Store) -> list[Checkpoint]:
                 f" {'; '.join(_described(name, first.get(name)) for name in names)}, as {found[0].path}: an ensemble's"
                 " members predict the same"
             )
-    return found
+    return found, store
 
 
 def paths_of(trained: Sequence[Checkpoint]) -> str | list[str]:

@@ -93,8 +93,7 @@ def evaluate(
             other tasks than the first, temporal ones for other databases; decisions of another network, or beside what
             they hold; uncertainty of networks of frames and of windows together, or of several views of a face.
     """
-    store = Store(store_path)
-    trained = load_members(run, store)
+    trained, store = load_members(run, store_path)
     _require_possible(trained, split, smooth, weights, decisions)
     recipes = [change(member.recipe) for member in trained]
     fits = split == Split.VALIDATION and decisions is None
