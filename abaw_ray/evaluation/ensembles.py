@@ -53,20 +53,19 @@ class Member:
         return not of_frames(self.kind)
 
 
-def load_members(runs: Runs, store_path: AnyPath | str) -> tuple[list[Checkpoint], Store]:
-    """The checkpoints of runs, and the store that they are to predict for.
+def load_members(runs: Runs) -> list[Checkpoint]:
+    """The checkpoints of runs.
 
     Raises:
-        ConfigurationError: none, one that does not fit the store, or that has other tasks than the first.
-        MissingInputError, StoreError: no such run or store, or it is damaged.
+        ConfigurationError: none, or one that has other tasks than the first.
+        MissingInputError, StoreError: no such run, or it is damaged.
     """
     several = runs if isinstance(runs, Sequence) and not isinstance(runs, str) else [runs]
     found = [checkpoint.load(run) for run in several]
     if not found:
         raise ConfigurationError("no run given; expected one, or the members of an ensemble")
-    first, store = _spaces(found[0]), Store(store_path)
+    first = _spaces(found[0])
     for trained in found:
-        trained.require(store)
         own = _spaces(trained)
         if own != first:
             names = sorted(name for name in first.keys() | own.keys() if first.get(name) != own.get(name))
@@ -75,7 +74,7 @@ def load_members(runs: Runs, store_path: AnyPath | str) -> tuple[list[Checkpoint
                 f" {'; '.join(_described(name, first.get(name)) for name in names)}, as {found[0].path}: an ensemble's"
                 " members predict the same"
             )
-    return found, store
+    return found
 
 
 def paths_of(trained: Sequence[Checkpoint]) -> str | list[str]:

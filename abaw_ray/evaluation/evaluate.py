@@ -93,7 +93,9 @@ def evaluate(
             other tasks than the first, temporal ones for other databases; decisions of another network, or beside what
             they hold; uncertainty of networks of frames and of windows together, or of several views of a face.
     """
-    trained, store = load_members(run, store_path)
+    trained, store = load_members(run), Store(store_path)
+    for member in trained:
+        member.require(store)
     _require_possible(trained, split, smooth, weights, decisions)
     recipes = [change(member.recipe) for member in trained]
     fits = split == Split.VALIDATION and decisions is None
