@@ -51,6 +51,9 @@ def generations(
         int | None,
         typer.Option(min=1, help="Members, the best on validation, that teach the next generation. Default: all."),
     ] = None,
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="How well each ensemble's uncertainty tells other images, too.")
+    ] = False,
     temporal: TemporalOption = False,
     features: FeaturesOption = None,
     cnn: CnnOption = None,
@@ -79,7 +82,7 @@ def generations(
     """
     from abaw_ray.generations.plan import Plan
     from abaw_ray.generations.run import run_generations
-    from abaw_ray.generations.summary import COLUMNS, lines, rows, title
+    from abaw_ray.generations.summary import columns, lines, rows, title
     from abaw_ray.inference.teach import with_views
     from abaw_ray.training.resources import Resources
 
@@ -94,9 +97,10 @@ def generations(
             jobs.append(job)
         _warn_of_unused(jobs, keys_of(overrides), generations > 1)
         kept = keep if keep is not None else members
-        plan = Plan(out.resolve(), tuple(jobs), members, generations, kept, Resources(workers, gpu, cpus_per_worker))
+        resources = Resources(workers, gpu, cpus_per_worker)
+        plan = Plan(out.resolve(), tuple(jobs), members, generations, kept, resources, uncertainty)
         values = run_generations(plan, fresh)
-    shown = table(title(values), ["", *COLUMNS], rows(values))
+    shown = table(title(values), columns(values), rows(values))
     output.result(values, Group(shown, *lines(values)), as_json)
 
 

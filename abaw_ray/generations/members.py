@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from abaw_ray.blocks.files import read_json
@@ -12,6 +12,7 @@ from abaw_ray.evaluation.decisions import read_decisions
 from abaw_ray.evaluation.evaluate import evaluate
 from abaw_ray.evaluation.evaluator import HEADLINE
 from abaw_ray.evaluation.predictions import POOLED
+from abaw_ray.evaluation.uncertain_networks import UncertaintySettings
 from abaw_ray.generations.plan import Plan, Taught
 from abaw_ray.models import checkpoint
 from abaw_ray.models.checkpoint import RUN_FILE
@@ -20,7 +21,7 @@ from abaw_ray.tasks.base import Task
 from abaw_ray.training.job import inherit_settings
 from abaw_ray.training.trainer import finished, fit
 
-SCORES = "scores.json"
+SCORES, UNCERTAINTY = "scores.json", "uncertainty"
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,13 @@ class Numbers:
     Args:
         criterion: what models are selected by.
         tasks: task -> its numbers; those with a label of a frame with a picture.
+        auroc: task -> set of images -> measure of uncertainty -> how well it tells them from the evaluated ones (see
+            `evaluation.out_of_distribution`); empty: not asked for.
     """
 
     criterion: float
     tasks: dict[str, TaskNumbers]
+    auroc: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
 
     @property
     def nll(self) -> float:
@@ -102,16 +106,28 @@ def train_member(plan: Plan, generation: int, member: int, taught: Taught | None
 
 
 def evaluated(
-    plan: Plan, runs: Sequence[str], folder: AnyPath, progress: Callable[[int, int], None] | None = None
+    plan: Plan,
+    runs: Sequence[str],
+    folder: AnyPath,
+    uncertainty: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Numbers:
-    """The numbers of runs together on validation, from their evaluation in `folder` or a new one."""
+    """The numbers of runs together on validation, from their evaluation in `folder` or a new one.
+
+    Args:
+        plan: whose members they are.
+        runs: their folders.
+        folder: of the evaluation.
+        uncertainty: whether it is to be about uncertainty, too.
+        progress: shows how far a new one is.
+    """
     members, job = [checkpoint.load(run) for run in runs], plan.jobs[0]
     result = _earlier(members, folder)
-    if result is None:
-        result = evaluate(
-            list(runs), job.store, folder, features=[as_path(place) for place in job.features], progress=progress
-        )
-    return numbers_of(result, members[0].tasks(members[0].recipe))
+    if result is None or (uncertainty and UNCERTAINTY not in result):
+        features, asked = [as_path(place) for place in job.features], UncertaintySettings() if uncertainty else None
+        result = evaluate(list(runs), job.store, folder, features=features, progress=progress, uncertainty=asked)
+    found = numbers_of(result, members[0].tasks(members[0].recipe))
+    return replace(found, auroc=result[UNCERTAINTY]["auroc"]) if uncertainty else found
 
 
 def numbers_of(result: dict[str, Any], tasks: dict[str, Task]) -> Numbers:

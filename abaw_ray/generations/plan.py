@@ -7,14 +7,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from abaw_ray.errors import ConfigurationError
-from abaw_ray.settings import changed_settings
+from abaw_ray.settings import changed_settings, leaves_of
 from abaw_ray.storage import AnyPath
 from abaw_ray.training.job import Job
 from abaw_ray.training.resources import Resources
 from abaw_ray.training.trainer import to_dict
 
+PLAN = "plan.json"
+GENERATIONS = "generation-*"
+"""Names of the folders of generations."""
+
 SEEDS_APART = 1000
 """From a generation's seeds to the next one's: its members start from other weights, and see other batches."""
+
+RECIPES = "recipes"
 
 SHARED = (
     "augment",
@@ -53,6 +59,7 @@ class Plan:
         num_generations: most that are trained, the first, which learns from labels, among them.
         num_kept: members of each, the best on validation, that are its ensemble and teach the next.
         resources: of each member's training.
+        uncertainty: whether the ensembles' uncertainty is evaluated, too.
 
     Raises:
         ConfigurationError: more are kept than trained, more members than seeds between generations, more recipes than
@@ -65,6 +72,7 @@ class Plan:
     num_generations: int
     num_kept: int
     resources: Resources
+    uncertainty: bool = False
 
     def __post_init__(self) -> None:
         if self.num_kept > self.num_members:
@@ -123,10 +131,22 @@ class Plan:
         inputs = {name: first[name] for name in ("store", "features", "cnn")}
         recipes = [job.recipe.model_dump(mode="json") for job in self.jobs]
         counts = {"members": self.num_members, "keep": self.num_kept}
-        return {**counts, **inputs, "store_hash": store_hash, "recipes": recipes}
+        return {**counts, **inputs, "store_hash": store_hash, RECIPES: recipes}
 
     def _job(self, member: int) -> Job:
         return self.jobs[member % len(self.jobs)]
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Dotted keys in which the settings of two plans differ, as `recipes.0.train.epochs`."""
+    found = [key for key in now if key != RECIPES and before.get(key) != now[key]]
+    earlier = before.get(RECIPES, [])
+    if len(earlier) != len(now[RECIPES]):
+        return [*found, RECIPES]
+    for number, pair in enumerate(zip(earlier, now[RECIPES], strict=True)):
+        had, has = map(leaves_of, pair)
+        found += [f"{RECIPES}.{number}.{key}" for key in {**has, **had} if had.get(key) != has.get(key)]
+    return found
 
 
 def _is_within(key: str, names: Sequence[str]) -> bool:

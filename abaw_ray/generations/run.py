@@ -25,13 +25,12 @@ from abaw_ray.console import progress_bar
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.generations.choice import is_over, kept_members
 from abaw_ray.generations.members import Member, evaluated, train_member
-from abaw_ray.generations.plan import Plan, Taught
+from abaw_ray.generations.plan import PLAN, Plan, Taught, differences
 from abaw_ray.generations.summary import Generation, markdown, summary
 from abaw_ray.inference.teach import compute_teacher_outputs
 from abaw_ray.models import checkpoint
 from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.ray_session import ray_session
-from abaw_ray.settings import leaves_of
 from abaw_ray.side_by_side import side_by_side
 from abaw_ray.teachers.stored import StoredTeacher
 from abaw_ray.training.resources import check_room, room
@@ -39,7 +38,7 @@ from abaw_ray.training.stage import Stage
 
 logger = logging.getLogger(__name__)
 
-PLAN, TABLE, TEXT = "plan.json", "generations.json", "generations.md"
+TABLE, TEXT = "generations.json", "generations.md"
 REPLACE = "--fresh replaces the generations"
 
 
@@ -91,7 +90,7 @@ def _train(plan: Plan, number: int, taught: Taught | None) -> Generation:
     kept = kept_members([member.criterion for member in members], plan.num_kept)
     with progress_bar(f"evaluating generation {number}") as progress:
         runs = [members[member].run for member in kept]
-        ensemble = evaluated(plan, runs, plan.evaluation(number, None), progress)
+        ensemble = evaluated(plan, runs, plan.evaluation(number, None), plan.uncertainty, progress)
     return Generation(tuple(members), tuple(kept), ensemble)
 
 
@@ -130,8 +129,7 @@ def _begin(plan: Plan, store_hash: str) -> None:
     """Makes the folder that of these generations, or refuses."""
     file, settings = plan.out / PLAN, plan.settings(store_hash)
     if file.is_file():
-        before, now = (_leaves(values) for values in (read_json(file, REPLACE), settings))
-        changed = [key for key in {**now, **before} if now.get(key) != before.get(key)]
+        changed = differences(read_json(file, REPLACE), settings)
         if changed:
             raise ConfigurationError(
                 f"{plan.out} holds generations that differ in {', '.join(changed)}; choose another folder, the same"
@@ -140,8 +138,3 @@ def _begin(plan: Plan, store_hash: str) -> None:
         logger.warning("going on with the generations in %s", plan.out)
     else:
         write_json(file, settings)
-
-
-def _leaves(values: dict[str, Any]) -> dict[str, Any]:
-    """Values by dotted keys, those of each recipe too."""
-    return leaves_of(values | {"recipes": {str(number): recipe for number, recipe in enumerate(values["recipes"])}})

@@ -60,13 +60,21 @@ def summary(plan: Plan, found: Sequence[Generation]) -> dict[str, Any]:
     }
 
 
+def columns(values: dict[str, Any]) -> list[str]:
+    """Headings of the table of what `summary` gives."""
+    return ["", *COLUMNS, *(f"AUROC {name.replace('_', ' ')}" for name in _image_sets(values))]
+
+
 def rows(values: dict[str, Any]) -> list[list[str]]:
-    """Rows of the table of `COLUMNS`, one a generation and task, from what `summary` gives."""
-    found = []
+    """Rows of the table, one a generation and task, from what `summary` gives.
+
+    Other images are told from those evaluated by the epistemic part of uncertainty, of a single member by the whole.
+    """
+    found, sets = [], _image_sets(values)
     for number, generation in enumerate(values["generations"]):
         members, ensemble = [member["numbers"] for member in generation["members"]], generation["ensemble"]
         criteria = mean_and_spread([member["criterion"] for member in members])
-        total = [criteria, f"{ensemble['criterion']:.3f}", *[""] * (len(COLUMNS) - 2)]
+        total = [criteria, f"{ensemble['criterion']:.3f}", *[""] * (len(COLUMNS) - 2 + len(sets))]
         found.append([f"generation {number}, joint {generation['joint']:.3f}", *total])
         for task, together in ensemble["tasks"].items():
             alone = [member["tasks"][task] for member in members]
@@ -75,6 +83,8 @@ def rows(values: dict[str, Any]) -> list[list[str]]:
                 cells.append(mean_and_spread([of_task[key] for of_task in alone]))
                 calibrated = together.get(f"calibrated_{key}")
                 cells.append(f"{together[key]:.3f}" if calibrated is None else ARROW.format(together[key], calibrated))
+            aurocs = [ensemble["auroc"][task][name] for name in sets]
+            cells += [f"{of_set.get('epistemic', of_set['total']):.3f}" for of_set in aurocs]
             found.append([f"  {task}", *cells])
     return found
 
@@ -94,10 +104,15 @@ def lines(values: dict[str, Any]) -> list[str]:
 
 def markdown(values: dict[str, Any]) -> str:
     """The table, and what is to be said, as Markdown."""
-    columns = ["", *COLUMNS]
-    table = [columns, ["---"] * len(columns), *rows(values)]
+    headings = columns(values)
+    table = [headings, ["---"] * len(headings), *rows(values)]
     text = ["| " + " | ".join(line) + " |" for line in table]
     return "\n".join([title(values), "", *text, "", *(f"- {line}" for line in lines(values))]) + "\n"
+
+
+def _image_sets(values: dict[str, Any]) -> list[str]:
+    """Sets of other images that ensembles were asked about."""
+    return list(next(iter(values["generations"][0]["ensemble"]["auroc"].values()), ()))
 
 
 def _why_stopped(joints: Sequence[float]) -> str | None:

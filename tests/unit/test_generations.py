@@ -27,7 +27,7 @@ from abaw_ray.generations.choice import best_generation, is_over, kept_members
 from abaw_ray.generations.members import Member, Numbers, TaskNumbers, evaluated, numbers_of, train_member
 from abaw_ray.generations.plan import Plan, Taught
 from abaw_ray.generations.run import run_generations
-from abaw_ray.generations.summary import COLUMNS, markdown, rows
+from abaw_ray.generations.summary import COLUMNS, columns, markdown, rows
 from abaw_ray.models import checkpoint
 from abaw_ray.tasks import build_tasks
 from abaw_ray.training.job import Job
@@ -125,10 +125,12 @@ class Trainings:
         criterion = self.criteria[member]
         return Member(job.run, job.recipe.seed, criterion, numbers(criterion, 1.0))
 
-    def evaluated(self, plan: Plan, runs: list[str], folder: Path, progress: Any = None) -> Numbers:
+    def evaluated(self, plan: Plan, runs: list[str], folder: Path, uncertainty: bool, progress: Any) -> Numbers:
         generation = int(folder.parts[-3].removeprefix("generation-"))
         self.asked.append(("evaluate", runs))
-        return numbers(*self.ensembles[generation])
+        found = numbers(*self.ensembles[generation])
+        told = {"noise": {"total": 0.9, "aleatoric": 0.8, "epistemic": 0.7}, "upside_down": {"total": 0.6}}
+        return replace(found, auroc={"mood": told, "camera": told}) if uncertainty else found
 
     def teach(self, plan: Plan, generation: Any, number: int) -> Taught:
         runs = tuple(generation.members[member].run for member in generation.kept)
@@ -188,6 +190,8 @@ def test_as_many_generations_as_wanted_and_more_later_but_no_others(tmp_path, mo
         run_generations(make_plan(tmp_path, num_members=4, num_kept=3))
     with pytest.raises(ConfigurationError, match=r"differ in recipes\.0\.train\.epochs;.*--fresh"):
         run_generations(make_plan(tmp_path, ["train.epochs=3"]))
+    with pytest.raises(ConfigurationError, match="differ in recipes; choose"):
+        run_generations(make_plan(tmp_path, [], []))
     other = make_plan(tmp_path, ["train.epochs=3"], num_generations=1)
     run_generations(other, fresh=True)
     assert json.loads((tmp_path / "plan.json").read_text())["recipes"][0]["train"]["epochs"] == 3
@@ -222,6 +226,9 @@ def test_the_table_has_a_row_a_generation_and_task(tmp_path, monkeypatch):
     assert text.count("\n| ") == len(found) + 2
     assert all(column in text for column in COLUMNS)
     assert "- best: generation 1" in text
+    with_uncertainty = run_generations(make_plan(tmp_path, num_generations=2, uncertainty=True))
+    assert columns(with_uncertainty)[-2:] == ["AUROC noise", "AUROC upside down"]
+    assert [row[-2:] for row in rows(with_uncertainty)] == [["", ""], ["0.700", "0.600"], ["0.700", "0.600"]] * 2
 
 
 @pytest.fixture(scope="module")
@@ -270,8 +277,13 @@ def test_the_numbers_are_those_of_the_evaluation_and_are_of_the_very_weights(tmp
     tasks = build_tasks(SPACES, recipe.loss, recipe.model, options={a_nuisance: {"role": "nuisance"}})
     of_targets = numbers_of(result, tasks)
     assert of_targets.nll == pytest.approx(found.nll - found.tasks[a_nuisance].nll)
+    uncertain = evaluated(plan, runs, tmp_path / "evaluation", uncertainty=True)
+    assert replace(uncertain, auroc={}) == found
+    assert uncertain.auroc.keys() == found.tasks.keys()
+    assert all(0 <= of_set["epistemic"] <= 1 for of_task in uncertain.auroc.values() for of_set in of_task.values())
     monkeypatch.setattr(members, "evaluate", lambda *given, **options: pytest.fail("evaluated again"))
     assert evaluated(plan, runs, tmp_path / "evaluation") == found
+    assert evaluated(plan, runs, tmp_path / "evaluation", uncertainty=True) == uncertain
     with pytest.raises(pytest.fail.Exception, match="evaluated again"):
         evaluated(plan, [runs[0], str(make_checkpoint(tmp_path / "2", 2))], tmp_path / "evaluation")
 
