@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from abaw_ray.console import mean_and_spread
+from abaw_ray.console import markdown_table, mean_and_spread
 from abaw_ray.generations.choice import best_generation, is_over, joint
 from abaw_ray.generations.members import Member, Numbers
 from abaw_ray.generations.plan import Plan
@@ -104,10 +104,8 @@ def lines(values: dict[str, Any]) -> list[str]:
 
 def markdown(values: dict[str, Any]) -> str:
     """The table, and what is to be said, as Markdown."""
-    headings = columns(values)
-    table = [headings, ["---"] * len(headings), *rows(values)]
-    text = ["| " + " | ".join(line) + " |" for line in table]
-    return "\n".join([title(values), "", *text, "", *(f"- {line}" for line in lines(values))]) + "\n"
+    table = markdown_table(columns(values), rows(values))
+    return "\n".join([title(values), "", table, "", *(f"- {line}" for line in lines(values))]) + "\n"
 
 
 def _image_sets(values: dict[str, Any]) -> list[str]:
