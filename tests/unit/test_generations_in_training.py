@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from checkpoints import make_checkpoint
 from learners import training_recipe
 from paper import SPACES
@@ -30,13 +29,7 @@ from abaw_ray.training.resources import Resources
 from abaw_ray.training.trainer import to_dict
 from abaw_ray.world import World
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def fit(job: Job, *arguments: Any, **options: Any) -> dict[str, Any]:
