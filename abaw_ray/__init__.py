@@ -9,6 +9,7 @@ The way of the data, stage by stage; each reads only what the one before has wri
     features        inference.extract           features of every frame of the store's videos
     label           inference.label             labels of the store's images by one more annotator: a run, or a person
     review          evaluation.review           the labels that a run doubts most, to be corrected
+    generations     generations.run             runs of ensembles that learn from the one before, their table
     tune            tuning.sweep                a sweep: trials, the best recipe, a page
     evaluate        evaluation.evaluate         scores, predictions, figures, decisions
     predict         inference.predict_job       what faces in videos and pictures show: tables, drawn videos, pages
@@ -38,6 +39,7 @@ What they are made of:
     competition   ABAW's label files, entries, and their checker
     palette       colours of figures, pages and videos
     monitoring    TensorBoard and metrics of a run
+    generations   ensembles that learn from the ensemble before them
     tuning        sweeps, by Ray Tune
     jobs          submission to a cluster
     paper         its databases and tables: what demo and reproduce run

@@ -1,4 +1,5 @@
-"""Whether what commands have written is still whole: stores, features, teacher's outputs, checkpoints, runs, sweeps."""
+"""Whether what commands have written is still whole: stores, features, teacher's outputs, checkpoints, runs, sweeps,
+generations."""
 
 from __future__ import annotations
 
@@ -22,6 +23,7 @@ from abaw_ray.blocks.teacher_outputs import TeacherManifest
 from abaw_ray.config import parse_recipe_text
 from abaw_ray.console import table
 from abaw_ray.errors import MissingInputError, StoreError, UserError
+from abaw_ray.generations.plan import GENERATIONS, PLAN
 from abaw_ray.models import checkpoint
 from abaw_ray.monitoring.run_log import read_metrics
 from abaw_ray.storage import AnyPath
@@ -82,7 +84,7 @@ def check_place(place: AnyPath, progress: Progress | None = None) -> Report:
     other. TensorBoard's files are not looked at.
 
     Args:
-        place: a store, features, a teacher's outputs, a run, a checkpoint, or a sweep.
+        place: a store, features, a teacher's outputs, a run, a checkpoint, a sweep, or generations.
         progress: called with files done and in all of one folder after the other.
 
     Raises:
@@ -93,7 +95,7 @@ def check_place(place: AnyPath, progress: Progress | None = None) -> Report:
             report = Report(str(place), kind)
             check(place, report, progress)
             return report
-    expected = "a store, features, a teacher's outputs, a run, a checkpoint or a sweep"
+    expected = "a store, features, a teacher's outputs, a run, a checkpoint, a sweep or generations"
     raise MissingInputError(f"{place}: found none of {', '.join(KINDS)}, expected {expected}")
 
 
@@ -160,8 +162,20 @@ def _check_sweep(place: AnyPath, report: Report, progress: Progress | None) -> N
                 _check_run(run, report, progress)
 
 
+def _check_generations(place: AnyPath, report: Report, progress: Progress | None) -> None:
+    with _noted(report, place / PLAN, "--fresh replaces the generations"):
+        read_json(place / PLAN)
+    for generation in _sorted(place.glob(GENERATIONS)):
+        for part in _sorted(generation.glob("*")):
+            if (part / JOB_FILE).is_file():
+                _check_run(part, report, progress)
+            elif (part / TeacherManifest.FILE).is_file():
+                _check_outputs(part, report, progress)
+
+
 KINDS: dict[str, tuple[str, Callable[[AnyPath, Report, Progress | None], None]]] = {
     SWEEP: ("sweep", _check_sweep),
+    PLAN: ("generations", _check_generations),
     JOB_FILE: ("run", _check_run),
     checkpoint.DESCRIPTION: ("checkpoint", _check_checkpoint),
     FeatureManifest.FILE: ("features", _check_features),

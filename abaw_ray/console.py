@@ -117,6 +117,12 @@ def table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
     return result
 
 
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown, without a title."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
 def mean_and_spread(numbers: Sequence[float]) -> str:
     """Mean, and standard deviation where there are several."""
     if len(numbers) == 1:

@@ -162,7 +162,7 @@ def check(
     place: Annotated[Any, typer.Argument(parser=as_path, metavar="PLACE", help="Folder or URI.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Check that a store, features, teacher's outputs, a run, a checkpoint or a sweep is as it was written.
+    """Check that a store, features, teacher's outputs, a run, a checkpoint, a sweep or generations are as written.
 
     Hashes of all files are recomputed. Status 2 if anything is damaged; each file is named with what mends it.
     """

@@ -71,7 +71,7 @@ def train(
 ) -> None:
     """Train a teacher: each head learns from the sets made for its task (equation 7)."""
     with stoppable(lambda: _epochs_kept(out)):
-        job = _job(store, out, [], (temporal, features, cnn), load_recipe(recipe, overrides))
+        job = job_of(store, out, [], (temporal, features, cnn), load_recipe(recipe, overrides))
         _warn_of_unused(job, keys_of(overrides))
         show(job.recipe, recipe, verbose)
         _train(job, (workers, gpu, cpus_per_worker), fresh, report, as_json)
@@ -106,7 +106,7 @@ def distill(
 ) -> None:
     """Train a student: every head learns from every set, from labels and from the teacher (equations 8-10)."""
     with stoppable(lambda: _epochs_kept(out)):
-        job = _job(store, out, teachers, (temporal, features, cnn), load_recipe(recipe, overrides), teacher_outputs)
+        job = job_of(store, out, teachers, (temporal, features, cnn), load_recipe(recipe, overrides), teacher_outputs)
         _warn_of_unused(job, keys_of(overrides))
         show(job.recipe, recipe, verbose)
         _train(job, (workers, gpu, cpus_per_worker), fresh, report, as_json)
@@ -242,7 +242,7 @@ def tune(
         check_choices(scheduler, search)
         name, searched, resolved = Path(space).stem, load_space(space), load_recipe(recipe, overrides)
         check_space(searched, resolved, name)
-        job = _job(store, out, teachers or [], (temporal, features, cnn), resolved)
+        job = job_of(store, out, teachers or [], (temporal, features, cnn), resolved)
         show(job.recipe, recipe, verbose)
         resources = Resources(workers, gpu, cpus_per_worker, gpus_per_worker)
         _warn_of_unused(job, [*keys_of(overrides), *searched])
@@ -269,7 +269,7 @@ def _epochs_kept(run: AnyPath) -> str:
     return f"finished epochs in {run}: {num_epochs}; {GOES_ON} after them"
 
 
-def _job(
+def job_of(
     store: AnyPath,
     out: AnyPath,
     teachers: Sequence[AnyPath],

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PREDICTING = ("train.precision", "train.evaluation_batch_size")
-EVALUATING = ("model", "augment", "temporal.databases", "temporal.window", "train.test_views", *PREDICTING)
+ANSWERING = ("model", "augment", "temporal.databases", "temporal.window", *PREDICTING)
+EVALUATING = (*ANSWERING, "train.test_views")
 
 USED: dict[str, tuple[str, ...]] = {
     "generate": ("seed",),
@@ -22,8 +23,8 @@ USED: dict[str, tuple[str, ...]] = {
     "prepare": ("prepare", "seed"),
     "teacher-outputs": ("augment", "sampling.sets", "temporal.databases", *PREDICTING),
     "features": ("model", "augment", "temporal.databases", *PREDICTING),
-    "label": ("model", "augment", "temporal.databases", "temporal.window", *PREDICTING),
-    "review": ("model", "augment", "temporal.databases", "temporal.window", *PREDICTING),
+    "label": ANSWERING,
+    "review": ANSWERING,
     "evaluate": EVALUATING,
     "predict-set": EVALUATING,
 }

@@ -75,8 +75,9 @@ def predict_set(
             that has not the database's tasks or classes.
         MissingInputError, StoreError: no such run or store, or no track of that split.
     """
-    store = Store(store_path)
-    trained = load_members(run, store)
+    trained, store = load_members(run), Store(store_path)
+    for member in trained:
+        member.require(store)
     folder = OwnedFolder(out, "an unfinished entry")
     folder.check()
     if database not in store.databases or not store.sequential[store.databases.index(database)]:

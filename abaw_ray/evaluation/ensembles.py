@@ -53,11 +53,11 @@ class Member:
         return not of_frames(self.kind)
 
 
-def load_members(runs: Runs, store: Store) -> list[Checkpoint]:
+def load_members(runs: Runs) -> list[Checkpoint]:
     """The checkpoints of runs.
 
     Raises:
-        ConfigurationError: none, one that does not fit the store, or that has other tasks than the first.
+        ConfigurationError: none, or one that has other tasks than the first.
         MissingInputError, StoreError: no such run, or it is damaged.
     """
     several = runs if isinstance(runs, Sequence) and not isinstance(runs, str) else [runs]
@@ -66,7 +66,6 @@ def load_members(runs: Runs, store: Store) -> list[Checkpoint]:
         raise ConfigurationError("no run given; expected one, or the members of an ensemble")
     first = _spaces(found[0])
     for trained in found:
-        trained.require(store)
         own = _spaces(trained)
         if own != first:
             names = sorted(name for name in first.keys() | own.keys() if first.get(name) != own.get(name))
@@ -136,10 +135,14 @@ def databases_of(members: Sequence[Member]) -> list[str] | None:
     return list(next(iter(of_each))) if of_each else None
 
 
+def window_lengths(members: Sequence[Member]) -> set[int | None]:
+    """Frames of the windows that temporal members take; None is there if a member takes single frames."""
+    return {member.recipe.temporal.window if member.is_temporal else None for member in members}
+
+
 def comparable(members: Sequence[Member], predicted: Sequence[Predicted]) -> list[Predicted]:
     """Predictions that can be put together: windows are left out unless all members have those of one length."""
-    lengths = {member.recipe.temporal.window if member.is_temporal else None for member in members}
-    return list(predicted) if len(lengths) == 1 else [Predicted(part.frames) for part in predicted]
+    return list(predicted) if len(window_lengths(members)) == 1 else [Predicted(part.frames) for part in predicted]
 
 
 def ask_each(

@@ -24,7 +24,7 @@ from abaw_ray.evaluation.intervals import score_intervals
 from abaw_ray.evaluation.on_device import EQUAL, FIT, TUNE, Asked, Found, evaluate_members
 from abaw_ray.evaluation.predictions import Decisions, pairs, video_scores, write_predictions
 from abaw_ray.evaluation.smoothing import parse_smoothing
-from abaw_ray.evaluation.uncertain_networks import UncertaintySettings
+from abaw_ray.evaluation.uncertain_networks import UncertaintySettings, require_heard_together
 from abaw_ray.evaluation.uncertainty import with_uncertainty
 from abaw_ray.evaluation.uncertainty_report import risk_curves, uncertainty_section
 from abaw_ray.inference.predict import Progress
@@ -75,6 +75,8 @@ def evaluate(
             then nothing is fitted here.
         uncertainty: what is asked beside: columns of uncertainties in the predictions, a part `uncertainty` of the
             scores (see `uncertainty_report.uncertainty_section`) and figures of risk against coverage; None: nothing.
+            Of an ensemble it is that of its members together, each of which, or each of whose passes, is a voice with
+            the weight that its predictions have.
 
     Returns:
         `scores` by protocol, database and over `all`, `columns` of a table of them by task, `chance` level of the same
@@ -89,10 +91,11 @@ def evaluate(
         MissingInputError, StoreError, ConfigurationError: no such run or store, nothing of that split in it, another
             image size, features of other CNNs, a smoothing or weights tuned on anything but validation; members of
             other tasks than the first, temporal ones for other databases; decisions of another network, or beside what
-            they hold.
+            they hold; uncertainty of networks of frames and of windows together, or of several views of a face.
     """
-    store = Store(store_path)
-    trained = load_members(run, store)
+    trained, store = load_members(run), Store(store_path)
+    for member in trained:
+        member.require(store)
     _require_possible(trained, split, smooth, weights, decisions)
     recipes = [change(member.recipe) for member in trained]
     fits = split == Split.VALIDATION and decisions is None
@@ -100,6 +103,8 @@ def evaluate(
     asked = Asked(smooth if decided is None else decided.smoothing, weights, decided, uncertainty)
     members = members_of(trained, recipes, features)
     databases_of(members)  # refuses those of several
+    if uncertainty is not None:
+        require_heard_together(members)
     found: Found = on_worker(evaluate_members, members, store.path.resolve(), split, asked, progress=progress)
     evaluation, smoothing = found.evaluation, found.smoothing
     scored = {name: task for name, task in trained[0].tasks(recipes[0]).items() if name in store.spaces}

@@ -122,7 +122,7 @@ class Evaluator:
         if source is not None:
             source.of_view(num_views - 1)  # refuses what it has no features of
         self.store, self.tasks, self.recipe, self.source = store, tasks, recipe, source
-        self._split = split
+        self.is_temporal, self._split = source is not None, split
         if databases is None and source is not None:
             databases = recipe.temporal.databases
         self.frames = evaluation_frames(store, list(tasks), split, databases)
@@ -198,7 +198,7 @@ class Evaluator:
             frames (num_pictured,) int64 in these, flat.
         """
         shown = self.frames.row[: self.frames.num_pictured]
-        if self.source is None:
+        if not self.is_temporal:
             return np.unique(shown, return_inverse=True)
         starts = self.frames.starts[self.frames.starts < len(shown)]
         windows, place = covering_windows(starts, len(shown), self.recipe.temporal.window)

@@ -14,7 +14,7 @@ from abaw_ray.evaluation.mixtures import Predicted, mixed
 from abaw_ray.evaluation.predictions import POOLED
 from abaw_ray.evaluation.smoothing import CANDIDATES, Smoothing, parse_smoothing
 from abaw_ray.evaluation.uncertain_networks import FoundUncertainty, UncertaintySettings, hear, judge
-from abaw_ray.inference.predict import Progress
+from abaw_ray.inference.predict import Progress, share_of
 from abaw_ray.models import checkpoint
 from abaw_ray.models.sets import Network
 from abaw_ray.spaces import Split
@@ -96,15 +96,17 @@ def evaluate_members(
         progress: shows how far it is.
     """
     store, world, decided = Store(store_path), World(device=local_device()), asked.decided
-
+    if asked.uncertainty is not None:
+        for member in members:  # before the first has predicted anything
+            asked.uncertainty.require(checkpoint.load(member.path).network(world.device), store)
     heard = []
 
     def ask(evaluator: Evaluator, network: Network, show: Progress | None) -> tuple[Evaluator, Predicted]:
-        if asked.uncertainty is not None:
-            asked.uncertainty.require(network, store)
-        predicted = evaluator.predict(network, world, show)
-        if asked.uncertainty is not None:
-            heard.append(hear(evaluator, network, asked.uncertainty, world, show))
+        if asked.uncertainty is None:
+            predicted = evaluator.predict(network, world, show)
+        else:
+            predicted = evaluator.predict(network, world, share_of(show, 0, 2))
+            heard.append(hear(evaluator, network, asked.uncertainty, world, share_of(show, 1, 2)))
         return evaluator.without_features(), predicted
 
     answers = ask_each(members, store, split, ask, databases_of(members), progress=progress)

@@ -15,6 +15,7 @@ import numpy as np
 from abaw_ray.blocks.reader import Store
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.calibration_report import calibrations
+from abaw_ray.evaluation.ensembles import Member, window_lengths
 from abaw_ray.evaluation.evaluator import HEADLINE, Evaluator
 from abaw_ray.evaluation.mixtures import Predicted
 from abaw_ray.evaluation.out_of_distribution import OWN, auroc, code_of, image_sets
@@ -24,7 +25,7 @@ from abaw_ray.evaluation.uncertainty import Mixture, OfTask, joined
 from abaw_ray.inference.distributions import decoded_mixtures, predict_distributions
 from abaw_ray.inference.dropout_passes import DropoutPasses
 from abaw_ray.inference.features import ComputedFeatures, RememberedFeatures
-from abaw_ray.inference.predict import Progress
+from abaw_ray.inference.predict import Progress, share_of
 from abaw_ray.models.sets import FrameNetwork, Network
 from abaw_ray.models.temporal import TemporalNetwork
 from abaw_ray.streams.image import ImageKind
@@ -73,6 +74,29 @@ class UncertaintySettings:
         self.passes_of(network)
         if self.other_domain is not None:
             code_of(store, self.other_domain)
+
+
+def require_heard_together(members: Sequence[Member]) -> None:
+    """That networks are asked about the same things, and answer from the view of a face that they are asked about.
+
+    Raises:
+        ConfigurationError: answers from several views of a face; CNNs beside temporal networks, or these with windows
+            of several lengths.
+    """
+    for member in members:
+        views = member.recipe.train.test_views
+        if views > 1:
+            raise ConfigurationError(
+                f"--uncertainty of {member.path} with train.test_views={views}: it is that of one view, not of the mean"
+                " of several; expected --set train.test_views=1"
+            )
+    lengths = window_lengths(members)
+    if len(lengths) > 1:
+        found = ", ".join(sorted("single frames" if n is None else f"windows of {n} frames" for n in lengths))
+        raise ConfigurationError(
+            f"--uncertainty of networks of different kinds: found networks of {found}; expected CNNs alone, or temporal"
+            " networks with windows of one length (temporal.window)"
+        )
 
 
 @dataclass(frozen=True)
@@ -127,17 +151,19 @@ def hear(
     """
     passes, store, recipe = settings.passes_of(network), evaluator.store, evaluator.recipe
 
-    def ask(shown: Store, items: np.ndarray) -> Mixtures:
+    def ask(shown: Store, items: np.ndarray, show: Progress | None) -> Mixtures:
         source = evaluator.source
         if isinstance(network, TemporalNetwork) and shown is not store:
             source = RememberedFeatures(ComputedFeatures(shown, network.cnn, recipe), len(store.index))
-        return predict_distributions(network, passes, evaluator.tasks, shown, source, items, recipe, world, progress)
+        return predict_distributions(network, passes, evaluator.tasks, shown, source, items, recipe, world, show)
 
     items, place = evaluator.items()
-    of_items = ask(store, items)
+    sets = list(image_sets(store, items, _takes_images(network, store), settings.other_domain))
+    shares = [share_of(progress, number, 1 + len(sets)) for number in range(1 + len(sets))]
+    of_items = ask(store, items, shares[0])
     frames = {t: Mixture(m.p[place], m.entropy[place], m.num_members) for t, m in of_items.items()}
-    sets = image_sets(store, items, _takes_images(network, store), settings.other_domain)
-    return Heard(frames, {name: ask(shown, of_set) for name, shown, of_set in sets})
+    of_sets = {name: ask(shown, of_set, show) for (name, shown, of_set), show in zip(sets, shares[1:], strict=True)}
+    return Heard(frames, of_sets)
 
 
 def judge(

@@ -19,6 +19,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
+from abaw_ray.inference.answers import entropy
 from abaw_ray.spaces import LabelSpace
 from abaw_ray.tasks.base import Task
 from abaw_ray.teachers.ensemble import mean_entropy
@@ -50,29 +51,21 @@ class Mixture:
     def uncertainty(self) -> OfTask:
         """Measure -> (n, groups) float32 from 0 to 1; of one member the total alone, as nothing tells its parts
         apart."""
-        from scipy.special import entr
-
-        most = max(math.log2(self.p.shape[-1]), 1e-9)  # of one class every entropy is 0
-        total = np.clip(entr(self.p.astype(np.float64)).sum(-1) / math.log(2) / most, 0, 1).astype(np.float32)
+        total = np.clip(entropy(self.p), 0, 1)
         if self.num_members == 1:
             return {TOTAL: total}
+        most = max(math.log2(self.p.shape[-1]), 1e-9)  # of one class every entropy is 0
         aleatoric = np.clip(self.entropy / most, 0, 1)
         return {TOTAL: total, ALEATORIC: aleatoric, EPISTEMIC: np.maximum(total - aleatoric, 0)}
 
 
-def mixture(task: Task, members: Sequence[Tensor]) -> Mixture:
-    """The mixture of some members.
+def mean_distribution(task: Task, members: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """The first two of what a `Mixture` has, on the members' device.
 
     Args:
         task: whose logits they are.
         members: at least one; logits (n, outputs) of the same rows.
     """
-    p, entropy = mean_distribution(task, members)
-    return Mixture(p.cpu().numpy(), entropy.cpu().numpy(), len(members))
-
-
-def mean_distribution(task: Task, members: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """The first two of what a `Mixture` has, from what `mixture` takes, on the members' device."""
     p = torch.stack([task.distributions(logits, 1.0).p for logits in members]).mean(0)
     return p, mean_entropy(task, members)
 

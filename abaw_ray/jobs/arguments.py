@@ -90,7 +90,7 @@ def _name(parameter: Any) -> str:
 
 def _paths(values: dict[str, Any], options: dict[str, str]) -> Iterator[PathArgument]:
     for name, value in values.items():
-        for path in value if isinstance(value, list | tuple) else [value]:
+        for path in _several(value):
             if isinstance(path, Path):
                 yield PathArgument(options[name], path, is_written=options[name] in WRITTEN)
     for database in values.get("database") or () if isinstance(values.get("database"), list | tuple) else ():
@@ -98,12 +98,20 @@ def _paths(values: dict[str, Any], options: dict[str, str]) -> Iterator[PathArgu
         if not root:
             raise ConfigurationError(f"--database {database}: expected NAME=ROOT, as expw=/data/ExpW")
         yield PathArgument(options["database"], Path(root))
-    for name, installed in (("recipe", recipe_names()), ("space", space_names())):
-        source = values.get(name)
-        if source is not None and source not in installed:
-            yield PathArgument(options[name], Path(source), travels=True)
-    if "recipe" in values:
-        yield from _paths_of(load_recipe(values["recipe"], list(values.get("overrides") or ())))
+    for name, installed in (("recipe", recipe_names()), ("recipes", recipe_names()), ("space", space_names())):
+        for source in _several(values.get(name)):
+            if source not in installed:
+                yield PathArgument(options[name], Path(source), travels=True)
+    if "recipe" in values or "recipes" in values:
+        for source in [*_several(values.get("recipe")), *_several(values.get("recipes"))] or [None]:
+            yield from _paths_of(load_recipe(source, list(values.get("overrides") or ())))
+
+
+def _several(value: Any) -> list[Any]:
+    """What an option was given, once or several times."""
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def _paths_of(recipe: Recipe) -> Iterator[PathArgument]:

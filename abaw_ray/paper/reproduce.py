@@ -13,7 +13,7 @@ from rich.table import Table
 
 from abaw_ray.blocks.files import write_json, write_text
 from abaw_ray.config import Recipe
-from abaw_ray.console import mean_and_spread, table
+from abaw_ray.console import markdown_table, mean_and_spread, table
 from abaw_ray.errors import MissingInputError
 from abaw_ray.evaluation.evaluator import HEADLINE
 from abaw_ray.inference.extract import extract_features
@@ -151,8 +151,7 @@ class Reproduction:
 
     def markdown(self) -> str:
         """The same as Markdown."""
-        lines = [self.columns, ["---"] * len(self.columns), *self.rows()]
-        return "\n".join([f"{self.title}", "", *("| " + " | ".join(line) + " |" for line in lines)]) + "\n"
+        return f"{self.title}\n\n{markdown_table(self.columns, self.rows())}\n"
 
     @property
     def title(self) -> str:

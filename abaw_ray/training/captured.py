@@ -78,9 +78,10 @@ class CapturedGradient:
         self._num_steps += 1
         if self._num_steps == NUM_PLAIN + 1:
             self._captured = self._capture(step)
-        if self._captured is None or not self._captured.fits(step):
+        if self._captured is None:
             return self._compute(step)
-        return self._captured.replay(step)
+        tensors, form = step.flat()
+        return self._captured.replay(tensors) if self._captured.fits(tensors, form) else self._compute(step)
 
     def _capture(self, step: StepInput) -> _Captured | None:
         """A graph of the step, which is not computed by that; None: it cannot be captured."""
@@ -114,15 +115,14 @@ class _Captured:
     parameters: Sequence[nn.Parameter]
     gradients: list[Tensor | None]
 
-    def fits(self, step: StepInput) -> bool:
-        """Whether the graph is one of such steps."""
-        tensors, form = step.flat()
+    def fits(self, tensors: Sequence[Tensor], form: pytree.TreeSpec) -> bool:
+        """Whether the graph is one of such steps, given as of `StepInput.flat`."""
         pairs = zip(self.tensors, tensors, strict=False)
         return form == self.form and all((a.shape, a.dtype) == (b.shape, b.dtype) for a, b in pairs)
 
-    def replay(self, step: StepInput) -> StepLoss:
+    def replay(self, tensors: Sequence[Tensor]) -> StepLoss:
         """Computes a step that fits."""
-        for own, given in zip(self.tensors, step.flat()[0], strict=True):
+        for own, given in zip(self.tensors, tensors, strict=True):
             own.copy_(given, non_blocking=True)
         self.graph.replay()
         for parameter, gradient in zip(self.parameters, self.gradients, strict=True):

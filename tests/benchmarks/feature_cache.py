@@ -20,13 +20,13 @@ import cv2
 import numpy as np
 import torch
 from report import emit
+from untrained import make_cnn
 
 from abaw_ray.blocks.features import FeatureStore
 from abaw_ray.blocks.reader import Store
 from abaw_ray.competition.track_files import TRACK_FORMATS
 from abaw_ray.config import Recipe, load_recipe
 from abaw_ray.inference.extract import extract_features
-from abaw_ray.models import checkpoint
 from abaw_ray.paper.steps import STUDENT_SEED
 from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.spaces import Split
@@ -57,26 +57,6 @@ def make_store(folder: Path, recipe: Recipe, num_tracks: int, num_frames: int) -
     every = {"neutral_every": 1, "happiness_every": 1, "sadness_every": 1, "va_every": 1}
     prepare(recipe, folder / "store", {"affwild2": {"root": str(folder / "data"), **every}})
     return folder / "store"
-
-
-def make_cnn(folder: Path, recipe: Recipe, store: Path) -> Path:
-    """A checkpoint of a CNN that was never trained."""
-    stage = Stage(Job(recipe, str(store), ""), torch.device("cpu"))
-    torch.manual_seed(STUDENT_SEED)
-    network = stage.network()
-    described = checkpoint.Description(
-        role="student",
-        epoch=0,
-        spaces=tuple(task.space for task in stage.data.tasks.values()),
-        image_size=stage.store.image_size,
-        store_hash=stage.store.manifest.content_hash,
-        stopping={},
-        scores={},
-        decisions={},
-    )
-    folder.mkdir()
-    checkpoint.save(folder, network, torch.optim.Adam(network.parameters()), recipe, described)
-    return folder
 
 
 class Run:
@@ -135,7 +115,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         store = make_store(folder, recipe, arguments.tracks, arguments.frames)
-        cnn = make_cnn(folder / "cnn", recipe, store)
+        cnn = make_cnn(folder / "cnn", recipe, store, STUDENT_SEED, "student")
         started = time.perf_counter()
         manifest = extract_features(cnn, store, folder / "features")
         extraction = time.perf_counter() - started

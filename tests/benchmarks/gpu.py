@@ -30,7 +30,7 @@ import torch
 from gpu_peers import Files, loader_batches
 from report import Target, emit, spread
 from sparse_store import sparse_store
-from untrained import make_teacher
+from untrained import make_cnn
 
 from abaw_ray.augmentation import NUM_UNIFORMS, random_views
 from abaw_ray.blocks.computed import BLOCKS as OUTPUT_BLOCKS
@@ -186,7 +186,7 @@ def measure(stores: dict[str, Path], folder: Path, backbone: str, options: argpa
         timed(device, lambda t=training: t.on(itertools.repeat(on_device, WARM_STEPS)))
     memory = torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else None
     raw = str(stores["raw"])
-    teacher = make_teacher(folder / f"teacher of {backbone}", of_teacher, stores["raw"], seed=1)
+    teacher = make_cnn(folder / f"teacher of {backbone}", of_teacher, stores["raw"], seed=1)
     outputs = stored_outputs(folder / f"outputs for {backbone}", teacher, Store(raw), of_views)
     asking = Job(of_views, raw, run, teachers=(str(teacher),))
     students = {

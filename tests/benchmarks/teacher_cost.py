@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from report import emit
-from untrained import make_teacher
+from untrained import make_cnn
 
 from abaw_ray.config import Recipe, load_recipe
 from abaw_ray.inference.teach import compute_teacher_outputs
@@ -102,7 +102,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         store = generate_and_prepare(folder, "tiny", recipe)
-        teacher = make_teacher(folder / "teacher", recipe, store, STUDENT_SEED)
+        teacher = make_cnn(folder / "teacher", recipe, store, STUDENT_SEED)
         compute_teacher_outputs(teacher, store, folder / "outputs", recipe)
         result = compare(recipe, store, teacher, folder / "outputs", arguments.steps)
     emit("teacher_cost", {"backbone": arguments.backbone, "images_per_step": 3 * arguments.batch} | result, [])

@@ -1,4 +1,4 @@
-"""Teachers with random weights, for benchmarks to which only their size matters."""
+"""CNNs with random weights, for benchmarks to which only their size matters."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from abaw_ray.training.job import Job
 from abaw_ray.training.stage import Stage
 
 
-def make_teacher(folder: Path, recipe: Recipe, store: Path, seed: int) -> Path:
+def make_cnn(folder: Path, recipe: Recipe, store: Path, seed: int, role: str = "teacher") -> Path:
     """A checkpoint of a CNN that was never trained, for the tasks of a store."""
     stage = Stage(Job(recipe, str(store), ""), torch.device("cpu"))
     torch.manual_seed(seed)
     network = stage.network()
     described = checkpoint.Description(
-        role="teacher",
+        role=role,
         epoch=0,
         spaces=tuple(task.space for task in stage.data.tasks.values()),
         image_size=stage.store.image_size,

@@ -345,7 +345,7 @@ def test_a_run_of_other_tasks_is_refused(store: Path, runs: list[Path], tmp_path
     renamed = SPACES[0].model_copy(update={"names": tuple(reversed(SPACES[0].names))})
     monkeypatch.setattr(checkpoints, "SPACES", (renamed, *SPACES[1:]))
     turned = make_checkpoint(tmp_path / "turned")
-    with pytest.raises(ConfigurationError, match=rf"{turned}: {renamed.name} is .*{', '.join(renamed.names)}"):
+    with pytest.raises(ConfigurationError, match=rf"{turned}: found {renamed.name}: .*{', '.join(renamed.names)}"):
         evaluate([runs[0], turned], store, tmp_path / "out")
 
 

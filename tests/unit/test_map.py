@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -37,3 +38,9 @@ def test_every_package_is_on_the_map() -> None:
     packages = {module.name for module in pkgutil.iter_modules([str(folder)]) if module.ispkg}
     assert packages <= named
     assert all(find_spec(f"abaw_ray.{name}") is not None for name in named)
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """Pytest imports them by their names alone, and stops where a second one comes."""
+    names = Counter(path.name for path in Path(__file__).parents[1].rglob("test_*.py"))
+    assert [name for name, number in names.items() if number > 1] == []

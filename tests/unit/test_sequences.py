@@ -25,13 +25,7 @@ KINDS = ["gru", "transformer", "tcn"]
 WINDOW = 4
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small networks are slow where their threads wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def made(kind: object, hidden: int = 8) -> Sequence:

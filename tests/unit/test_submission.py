@@ -61,6 +61,9 @@ def test_every_path_of_a_command_is_found(tmp_path):
     assert given(*tune, "my/space.py")["--space"] == ("my/space.py", True)
     assert "--space" not in given(*tune, "distillation")
     assert given("train", "--store", "/s", "--out", "/o", "--set", "model.weights=/w")["model.weights"] == ("/w", False)
+    several = parse(app, ["generations", "--store", "/s", "--out", "/o", "--recipe", "demo", "--recipe", str(recipe)])
+    assert {"--recipe", "model.weights"} <= {p.option for p in several.paths}
+    assert [p.path for p in several.paths if p.option == "--recipe"] == [recipe]
 
 
 def test_what_the_job_writes_is_known():

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from paper import SPACES
 
 from abaw_ray.config import LossConfig, ModelConfig
-from abaw_ray.evaluation.uncertainty import joined, mixture, with_uncertainty
+from abaw_ray.evaluation.uncertainty import Mixture, joined, mean_distribution, with_uncertainty
 from abaw_ray.inference.answers import answer_columns, answers_schema
 from abaw_ray.inference.distributions import decoded_mixtures
 from abaw_ray.spaces import LabelSpace
@@ -29,6 +29,11 @@ SURE = 100.0
 def drawn(task, num_members: int, seed: int = 0, scale: float = 2.0) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return [scale * torch.randn(6, task.num_outputs, generator=generator) for _ in range(num_members)]
+
+
+def mixture(task, members: list[torch.Tensor]) -> Mixture:
+    p, entropy = mean_distribution(task, members)
+    return Mixture(p.numpy(), entropy.numpy(), len(members))
 
 
 @given(st.sampled_from(sorted(TASKS)), st.integers(2, 5), st.integers(0, 1000), st.floats(0.0, 30.0))

@@ -17,6 +17,7 @@ from abaw_ray.blocks.reader import Store
 from abaw_ray.cli import app
 from abaw_ray.console import table
 from abaw_ray.errors import ConfigurationError
+from abaw_ray.evaluation.decisions import decisions_of
 from abaw_ray.evaluation.evaluate import evaluate
 from abaw_ray.evaluation.evaluator import Evaluator
 from abaw_ray.evaluation.figures import risk_coverage_figure
@@ -153,13 +154,45 @@ def test_an_ensemble_that_is_evaluated_is_uncertain_of_its_own_answers(store, ru
     assert "mean_of_passes" not in result["uncertainty"]
 
 
+@pytest.mark.parametrize(("how", "measures"), [("once", ALL[:1]), ("passes", ALL)])
+def test_a_run_that_is_given_twice_agrees_with_itself(evaluated, store, run, tmp_path, how, measures):
+    """Its two voices are as uncertain as one, and disagree no more than its passes do."""
+    settings = UncertaintySettings(4 if how == "passes" else None)
+    result = evaluate([run, run], store, tmp_path, Split.TRAIN, uncertainty=settings)
+    alone = evaluated[how][1]["uncertainty"]
+    for name in TASKS:
+        means = result["uncertainty"]["mean"][name]
+        assert means["total"] == pytest.approx(alone["mean"][name]["total"], abs=1e-6)
+        assert means["epistemic"] == pytest.approx(alone["mean"][name].get("epistemic", 0.0), abs=1e-6)
+        of_one, of_two = alone["risk_coverage"][name], result["uncertainty"]["risk_coverage"][name]
+        assert all(of_two[m]["area"] == pytest.approx(of_one[m]["area"], abs=1e-3) for m in measures)
+    assert ("mean_of_passes" in result["uncertainty"]) == (how == "passes")
+
+
+def test_voices_weigh_as_their_predictions_do(evaluated, store, run, tmp_path):
+    other = make_checkpoint(tmp_path / "second", seed=1)
+    runs = [checkpoint.load(folder) for folder in (run, other)]
+    weights = {name: [1.0, 0.0] for name in TASKS}
+    decisions_of(runs, [trained.recipe for trained in runs], None, {}, weights).write(tmp_path)
+    result = evaluate(
+        [run, other], store, tmp_path / "out", Split.TRAIN, decisions=tmp_path, uncertainty=UncertaintySettings()
+    )
+    alone = evaluated["once"][1]["uncertainty"]["mean"]
+    for name in TASKS:
+        means = result["uncertainty"]["mean"][name]
+        assert means["total"] == pytest.approx(alone[name]["total"], abs=1e-6)
+        assert means["epistemic"] == pytest.approx(0, abs=1e-6)
+
+
 def test_networks_over_time_are_asked_about_windows(store, run, tmp_path):
     """Their other images are changed before the CNN; those of CNNs are not the same set."""
     recipe = small_recipe("temporal.kind={kind: tcn, dropout: 0.3}")
     path = make_checkpoint(tmp_path / "tcn", kind="temporal", recipe=recipe)
     settings = UncertaintySettings(num_passes=3)
     evaluator, heard = heard_by(path, store, settings, "temporal")
-    found = judge(evaluator, [heard], settings)
+    found = judge(evaluator.without_features(), [heard], settings)
+    for with_them, without in zip(evaluator.items(), evaluator.without_features().items(), strict=True):
+        np.testing.assert_array_equal(with_them, without)
     labelled = evaluator.labels()[1]
     for name, task in evaluator.tasks.items():
         assert found.of_frames[name]["epistemic"].shape == (labelled.sum(), task.num_groups)
@@ -180,12 +213,57 @@ def test_what_cannot_be_asked_is_refused_before_anything_is_predicted(store, run
     for settings in (UncertaintySettings(2), UncertaintySettings(other_domain="c")):
         with pytest.raises(ConfigurationError, match=r"without dropout|not in .*found a, b"):
             evaluate(silent, store, tmp_path / "out", progress=lambda *done: shown.append(done), uncertainty=settings)
+    with pytest.raises(ConfigurationError, match=r"without dropout"):
+        evaluate(
+            [run, silent],
+            store,
+            tmp_path / "out",
+            progress=lambda *done: shown.append(done),
+            uncertainty=UncertaintySettings(2),
+        )
     assert not shown
     result = CliRunner().invoke(
         app, ["evaluate", str(run), "--store", str(store), "--out", str(tmp_path / "out"), "--passes", "3"]
     )
     assert isinstance(result.exception, ConfigurationError)
     assert "--uncertainty" in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "setting", "expected"),
+    [
+        (["cnn"], "train.test_views=2", r"train\.test_views=2: it is that of one view"),
+        (["cnn", "temporal"], None, "found networks of single frames, windows of"),
+    ],
+)
+def test_networks_that_do_not_answer_the_same_questions_are_refused(store, tmp_path, kinds, setting, expected):
+    runs = [make_checkpoint(tmp_path / kind, kind=kind) for kind in kinds]
+    recipe, shown = small_recipe(*[setting] if setting else []), []
+    with pytest.raises(ConfigurationError, match=expected):
+        evaluate(
+            runs,
+            store,
+            tmp_path / "out",
+            change=lambda own: recipe if setting else own,
+            progress=lambda *done: shown.append(done),
+            uncertainty=UncertaintySettings(),
+        )
+    assert not shown
+    assert not (tmp_path / "out").exists()
+
+
+def test_progress_goes_once_from_nothing_to_all(store, run, tmp_path):
+    shown = []
+    evaluate(
+        [run, run],
+        store,
+        tmp_path,
+        Split.TRAIN,
+        progress=lambda done, total: shown.append(done / total),
+        uncertainty=UncertaintySettings(),
+    )
+    assert shown == sorted(shown)
+    assert shown[-1] == pytest.approx(1)
 
 
 def test_the_table_has_a_row_for_each_measure(evaluated):

@@ -1,0 +1,1 @@
+"""Ensembles that learn from the ensemble before them, generation after generation."""

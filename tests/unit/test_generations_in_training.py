@@ -1,0 +1,131 @@
+"""Generations that are trained, in this process and without Ray, on generated (synthetic) labels."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from checkpoints import make_checkpoint
+from learners import training_recipe
+from paper import SPACES
+from stores import BLOCK_ROWS, make_store, set_labels
+
+from abaw_ray.evaluation import evaluate
+from abaw_ray.generations import members, run
+from abaw_ray.generations.plan import Plan
+from abaw_ray.generations.run import run_generations
+from abaw_ray.inference import blockwise
+from abaw_ray.spaces import Split
+from abaw_ray.training.job import Job, inherit_settings
+from abaw_ray.training.loop import EpochResult, train
+from abaw_ray.training.resources import Resources
+from abaw_ray.training.trainer import to_dict
+from abaw_ray.world import World
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def fit(job: Job, *arguments: Any, **options: Any) -> dict[str, Any]:
+    """A finished run, by the loop alone."""
+    place = Path(job.run)
+
+    def report(result: EpochResult, folder: Path | None) -> None:
+        assert folder is not None
+        shutil.copytree(folder, place / f"epoch-{result.epoch:04d}")
+
+    summary = train(job, World(), report)
+    values = summary | {"best": f"epoch-{summary['best_epoch']:04d}"}
+    (place / "job.json").write_text(json.dumps(to_dict(job)))
+    (place / "run.json").write_text(json.dumps(values))
+    return values
+
+
+def block_results(jobs: list[Any], worker: type, arguments: dict[str, Any], use_gpu: bool | None) -> Iterator[Any]:
+    asked = worker(**arguments)
+    for job in jobs:
+        yield {name: values[0] for name, values in asked({k: [v] for k, v in asdict(job).items()}).items()}
+
+
+@pytest.fixture(autouse=True)
+def backwards(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Members are trained one after the other, the last one first; the runs in this order."""
+    trained = []
+
+    def side_by_side(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], at_once: int) -> list[Any]:
+        return [function(*given, lambda line: None) for given in reversed(arguments)][::-1]
+
+    def noted(job: Job, *arguments: Any, **options: Any) -> dict[str, Any]:
+        trained.append(str(Path(job.run).relative_to(Path(job.run).parents[1])))
+        return fit(job)
+
+    monkeypatch.setattr(members, "fit", noted)
+    monkeypatch.setattr(run, "side_by_side", side_by_side)
+    monkeypatch.setattr(run, "check_room", lambda resources: None)
+    monkeypatch.setattr(run, "room", lambda resources: 1)
+    monkeypatch.setattr(run, "ray_session", nullcontext)
+    monkeypatch.setattr(blockwise, "ray_session", nullcontext)
+    monkeypatch.setattr(blockwise, "data_context", nullcontext)
+    monkeypatch.setattr(blockwise, "block_results", block_results)
+    for name in ("save", "task_figures", "reliability_figure"):  # most of an evaluation's time
+        monkeypatch.setattr(evaluate, name, lambda *arguments: {})
+    return trained
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train and validation labels stand in turn, five images each."""
+    path, rng = make_store(tmp_path_factory.mktemp("store")).path, np.random.default_rng(0)
+    rows = np.arange(sum(BLOCK_ROWS))
+    splits = np.where(rows // 5 % 2 == 0, int(Split.VALIDATION), int(Split.TRAIN)).astype(np.int8)
+    for space in SPACES:
+        drawn = {
+            "multiclass": np.eye(space.size)[rng.integers(0, space.size, len(rows))],
+            "multilabel": rng.integers(0, 2, (len(rows), space.size)),
+            "regression": rng.uniform(space.low, space.high, (len(rows), space.size)),
+        }
+        set_labels(path, space.name, "", rows, drawn[space.kind], splits)
+    return path
+
+
+def written(out: Path) -> dict[str, bytes]:
+    """Weights, soft labels and tables."""
+    files = [*out.rglob("model.safetensors"), *out.rglob("*.arrow"), *out.glob("generations.*")]
+    return {str(file.relative_to(out)): file.read_bytes() for file in files}
+
+
+@pytest.fixture(params=["cnn", "temporal"])
+def job(request: pytest.FixtureRequest, store: Path, tmp_path: Path) -> Job:
+    """One epoch from two views, or over the features of a CNN, and from soft labels alone."""
+    fixed = ["loss.hard_weight=0", "loss.temperature=1", "train.epochs=1"]
+    if request.param == "cnn":
+        return Job(training_recipe("augment.views=2", *fixed), str(store), "")
+    cnn = make_checkpoint(tmp_path / "cnn", recipe=training_recipe())
+    return inherit_settings(Job(training_recipe("temporal.batch_size=2", *fixed), str(store), "", cnn=str(cnn)))
+
+
+def test_members_and_soft_labels_that_are_dropped_come_out_as_they_were(job, tmp_path, backwards):
+    plan = Plan(tmp_path / "out", (job,), 2, 2, 2, Resources(1))
+    values = run_generations(plan)
+    assert backwards == [f"generation-{g}/member-{k}" for g in (0, 1) for k in (1, 0)]
+    before = written(plan.out)
+    weights = {name: content for name, content in before.items() if name.endswith("safetensors")}
+    assert len(set(weights.values())) == len(weights) == 4
+    (outputs,) = (plan.out / "generation-0").glob("soft-labels-*")
+    for member in range(2):
+        student = json.loads((plan.run(1, member) / "job.json").read_text())
+        assert student["teachers"] == [str(plan.run(0, teacher)) for teacher in range(2)]
+        assert student["teacher_outputs"] == str(outputs)
+
+    backwards.clear()
+    for folder in (plan.run(0, 0), plan.run(1, 1), outputs):
+        shutil.rmtree(folder)
+    assert json.loads(json.dumps(run_generations(plan))) == json.loads(json.dumps(values))
+    assert backwards == ["generation-0/member-0", "generation-1/member-1"]
+    assert written(plan.out) == before
