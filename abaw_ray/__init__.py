@@ -43,6 +43,7 @@ What they are made of:
     tuning        sweeps, by Ray Tune
     jobs          submission to a cluster
     paper         its databases and tables: what demo and reproduce run
+    experiments   tables of related papers, one file each, for reproduce
     synthetic     generated databases, of demo, reproduce and tests; noise of labels
     cli           one command a verb
 """

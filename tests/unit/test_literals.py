@@ -10,7 +10,7 @@ from paper import SPACES
 import abaw_ray
 from abaw_ray.databases import databases
 
-MAY_NAME = {"databases", "tasks", "competition", "synthetic", "paper"}
+MAY_NAME = {"databases", "tasks", "competition", "synthetic", "paper", "experiments"}
 DEFAULTS = {("config/data.py", "affwild2")}
 """The default recipe is the paper's."""
 
