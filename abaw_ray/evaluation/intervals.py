@@ -77,8 +77,8 @@ def score_intervals(
 
     Returns:
         Database -> task -> key -> [low, high], and `criterion` -> [low, high], nested as the scores. A database whose
-        frames are of one group has none. Nor has a task whose scores do not follow from sums over frames
-        (`tasks.sums.Summed`), nor a criterion that it is part of; a warning names it.
+        frames are of one group has none. Nor have scores that do not follow from sums over frames
+        (`tasks.sums.Summed`), nor a criterion that one is part of; a warning names the task.
     """
     group, _ = groups_of(table)
     unsummed: set[str] = set()
@@ -111,12 +111,13 @@ def _of_database(
         if name not in scores:
             continue
         resampled = _resampled(table, task, decisions.get(name, {}), scores[name], draws)
-        if resampled is None:
-            unsummed.add(name)
-        else:
+        has_criterion = resampled is not None and resampled.keys() >= scores[name].keys() & {"criterion"}
+        if resampled is not None:
             found[name] = _intervals(resampled)
+        if not has_criterion:
+            unsummed.add(name)
         if task.role == "target":
-            criteria.append(_criteria(task, resampled) if resampled is not None else None)
+            criteria.append(_criteria(task, resampled) if resampled is not None and has_criterion else None)
     of_all = [values for values in criteria if values is not None]
     if of_all and len(of_all) == len(criteria):
         found |= _intervals({"criterion": np.sum(of_all, axis=0)})

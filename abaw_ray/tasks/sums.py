@@ -40,7 +40,7 @@ class Summed(Protocol):
         ...
 
     def scores_of_sums(self, sums: np.ndarray) -> Scores:
-        """Scores of frames whose sums are (..., sums); NaN where there is no frame."""
+        """Scores of frames whose sums are (..., sums), those of `score` that follow; NaN where there is no frame."""
         ...
 
 

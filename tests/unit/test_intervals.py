@@ -28,6 +28,8 @@ COLOUR = LabelSpace(name="colour", kind="multiclass", names=("red", "green", "bl
 SIGNS = LabelSpace(name="signs", kind="multilabel", names=("a", "b", "c"))
 SIZES = LabelSpace(name="sizes", kind="regression", names=("width", "height"), low=0, high=10)
 SPACES = (COLOUR, SIGNS, SIZES)
+NO_SUMS = {"num_frames", "thresholds", "average_precision", "mean_average_precision", "num_never_present"}
+"""What `score` gives beside numbers that follow from sums over frames."""
 TASKS = build_tasks(SPACES, LossConfig(), ModelConfig(), options={"sizes": {"form": "plain"}})
 
 
@@ -86,7 +88,7 @@ def test_sums_of_all_groups_give_the_scores(num_frames: int, num_groups: int, se
         decision = task.fit_decision(labels, predictions)
         sums = task.score_sums(labels, predictions, decision, rng.integers(0, num_groups, len(labels)), num_groups)
         found, expected = task.scores_of_sums(sums.sum(0)), task.score(labels, predictions, decision)
-        expected = {key: value for key, value in expected.items() if key not in ("num_frames", "thresholds")}
+        expected = {key: value for key, value in expected.items() if key not in NO_SUMS}
         assert found.keys() == expected.keys()
         for key, value in expected.items():
             assert found[key] == pytest.approx(value, abs=1e-9)
@@ -97,7 +99,7 @@ def test_intervals_are_nested_as_scores_and_hold_them():
     assert list(found) == ["db0", "db1", "all"]
     for database, of_database in found.items():
         for name in TASKS:
-            expected = scores[database][name].keys() - {"num_frames", "thresholds"}
+            expected = scores[database][name].keys() - NO_SUMS
             assert of_database[name].keys() == expected
         low, high = of_database["criterion"]
         assert low < scores[database]["criterion"] < high
@@ -217,6 +219,19 @@ def test_a_task_without_sums_has_no_interval_and_that_is_said(form: str, caplog:
     assert found["all"].keys() == {"signs", "sizes"}
     (record,) = caplog.records
     assert record.getMessage().startswith("colour: ")
+
+
+def test_a_criterion_that_is_no_sum_has_no_interval_and_other_scores_keep_theirs(caplog: pytest.LogCaptureFixture):
+    by_rank = build_tasks(
+        SPACES, LossConfig(), ModelConfig(), options={"signs": {"criterion": "mean_average_precision"}}
+    )
+    with caplog.at_level(logging.WARNING):
+        found, scores = intervals_of(made(), by_rank)
+    assert scores["all"]["signs"]["criterion"] == scores["all"]["signs"]["mean_average_precision"]
+    assert found["all"].keys() == {"colour", "signs", "sizes"}
+    assert found["all"]["signs"].keys() == {"macro_f1", "accuracy", "f1", "macro_f1_at_half", "jaccard"}
+    (record,) = caplog.records
+    assert record.getMessage().startswith("signs: ")
 
 
 def test_a_nuisance_task_is_no_part_of_the_criterion():
