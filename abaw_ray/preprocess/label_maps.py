@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from abaw_ray.config import SpaceMap, parse_options
 from abaw_ray.databases.base import LabelTable, SetMember, label_column, label_keys, split_column, task_labels
+from abaw_ray.databases.reading.table_config import SETS
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.preprocess.plan import Source
 from abaw_ray.spaces import LabelSpace, Split, joined_dimensions
@@ -19,7 +20,7 @@ def with_mapped_labels(sources: Sequence[Source], maps: Mapping[str, SpaceMap]) 
     """The databases, those that have a space that is mapped with labels of the other space, too.
 
     Whoever gave a label, and the split that it is in, stay the same. A database that takes part in a training set with
-    its own space does so in that for the other space alone, which is called as in other databases, or as the space.
+    its own space does so in that for the other space alone, which is called as other databases' or as a table's.
 
     Args:
         sources: databases that were read.
@@ -45,8 +46,9 @@ def _space(source: Source, name: str) -> LabelSpace | None:
 
 
 def _set_name(sources: Sequence[Source], space: str) -> str:
-    """Name of the training set that other databases make for the space alone."""
-    return next((m.set for source in sources for m in source.sets if m.tasks == (space,)), space)
+    """Name of the training set that other databases make for the space alone; else the usual one."""
+    found = (m.set for source in sources for m in source.sets if m.tasks == (space,))
+    return next(found, SETS.get(space, space))
 
 
 def _mapped(source: Source, name: str, of_space: SpaceMap, set_name: str, key: str) -> Source:

@@ -113,8 +113,8 @@ class Regression:
         del train_labels  # its losses do not weigh by them
         self.role: Role = options.role
         self.space = space
-        is_plain = options.form == "plain"
-        self._form = PlainForm(space, options) if is_plain else BinnedForm(space, loss, model)
+        self.is_plain = options.form == "plain"
+        self._form = PlainForm(space, options) if self.is_plain else BinnedForm(space, loss, model)
         self.num_outputs, self.num_groups = self._form.num_outputs, space.size
         self._binning = loss.va_binning
         self._with_absolute_errors = True
