@@ -198,6 +198,27 @@ def average_precision(target: np.ndarray, probability: np.ndarray) -> float | No
     return float((num_right / (last + 1)) @ np.diff(num_right, prepend=0) / num_right[-1])
 
 
+def weighted_average_precisions(target: np.ndarray, probability: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """`average_precision` of rows that count several times, or not at all, for several such weights at once.
+
+    Args:
+        target: (n,) bool.
+        probability: (n,) finite.
+        weights: (draws, n), not negative.
+
+    Returns:
+        (draws,) float64; NaN where nothing is true.
+    """
+    order = np.argsort(-probability, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(probability[order])), len(order) - 1)  # of those that are equal
+    counts = weights[:, order]
+    num_answered = np.cumsum(counts, axis=1)[:, last]
+    num_right = np.cumsum(counts * target[order], axis=1)[:, last]
+    with np.errstate(invalid="ignore"):
+        precision = num_right / np.where(num_answered > 0, num_answered, 1.0)
+        return (precision * np.diff(num_right, prepend=0.0)).sum(1) / num_right[:, -1]
+
+
 def jaccard(target: np.ndarray, answered: np.ndarray) -> np.ndarray:
     """Of each row what is both true and answered / what is either, (n,) float64 of (n, k) bool; 1 where nothing is."""
     either = (target | answered).sum(1)

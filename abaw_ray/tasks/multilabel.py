@@ -11,7 +11,7 @@ from abaw_ray.config import LossConfig, ModelConfig
 from abaw_ray.spaces import LabelSpace
 from abaw_ray.tasks.attributes import AttributeOptions, Attributes
 from abaw_ray.tasks.base import Decision, TaskOptions, TrainLabels
-from abaw_ray.tasks.metrics import average_precision, jaccard
+from abaw_ray.tasks.metrics import average_precision, jaccard, weighted_average_precisions
 from abaw_ray.tasks.sums import Scores, group_sums
 
 MEAN_AP = "mean_average_precision"
@@ -43,9 +43,11 @@ class Multilabel(Attributes):
 
     @property
     def columns(self) -> Mapping[str, str]:
-        """Macro F1, accuracy, mean average precision and Jaccard index."""
+        """Macro F1, accuracy and mean average precision, which is the first if it is the criterion; Jaccard index."""
         name = self.space.name
-        return {**super().columns, f"{name} mAP": MEAN_AP, f"{name} Jaccard": "jaccard"}
+        answers, ranks = super().columns, {f"{name} mAP": MEAN_AP}
+        parts = (ranks, answers) if self._by_rank else (answers, ranks)
+        return {**parts[0], **parts[1], f"{name} Jaccard": "jaccard"}
 
     def score(self, target: np.ndarray, prediction: np.ndarray, decision: Decision) -> dict[str, Any]:
         """Scores at the thresholds of `decision`, and of the probabilities themselves.
@@ -80,12 +82,31 @@ class Multilabel(Attributes):
         return np.concatenate([sums, group_sums(of_frames, group, num_groups)], axis=1)
 
     def scores_of_sums(self, sums: np.ndarray) -> Scores:
-        """The numbers of `score` but for the thresholds and what follows from ranks, which is no sum over frames."""
+        """The numbers of `score` but for the thresholds and those of `scores_of_weights`."""
         scores = super().scores_of_sums(sums[..., :-2])
         if self._by_rank:
             del scores["criterion"]
         with np.errstate(invalid="ignore"):
             return {**scores, "jaccard": sums[..., -1] / sums[..., -2]}
+
+    def scores_of_weights(
+        self, target: np.ndarray, prediction: np.ndarray, decision: Decision, weights: np.ndarray
+    ) -> Scores:
+        """What follows from ranks."""
+        known, found = np.isfinite(target), {}
+        for k, name in enumerate(self.space.names):
+            of = known[:, k]
+            if (target[of, k] > 0.5).any():
+                found[name] = weighted_average_precisions(target[of, k] > 0.5, prediction[of, k], weights[:, of])
+        scores: Scores = {"average_precision": found}
+        if found:
+            values = np.stack(list(found.values()))
+            there = np.isfinite(values)
+            with np.errstate(invalid="ignore"):
+                scores[MEAN_AP] = np.where(there, values, 0.0).sum(0) / there.sum(0)
+        if self._by_rank:
+            scores["criterion"] = scores.get(MEAN_AP, np.zeros(len(weights)))
+        return scores
 
     def chance(self, target: np.ndarray) -> dict[str, float]:
         """Beside those of `Attributes.chance`: frames in any order, and the better of all present and all absent."""

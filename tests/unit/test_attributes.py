@@ -19,7 +19,7 @@ from abaw_ray.spaces import LabelSpace
 from abaw_ray.tasks import build_tasks
 from abaw_ray.tasks.attribute_losses import count_weights
 from abaw_ray.tasks.base import Task
-from abaw_ray.tasks.metrics import average_precision, balanced_threshold, jaccard
+from abaw_ray.tasks.metrics import average_precision, balanced_threshold, jaccard, weighted_average_precisions
 
 LOSSES = ("bce", "weighted_squared", "asymmetric")
 
@@ -175,6 +175,17 @@ def test_average_precision_is_scikit_learn_s(pairs: list[tuple[bool, float]]) ->
         assert found == pytest.approx(average_precision_score(target, probability), abs=1e-12)
     else:
         assert found is None
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 30), st.integers(0, 1_000))
+def test_rows_that_count_several_times_are_so_many_rows(n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    target, probability, weights = rng.random(n) < 0.4, rng.integers(0, 5, n) / 4, rng.integers(0, 3, (2, n))
+    found = weighted_average_precisions(target, probability, weights.astype(np.float64))
+    for value, counts in zip(found, weights, strict=True):
+        expected = average_precision(np.repeat(target, counts), np.repeat(probability, counts))
+        assert value == pytest.approx(np.nan if expected is None else expected, nan_ok=True)
 
 
 @settings(max_examples=20, deadline=None)
