@@ -28,7 +28,7 @@ SEED = 0
 MAX_GROUPS = 2_000
 """More are dealt into as many at random: independent groups that are drawn together leave the intervals as wide."""
 
-MAX_WEIGHTS = 10_000_000
+MAX_WEIGHTS = 2_000_000
 """Numbers of a matrix of how often draws have frames."""
 
 SAME = 1e-6
@@ -55,14 +55,14 @@ class Resampling:
         self._weights = rng.multinomial(self.num_parts, equal, NUM_RESAMPLES).astype(np.float64)
 
     def weights(self, part: np.ndarray) -> Iterator[np.ndarray]:
-        """How often each draw has each frame, (draws, n) for some of the draws after the other.
+        """How often each draw has each frame, (n, draws) for some of the draws after the other.
 
         Args:
             part: (n,) which part each frame is in.
         """
         step = max(1, MAX_WEIGHTS // max(1, len(part)))
         for start in range(0, NUM_RESAMPLES, step):
-            yield self._weights[start : start + step][:, part]
+            yield np.ascontiguousarray(self._weights[start : start + step].T)[part]
 
     def sums(self, sums: np.ndarray) -> np.ndarray:
         """Sums (resamples, k) of each draw, from those of the parts (parts, k)."""

@@ -204,19 +204,24 @@ def weighted_average_precisions(target: np.ndarray, probability: np.ndarray, wei
     Args:
         target: (n,) bool.
         probability: (n,) finite.
-        weights: (draws, n), not negative.
+        weights: (n, draws), not negative.
 
     Returns:
         (draws,) float64; NaN where nothing is true.
     """
     order = np.argsort(-probability, kind="stable")
-    last = np.append(np.flatnonzero(np.diff(probability[order])), len(order) - 1)  # of those that are equal
-    counts = weights[:, order]
-    num_answered = np.cumsum(counts, axis=1)[:, last]
-    num_right = np.cumsum(counts * target[order], axis=1)[:, last]
+    ends = np.append(np.flatnonzero(np.diff(probability[order])), len(order) - 1)  # of those that are equal
+    true = np.flatnonzero(target[order])
+    if not len(true):
+        return np.full(weights.shape[1], np.nan)
+    equals = np.searchsorted(ends, true)
+    counts = weights[order]
+    of_true = counts[true]
+    num_answered = np.cumsum(counts, axis=0, out=counts)[ends[equals]]
+    num_right = np.cumsum(of_true, axis=0)
+    precision = num_right[np.searchsorted(equals, equals, side="right") - 1] / np.where(num_answered, num_answered, 1.0)
     with np.errstate(invalid="ignore"):
-        precision = num_right / np.where(num_answered > 0, num_answered, 1.0)
-        return (precision * np.diff(num_right, prepend=0.0)).sum(1) / num_right[:, -1]
+        return (of_true * precision).sum(0) / num_right[-1]
 
 
 def jaccard(target: np.ndarray, answered: np.ndarray) -> np.ndarray:

@@ -96,8 +96,9 @@ class Multilabel(Attributes):
         known, found = np.isfinite(target), {}
         for k, name in enumerate(self.space.names):
             of = known[:, k]
-            if (target[of, k] > 0.5).any():
-                found[name] = weighted_average_precisions(target[of, k] > 0.5, prediction[of, k], weights[:, of])
+            present, counts = target[of, k] > 0.5, weights if of.all() else weights[of]
+            if present.any():
+                found[name] = weighted_average_precisions(present, prediction[of, k], counts)
         scores: Scores = {"average_precision": found}
         if found:
             values = np.stack(list(found.values()))
@@ -105,7 +106,7 @@ class Multilabel(Attributes):
             with np.errstate(invalid="ignore"):
                 scores[MEAN_AP] = np.where(there, values, 0.0).sum(0) / there.sum(0)
         if self._by_rank:
-            scores["criterion"] = scores.get(MEAN_AP, np.zeros(len(weights)))
+            scores["criterion"] = scores.get(MEAN_AP, np.zeros(weights.shape[1]))
         return scores
 
     def chance(self, target: np.ndarray) -> dict[str, float]:

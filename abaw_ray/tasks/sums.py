@@ -56,7 +56,7 @@ class Weighed(Protocol):
 
         Args:
             target, prediction, decision: as of `Task.score`.
-            weights: (draws, n) float64, not negative.
+            weights: (n, draws) float64, not negative.
         """
         ...
 

@@ -181,9 +181,9 @@ def test_average_precision_is_scikit_learn_s(pairs: list[tuple[bool, float]]) ->
 @given(st.integers(1, 30), st.integers(0, 1_000))
 def test_rows_that_count_several_times_are_so_many_rows(n: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    target, probability, weights = rng.random(n) < 0.4, rng.integers(0, 5, n) / 4, rng.integers(0, 3, (2, n))
+    target, probability, weights = rng.random(n) < 0.4, rng.integers(0, 5, n) / 4, rng.integers(0, 3, (n, 2))
     found = weighted_average_precisions(target, probability, weights.astype(np.float64))
-    for value, counts in zip(found, weights, strict=True):
+    for value, counts in zip(found, weights.T, strict=True):
         expected = average_precision(np.repeat(target, counts), np.repeat(probability, counts))
         assert value == pytest.approx(np.nan if expected is None else expected, nan_ok=True)
 

@@ -90,7 +90,7 @@ def test_sums_of_all_groups_give_the_scores(num_frames: int, num_groups: int, se
         found, expected = task.scores_of_sums(sums.sum(0)), task.score(labels, predictions, decision)
         expected = {key: value for key, value in expected.items() if key not in NO_NUMBERS}
         if isinstance(task, Weighed):
-            of_weights = task.scores_of_weights(labels, predictions, decision, np.ones((2, len(labels))))
+            of_weights = task.scores_of_weights(labels, predictions, decision, np.ones((len(labels), 2)))
             found |= {k: v[0] for k, v in of_weights.items() if k != "average_precision"}
             found["average_precision"] = {k: v[0] for k, v in of_weights["average_precision"].items()}
         assert found.keys() == expected.keys()
