@@ -15,6 +15,7 @@ from sklearn.metrics import average_precision_score, jaccard_score
 
 from abaw_ray.config import LossConfig, ModelConfig
 from abaw_ray.errors import ConfigurationError
+from abaw_ray.evaluation.evaluate import warn_of_absent
 from abaw_ray.spaces import LabelSpace
 from abaw_ray.tasks import build_tasks
 from abaw_ray.tasks.attribute_losses import count_weights
@@ -241,7 +242,7 @@ def test_scores_of_attributes() -> None:
     assert constant["jaccard"] <= chance["jaccard"] + 1e-12
 
 
-def test_scores_where_nothing_is_present_are_numbers() -> None:
+def test_scores_where_nothing_is_present_are_numbers_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
     target, predicted = np.zeros((5, 4), np.float32), np.full((5, 4), 0.1, np.float32)
     task = attributes(criterion="mean_average_precision")
     scores = task.score(target, predicted, {})
@@ -250,3 +251,5 @@ def test_scores_where_nothing_is_present_are_numbers() -> None:
     assert task.criterion(scores) == 0.0
     assert scores["jaccard"] == 1.0
     assert scores["average_precision"] == {}
+    warn_of_absent({"criterion": 0.0, "seen": scores})
+    assert caplog.messages == ["seen: 4 of its attributes are never present, and no part of the mAP"]
