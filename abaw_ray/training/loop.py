@@ -27,8 +27,10 @@ from abaw_ray.streams.base import FACE
 from abaw_ray.training.divergence import Watch
 from abaw_ray.training.early_stopping import EarlyStopping
 from abaw_ray.training.job import Job
+from abaw_ray.training.resume import learned_losses, restore, restore_within, state_within, training_state
 from abaw_ray.training.stage import Stage
 from abaw_ray.training.step import Learner
+from abaw_ray.training.step_checkpoints import StepCheckpoints
 from abaw_ray.training.updates import Updates
 from abaw_ray.world import World
 
@@ -69,7 +71,7 @@ def train(
         job: what to train.
         world: this worker.
         report: receives every epoch's result and checkpoint.
-        resume: a checkpoint of this run to go on from.
+        resume: a checkpoint of this run to go on from, or within the epoch after it, where the run's folder has more.
         progress: shows how far it is.
         is_trial: of a sweep.
 
@@ -86,18 +88,20 @@ def train(
     stopping = EarlyStopping(recipe.train.patience)
     epoch = 0
     if resume is not None:
-        description = checkpoint.restore(resume, learner.network, learner.optimizer)
-        learner.load_losses(checkpoint.learned_losses(resume))
+        description = restore(resume, learner.network, learner.optimizer)
+        learner.load_losses(learned_losses(resume))
         stopping = EarlyStopping(**description.stopping)
         epoch = description.epoch + 1
-        updates.resume(epoch, description.weights, checkpoint.training_state(resume))
+        updates.resume(epoch, description.weights, training_state(resume))
+    saved = StepCheckpoints(as_path(job.run), recipe, world, stage.store.manifest.content_hash)
+    step, state = saved.find(epoch) or (0, None)
     watch = Watch(job, stage, world)
     described = _described(job, stage, learner.network, world, is_trial) if world.rank == 0 else None
-    with RunLog(as_path(job.run), described, first_epoch=epoch) as log:
+    with RunLog(as_path(job.run), described, epoch, state["log"]["events"] if state is not None else None) as log:
+        seconds = restore_within(state, learner, updates, log, world) if state is not None else 0.0
+        training = _Training(learner, updates, stage, recipe, world, watch, log, saved, progress)
         while epoch < recipe.train.epochs and not stopping.stop:
-            started = time.perf_counter()
-            losses = _train_epoch(epoch, learner, updates, stage, recipe, world, watch, log, progress)
-            seconds = time.perf_counter() - started
+            losses, seconds = training.epoch(epoch, step, seconds)
             evaluations = {name: _evaluate(n, evaluator, world) for name, n in updates.networks.items()}
             kept = max(evaluations, key=lambda name: evaluations[name].criterion)
             evaluation = evaluations[kept]
@@ -143,7 +147,9 @@ def train(
                         updates.state(kept),
                     )
                 report(result, Path(folder) if world.rank == 0 else None)
-            epoch += 1
+            saved.epoch_saved()
+            epoch, step, seconds = epoch + 1, 0, 0.0
+    saved.finished()
     return {
         "kind": stage.kind,
         "role": job.role,
@@ -196,48 +202,69 @@ def _learner(stage: Stage, recipe: Recipe, world: World) -> Learner:
     return Learner(network, teacher, objective, added, recipe, world)
 
 
-def _train_epoch(
-    epoch: int,
-    learner: Learner,
-    updates: Updates,
-    stage: Stage,
-    recipe: Recipe,
-    world: World,
-    watch: Watch,
-    log: RunLog,
-    progress: Progress | None,
-) -> dict[str, float]:
-    """One pass over the epoch's steps; returns the mean of each logged loss."""
-    # dropout differs from worker to worker and is the same when the epoch is run again
-    torch.manual_seed(int(np.random.SeedSequence([recipe.seed, epoch, world.rank]).generate_state(1)[0]))
-    learner.network.train()
-    num_steps, accumulate = stage.data.order.num_steps, recipe.train.accumulate
-    clock = log.clock(stage.data.images_per_step)
-    for step, batch in enumerate(stage.batches(epoch, world)):
-        clock.data_ready()
-        last = step + 1 == num_steps
-        # the steps at the end of an epoch that do not fill an accumulation are averaged among themselves
-        num_accumulated = min(accumulate, num_steps - step // accumulate * accumulate)
-        update = last or (step + 1) % accumulate == 0
-        rate = learner.optimizer.param_groups[0]["lr"]
-        loss, norm = learner.step(batch, update, num_accumulated)
-        if update:
-            updates.done()
-        losses = named_losses(loss)
-        numbers = losses | ({GRADIENT_NORM: norm} if norm is not None else {})
-        watch.take(epoch, step, batch, numbers)
-        logged = last or (step + 1) % recipe.train.log_every == 0
-        # waits for the device, which is part of the step
-        values = read(numbers) if logged else {}
-        clock.step_done()
-        log.add(losses)
-        if logged:
-            log.step(epoch * num_steps + step, values, rate, clock)
-            if progress is not None:
-                progress(epoch, step + 1, num_steps, values["total"])
+@dataclass(frozen=True)
+class _Training:
+    """What an epoch is trained with, and followed by."""
+
+    learner: Learner
+    updates: Updates
+    stage: Stage
+    recipe: Recipe
+    world: World
+    watch: Watch
+    log: RunLog
+    saved: StepCheckpoints
+    progress: Progress | None
+
+    def epoch(self, epoch: int, first: int, seconds: float) -> tuple[dict[str, float], float]:
+        """One pass over an epoch's steps.
+
+        Args:
+            epoch: 0-based.
+            first: step that it goes on with.
+            seconds: that the steps before took.
+
+        Returns:
+            The mean of each logged loss, and the seconds of the epoch.
+        """
+        if first == 0:
+            # dropout differs from worker to worker and is the same when the epoch is run again
+            states = np.random.SeedSequence([self.recipe.seed, epoch, self.world.rank]).generate_state(1)
+            torch.manual_seed(int(states[0]))
+        started = time.perf_counter() - seconds
+        self.learner.network.train()
+        num_steps, accumulate = self.stage.data.order.num_steps, self.recipe.train.accumulate
+        clock = self.log.clock(self.stage.data.images_per_step)
+        for step, batch in enumerate(self.stage.batches(epoch, self.world, first), first):
+            clock.data_ready()
+            last = step + 1 == num_steps
+            # the steps at the end of an epoch that do not fill an accumulation are averaged among themselves
+            num_accumulated = min(accumulate, num_steps - step // accumulate * accumulate)
+            update = last or (step + 1) % accumulate == 0
+            rate = self.learner.optimizer.param_groups[0]["lr"]
+            loss, norm = self.learner.step(batch, update, num_accumulated)
+            if update:
+                self.updates.done()
+            losses = named_losses(loss)
+            numbers = losses | ({GRADIENT_NORM: norm} if norm is not None else {})
+            self.watch.take(epoch, step, batch, numbers)
+            logged = last or (step + 1) % self.recipe.train.log_every == 0
+            # waits for the device, which is part of the step
+            values = read(numbers) if logged else {}
+            clock.step_done()
+            self.log.add(losses)
+            if logged:
+                self.log.step(epoch * num_steps + step, values, rate, clock)
+                if self.progress is not None:
+                    self.progress(epoch, step + 1, num_steps, values["total"])
+            if update and not last and self.saved.is_due((step + 1) // accumulate):
+                self.watch.look()
+                spent = time.perf_counter() - started
+                state = state_within(self.learner, self.updates, self.log, self.world, spent)
+                self.saved.save(epoch, step + 1, state)
             clock.log_written()
-    watch.look()
-    return log.mean_losses()
+        self.watch.look()
+        return self.log.mean_losses(), time.perf_counter() - started
 
 
 def _evaluate(network: Network, evaluator: Evaluator, world: World) -> Evaluation:

@@ -115,7 +115,7 @@ def _run(
 ) -> dict[str, Any]:
     """What the first worker returns.
 
-    A run that loses a worker goes on from its last epoch; any other error ends it at once.
+    A run that loses a worker goes on from its last checkpoint; any other error ends it at once.
 
     Raises:
         UserError: of a worker.
@@ -130,7 +130,7 @@ def _run(
             lost = describe_losses(failures(error))
             if len(restarts) == MAX_RESTARTS:
                 raise WorkerFault(f"{lost}, after {MAX_RESTARTS} restarts; the same command goes on") from None
-            restarts.append(f"{lost}: restart {len(restarts) + 1} of {MAX_RESTARTS}, from the last epoch")
+            restarts.append(f"{lost}: restart {len(restarts) + 1} of {MAX_RESTARTS}, from the last checkpoint")
             say(restarts[-1])
         else:
             return result.return_value
@@ -166,7 +166,9 @@ def _trainer(
             name=run.name,
             storage_path=str(run.parent),
             checkpoint_config=CheckpointConfig(
-                num_to_keep=1, checkpoint_score_attribute=SELECTION, checkpoint_score_order="max"
+                num_to_keep=job.recipe.checkpoint.best,
+                checkpoint_score_attribute=SELECTION,
+                checkpoint_score_order="max",
             ),
             # Ray would try errors again that cannot go away
             failure_config=FailureConfig(max_failures=0),
@@ -258,9 +260,10 @@ def _begin(run: AnyPath, job: Job) -> None:
     if (run / checkpoint.RUN_FILE).is_file():
         raise ConfigurationError(f"{run} holds a finished run; choose another folder, or --fresh to replace it")
     if described.is_file():
-        before, now = read_json(described, REPLACE), to_dict(job)
-        if before != now:
-            changed = [k for k, v in leaves_of(now).items() if leaves_of(before).get(k) != v]
+        before, now = (leaves_of(values) for values in (read_json(described, REPLACE), to_dict(job)))
+        # how often a run is saved changes nothing of it
+        changed = [k for k, v in now.items() if before.get(k) != v and not k.startswith("recipe.checkpoint.")]
+        if changed:
             raise ConfigurationError(
                 f"{run} holds an unfinished run that differs in {', '.join(changed)}; choose another folder,"
                 " the same settings to continue it, or --fresh to replace it"

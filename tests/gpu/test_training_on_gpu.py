@@ -28,6 +28,7 @@ from abaw_ray.training.divergence import Watch
 from abaw_ray.training.job import Job
 from abaw_ray.training.kinds.base import Batch
 from abaw_ray.training.loop import EpochResult, train
+from abaw_ray.training.resume import restore
 from abaw_ray.training.stage import Stage
 from abaw_ray.world import World, autocast_dtype
 
@@ -133,7 +134,7 @@ def test_a_resumed_optimiser_is_where_a_new_one_is(device, store, recipe, tmp_pa
     stage, new = learner_on(device, job)
     losses_of(new, batches(stage, recipe, 1), device)
     _, resumed = learner_on(device, job)
-    checkpoint.restore(tmp_path / "kept" / "0", resumed.network, resumed.optimizer)
+    restore(tmp_path / "kept" / "0", resumed.network, resumed.optimizer)
     for parameter, state in new.optimizer.state.items():
         assert parameter.device.type == state["exp_avg"].device.type == device.type
     states = zip(new.optimizer.state.values(), resumed.optimizer.state.values(), strict=True)
