@@ -14,6 +14,7 @@ import torch
 
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
+from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.evaluator import Evaluation, Evaluator
 from abaw_ray.machine import describe_machine
 from abaw_ray.models import checkpoint
@@ -90,7 +91,8 @@ def train(
     if resume is not None:
         description = restore(resume, learner.network, learner.optimizer)
         learner.load_losses(learned_losses(resume))
-        stopping = EarlyStopping(**description.stopping)
+        _require_store(description, stage.store, job)
+        stopping = EarlyStopping(**description.stopping | {"patience": recipe.train.patience})
         epoch = description.epoch + 1
         updates.resume(epoch, description.weights, training_state(resume))
     saved = StepCheckpoints(as_path(job.run), recipe, world, stage.store.manifest.content_hash)
@@ -161,6 +163,16 @@ def train(
         "best_criterion": stopping.best,
         "stopped_early": stopping.stop,
     }
+
+
+def _require_store(description: checkpoint.Description, store: Store, job: Job) -> None:
+    """Refuses to go on with another store than the run began with."""
+    found = store.manifest.content_hash
+    if found != description.store_hash:
+        raise ConfigurationError(
+            f"{job.run}: trained on a store with the content hash {description.store_hash[:12]} so far, found"
+            f" {found[:12]} in {job.store}; give the store that it began with, or --fresh to train anew"
+        )
 
 
 def _described(job: Job, stage: Stage, network: Network, world: World, is_trial: bool) -> RunDescription:

@@ -199,6 +199,6 @@ def _on_cpu(values: Any) -> Any:
         return values.detach().to("cpu", copy=True)
     if isinstance(values, Mapping):
         return {key: _on_cpu(value) for key, value in values.items()}
-    if isinstance(values, list | tuple):
-        return type(values)(_on_cpu(value) for value in values)
-    return values
+    if isinstance(values, list):
+        return [_on_cpu(value) for value in values]
+    return values  # a number, a text, or a tuple of them
