@@ -315,6 +315,7 @@ def _train(
         f" {values['num_epochs']}, criterion {values['best_criterion']:.4f}\n"
         f"TensorBoard: tensorboard --logdir {shlex.quote(job.run)}"
     )
+    text += "".join(f"\nnotice: {symptom}" for symptom in values["symptoms"])
     if report:
         values |= {"report": _report(job)}
         text += f"\nreport: {values['report']}"

@@ -22,7 +22,7 @@ from abaw_ray.models.sets import Network
 from abaw_ray.models.weight_sources import settled
 from abaw_ray.monitoring.board import GRADIENT_NORM
 from abaw_ray.monitoring.description import RunDescription
-from abaw_ray.monitoring.run_log import RunLog, named_losses, read
+from abaw_ray.monitoring.run_log import RunLog, named_losses, read, read_metrics
 from abaw_ray.storage import as_path
 from abaw_ray.streams.base import FACE
 from abaw_ray.training.divergence import Watch
@@ -32,6 +32,7 @@ from abaw_ray.training.resume import learned_losses, restore, restore_within, st
 from abaw_ray.training.stage import Stage
 from abaw_ray.training.step import Learner
 from abaw_ray.training.step_checkpoints import StepCheckpoints
+from abaw_ray.training.symptoms import symptoms
 from abaw_ray.training.updates import Updates
 from abaw_ray.world import World
 
@@ -47,6 +48,8 @@ class EpochResult:
     losses: dict[str, float]
     num_images: int
     seconds: float
+    waiting: float = 0.0
+    """Share of the epoch's time, 0 to 1, in which the first worker waited for data."""
     criteria: dict[str, float] = field(default_factory=dict)
     """Kind of weights -> criterion, where the average of the weights is evaluated beside them; the better is kept."""
 
@@ -77,7 +80,8 @@ def train(
         is_trial: of a sweep.
 
     Returns:
-        Summary: role, epochs run, best epoch, its criterion, steps, workers and what they ran on.
+        Summary: role, epochs run, best epoch, its criterion, steps, workers, what they ran on, and `symptoms`, what is
+        striking of the training, in sentences.
     """
     model = settled(job.recipe.model) if resume is None else checkpoint.load(resume).recipe.model
     recipe = job.recipe.model_copy(update={"model": model})
@@ -102,14 +106,16 @@ def train(
     with RunLog(as_path(job.run), described, epoch, state["log"]["events"] if state is not None else None) as log:
         seconds = restore_within(state, learner, updates, log, world) if state is not None else 0.0
         training = _Training(learner, updates, stage, recipe, world, watch, log, saved, progress)
+        shown: Evaluation | None = None
         while epoch < recipe.train.epochs and not stopping.stop:
-            losses, seconds = training.epoch(epoch, step, seconds)
+            losses, seconds, waiting = training.epoch(epoch, step, seconds)
             evaluations = {name: _evaluate(n, evaluator, world) for name, n in updates.networks.items()}
             kept = max(evaluations, key=lambda name: evaluations[name].criterion)
             evaluation = evaluations[kept]
             criteria = {str(name): of_weights.criterion for name, of_weights in evaluations.items()}
             updates.evaluated(evaluation.criterion)
             improved = stopping.update(epoch, evaluation.criterion)
+            shown = evaluation if improved or shown is None else shown
             num_images = stage.data.order.num_steps * stage.data.images_per_step
             result = EpochResult(
                 epoch,
@@ -119,6 +125,7 @@ def train(
                 losses,
                 num_images,
                 seconds,
+                waiting,
                 criteria if len(criteria) > 1 else {},
             )
             log.epoch(asdict(result), evaluation)
@@ -152,6 +159,7 @@ def train(
             saved.epoch_saved()
             epoch, step, seconds = epoch + 1, 0, 0.0
     saved.finished()
+    losses_of_epochs = [line["losses"] for line in read_metrics(as_path(job.run))] if world.rank == 0 else []
     return {
         "kind": stage.kind,
         "role": job.role,
@@ -162,6 +170,7 @@ def train(
         "best_epoch": stopping.best_epoch,
         "best_criterion": stopping.best,
         "stopped_early": stopping.stop,
+        "symptoms": symptoms(losses_of_epochs, shown, stage.data.tasks) if shown is not None else [],
     }
 
 
@@ -228,7 +237,7 @@ class _Training:
     saved: StepCheckpoints
     progress: Progress | None
 
-    def epoch(self, epoch: int, first: int, seconds: float) -> tuple[dict[str, float], float]:
+    def epoch(self, epoch: int, first: int, seconds: float) -> tuple[dict[str, float], float, float]:
         """One pass over an epoch's steps.
 
         Args:
@@ -237,7 +246,8 @@ class _Training:
             seconds: that the steps before took.
 
         Returns:
-            The mean of each logged loss, and the seconds of the epoch.
+            The mean of each logged loss, the seconds of the epoch, and the share of the time since `first` in which
+            this worker waited for data.
         """
         if first == 0:
             # dropout differs from worker to worker and is the same when the epoch is run again
@@ -276,7 +286,7 @@ class _Training:
                 self.saved.save(epoch, step + 1, state)
             clock.log_written()
         self.watch.look()
-        return self.log.mean_losses(), time.perf_counter() - started
+        return self.log.mean_losses(), time.perf_counter() - started, clock.waiting
 
 
 def _evaluate(network: Network, evaluator: Evaluator, world: World) -> Evaluation:

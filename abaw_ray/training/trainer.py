@@ -46,6 +46,9 @@ EXTENDED = ("recipe.train.epochs", "recipe.train.patience")
 CRITERION, NUM_EPOCHS = "criterion", "num_epochs"
 """Reported numbers that a sweep goes by."""
 
+WAITING_IS_SAID = 0.1
+"""Share of an epoch's time from which on it is told that its data came too late."""
+
 RESTARTS = "restarts"
 """Reported with them once workers were lost: what `fit` said of it."""
 
@@ -231,9 +234,10 @@ def describe(result: EpochResult) -> str:
     """An epoch in one line."""
     rate = result.num_images / result.seconds
     best = ", best so far" if result.improved else ""
+    waiting = f", {result.waiting:.0%} of the time waiting for data" if result.waiting > WAITING_IS_SAID else ""
     return (
         f"epoch {result.epoch + 1}: loss {result.losses['total']:.4f}, criterion {result.criterion:.4f}{best},"
-        f" {rate:.0f} images/s"
+        f" {rate:.0f} images/s{waiting}"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from contextlib import suppress
+import time
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,8 @@ def whole(store: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory)
 
 def lines(folder: Path) -> list[dict[str, Any]]:
     """What a run has logged of its epochs, but for their time."""
-    return [{key: value for key, value in line.items() if key != "seconds"} for line in read_metrics(folder / "run")]
+    of_time = ("seconds", "waiting")
+    return [{k: v for k, v in line.items() if k not in of_time} for line in read_metrics(folder / "run")]
 
 
 def points(folder: Path) -> dict[str, list[tuple[int, float]]]:
@@ -76,7 +77,7 @@ def test_no_step_that_was_saved_is_taken_again(store, recipe, tmp_path, monkeypa
     taken = []
     monkeypatch.setattr(
         "abaw_ray.training.loop._Training.epoch",
-        lambda self, epoch, first, seconds: taken.append((epoch, first, seconds > 0)) or ({"total": 0.0}, 1.0),
+        lambda self, epoch, first, seconds: taken.append((epoch, first, seconds > 0)) or ({"total": 0.0}, 1.0, 0.0),
     )
     run(recipe, store, tmp_path)
     assert taken == [(0, NUM_STEPS - 1, True), (1, 0, False)]
@@ -92,21 +93,26 @@ def test_it_may_be_killed_again_and_again(store, recipe, whole, tmp_path) -> Non
     assert points(tmp_path) == points(whole)
 
 
-def worker(
-    rank: int, rendezvous: str, recipe: Recipe, store: Path, keep: Path, killed_at: tuple[int, int] | None
-) -> None:
-    """Trains in one of two processes, till it is killed."""
+def worker(rank: int, rendezvous: str, recipe: Recipe, store: Path, folder: Path) -> None:
+    """Trains in one of two processes: at one go, and cut off at the last step of the first epoch."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
-    with suppress(Killed):
-        run(recipe, store, keep, world=World(rank, 2), killed_at=killed_at)
+    world, written = World(rank, 2), folder / "cut_off" / "run" / "steps" / f"0000-{NUM_STEPS - 1:08d}" / "step.json"
+    run(recipe, store, folder / "whole", world=world)
+    with pytest.raises(Killed):
+        run(recipe, store, folder / "cut_off", world=world, killed_at=(0, NUM_STEPS))
+    limit = time.monotonic() + 600
+    while not written.is_file():  # a thread of the first worker writes it
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    world.wait_for_all()
+    run(recipe, store, folder / "cut_off", world=world)
     dist.destroy_process_group()
 
 
 def test_two_workers_go_on_with_their_own_dropout(store, recipe, tmp_path) -> None:
-    for keep, killed_at in (("whole", None), ("cut_off", (0, NUM_STEPS)), ("cut_off", None)):
-        arguments = (str(tmp_path / f"{keep} {killed_at}"), recipe, store, tmp_path / keep, killed_at)
-        torch.multiprocessing.spawn(worker, arguments, nprocs=2, join=True)
+    arguments = (str(tmp_path / "rendezvous"), recipe, store, tmp_path)
+    torch.multiprocessing.spawn(worker, arguments, nprocs=2, join=True)
     assert equal(weights(tmp_path / "cut_off" / "1"), weights(tmp_path / "whole" / "1"))
     assert lines(tmp_path / "cut_off") == lines(tmp_path / "whole")
 
