@@ -18,7 +18,10 @@ READ_BY_RAY_TRAIN = {"checkpoint.best"}
 """Not by the training itself."""
 READ_WITHOUT_EFFECT = {
     "augment.cutmix",
+    "augment.gain",
     "augment.mixup",
+    "augment.noise",
+    "augment.spec_masks",
     "augment.views",
     "optim.decay",
     "optim.decay_epochs",
