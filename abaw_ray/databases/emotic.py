@@ -1,8 +1,8 @@
 """EMOTIC: people in scenes, 26 categories of emotion, and valence, arousal and dominance from 1 to 10.
 
-Kosti, Alvarez, Recasens, Lapedriza: Context Based Emotion Recognition using EMOTIC Dataset, TPAMI 2019. A row is a person
-and has no face: its streams are the body, cut out by its box, and the scene, which is the whole picture. Gender and age
-are not read.
+Kosti, Alvarez, Recasens, Lapedriza: Context Based Emotion Recognition using EMOTIC Dataset, TPAMI 2019. A row is a
+person and has no face: its streams are the body, cut out by its box, and the scene, which is the whole picture. Gender
+and age are not read.
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ from abaw_ray.databases.base import Database, Label, LabelKey, LabelTable, Optio
 from abaw_ray.databases.reading.emotic_files import (
     DIMENSIONS,
     SPLITS,
-    Opinion,
     Person,
     people_of_mat,
     people_of_table,
 )
 from abaw_ray.databases.reading.parsing import note_others, require_folder
-from abaw_ray.errors import DatabaseFormatError, MissingInputError, quoted
+from abaw_ray.errors import MissingInputError, quoted
 from abaw_ray.spaces import SPLIT_NAMES, LabelSpace
 from abaw_ray.streams.base import Source, Stream
 
@@ -120,26 +119,28 @@ def read(root: Path, options: EmoticOptions) -> LabelTable:
             continue
         path = f"{prefix}{person.picture}"
         sources = {"body": Source(path, box), "scene": Source(path)}
-        rows.add(path, place, None, dict(_labels(person, options)), sources=sources)
+        rows.add(path, place, None, dict(_labels(person, options, problems)), sources=sources)
     return LabelTable(SPACES, rows.table(), problems, streams=streams)
 
 
 def _people(root: Path, problems: Problems) -> Iterator[Person]:
     """The people of the file of structures or, without one, of the tables."""
     structures = next((root / name for name in STRUCTURES if (root / name).is_file()), None)
-    tables = [file for folder in TABLES if (files := _tables(root / folder)) for file in files]
-    known = {file.relative_to(root).parts[0] for file in (structures, *tables) if file is not None}
+    tables = [found for folder in TABLES if (found := _tables(root / folder))]
+    every = [file for found in tables for file in found] + ([structures] if structures is not None else [])
+    known = {file.relative_to(root).parts[0] for file in every}
     folders = {PICTURES} if (root / PICTURES).is_dir() else {entry.name for entry in root.iterdir() if entry.is_dir()}
     note_others(problems, root, known | folders)
+    if structures is None and not tables:
+        raise MissingInputError(f"no annotations in {root}; expected layout: {LAYOUT}")
+    for found in tables if structures is not None else tables[1:]:
+        for file in found:
+            problems.add("the_same_annotations_again", str(file))
     if structures is not None:
         yield from people_of_mat(structures)
-        for file in tables:
-            problems.add("table_beside_structures", str(file))
-        return
-    if not tables:
-        raise MissingInputError(f"no annotations in {root}; expected layout: {LAYOUT}")
-    for file in tables[: len(_tables(tables[0].parent))]:
-        yield from people_of_table(file, SPLIT_NAMES[file.stem])
+    else:
+        for file in tables[0]:
+            yield from people_of_table(file, SPLIT_NAMES[file.stem])
 
 
 def _tables(folder: Path) -> list[Path]:
@@ -170,7 +171,7 @@ def _columns_first(pictures: Path, people: Sequence[Person]) -> bool:
                 f"an image size of {stored}",
                 f"{columns} columns and {lines} rows in the order of {_where(told[person.size != (columns, lines)])}",
             )
-    return True not in told if False in told else True
+    return False not in told
 
 
 def _box(person: Person, columns: float, lines: float, problems: Problems) -> tuple[float, ...] | None:
@@ -208,21 +209,20 @@ def _is_labelled(person: Person, problems: Problems) -> bool:
     return False
 
 
-def _labels(person: Person, options: EmoticOptions) -> Iterator[tuple[LabelKey, Label]]:
+def _labels(person: Person, options: EmoticOptions, problems: Problems) -> Iterator[tuple[LabelKey, Label]]:
     opinions = {"": person.said}
     if options.annotators:
         opinions |= {f"annotator_{number}": said for number, said in enumerate(person.annotators, 1)}
     for annotator, said in opinions.items():
         _require_known(person, said.categories)
-        yield from _of_annotator(annotator, said, person)
-
-
-def _of_annotator(annotator: str, said: Opinion, person: Person) -> Iterator[tuple[LabelKey, Label]]:
-    if said.categories:
-        present = [float(name in said.categories) for name in EMOTIONS.names]
-        yield (EMOTIONS.name, annotator), (present, person.split)
-    if said.values and _is_in_range(said.values):
-        yield (VALENCE_AROUSAL_DOMINANCE.name, annotator), (said.values, person.split)
+        if said.categories:
+            present = [float(name in said.categories) for name in EMOTIONS.names]
+            yield (EMOTIONS.name, annotator), (present, person.split)
+        if said.values and _is_in_range(said.values):
+            yield (VALENCE_AROUSAL_DOMINANCE.name, annotator), (said.values, person.split)
+        elif said.values and not all(map(math.isnan, said.values)):
+            shown = ", ".join(f"{value:g}" for value in said.values)
+            problems.add("label_out_of_range", f"{_where(person)}, {annotator}: {shown}")
 
 
 def _is_in_range(values: Iterable[float]) -> bool:

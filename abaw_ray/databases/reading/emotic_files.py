@@ -1,4 +1,4 @@
-"""EMOTIC's files of annotations, person by person: the structures of `Annotations.mat`, and the tables made from them."""
+"""EMOTIC's annotations, person by person: the structures of `Annotations.mat`, and the tables made from them."""
 
 from __future__ import annotations
 
