@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -123,7 +124,7 @@ def _opinions(file: Path, where: str, person: Struct) -> tuple[Opinion, tuple[Op
     values += [()] * (count - len(values))
     each = tuple(Opinion(*both) for both in zip(categories, values, strict=True))
     union = tuple(dict.fromkeys(name for part in categories for name in part))
-    known = [part for part in values if part]
+    known = [part for part in values if part and not any(map(math.isnan, part))]
     mean = tuple(sum(column) / len(known) for column in zip(*known, strict=True))
     if "combined_categories" in person:
         union = _texts(file, f"{where}.combined_categories", person["combined_categories"])
