@@ -255,10 +255,11 @@ class Manifest(Entry):
             for s in self.sets
         ]
         num_faces = sum(block.num_rows for block in self.blocks)
+        what = "images" if num_faces == self.num_images else "rows"
         if num_faces < self.num_images:
             lines.append(f"stream {FACE}: {num_faces:,} of {self.num_images:,} rows have it")
         lines += [
-            f"stream {s.name}: {sum(s.num_rows.values()):,} of {self.num_images:,} images have it"
+            f"stream {s.name}: {sum(s.num_rows.values()):,} of {self.num_images:,} {what} have it"
             f" ({s.kind}, {s.size}, {s.encoding})"
             for s in self.streams
         ]
