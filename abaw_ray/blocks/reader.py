@@ -152,6 +152,10 @@ class Store:
                 found[self.streams[name].rows] = True
         return found
 
+    def has_for_each(self, takers: Iterable[Iterable[str]]) -> np.ndarray:
+        """Which rows of the index (rows,) bool have a sample for each of `takers`, networks that take these streams."""
+        return np.logical_and.reduce([self.has_any(streams) for streams in takers])
+
     def samples(self, stream: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Samples (n, ...) of a stream as its kind keeps them, of `rows` (n,), and which of them there are (n,) bool.
 

@@ -134,7 +134,7 @@ class Evaluator:
         if databases is None and source is not None:
             databases = recipe.temporal.databases
         self.streams = streams_of(recipe.model)
-        takes = np.logical_and.reduce([store.has_any(streams) for streams in (self.streams, *others)])
+        takes = store.has_for_each([self.streams, *others])
         self.frames = evaluation_frames(store, list(tasks), split, databases, takes)
         self._windows = {}
         if source is not None:

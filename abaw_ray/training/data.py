@@ -110,7 +110,7 @@ class TrainingData:
         self.labels = TrainLabels(store, recipe.loss.label_sets, {task: None for s in chosen for task in s.tasks})
         labelled = {s.name: self.labels.labelled_rows(s) for s in chosen}
         self.num_unlabelled = {s.name: len(s.rows) - len(labelled[s.name].rows) for s in chosen}
-        takes = np.logical_and.reduce([store.has_any(taken) for taken in takers or [streams]])
+        takes = store.has_for_each(takers or [streams])
         seen = {name: _where(s, takes) for name, s in labelled.items()}
         self.num_without_streams = {name: len(labelled[name].rows) - len(s.rows) for name, s in seen.items()}
         self._sets = {name: s for name, s in seen.items() if len(s.rows)}
