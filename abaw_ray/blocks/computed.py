@@ -146,6 +146,7 @@ class ComputedStore(Generic[ManifestT]):
             )
         by_path = {entry.path: entry for entry in manifest.blocks}
         self._by_block = [by_path.get(block.path) for block in store.manifest.blocks]
+        self._first_rows = np.searchsorted(store.index.block, np.arange(len(self._by_block), dtype=np.int32))
         check_files(path / BLOCKS, list(by_path), "compute them again")
         self._mapped = lru_cache(MAX_OPEN_FILES)(self._map)
 
@@ -173,7 +174,8 @@ class ComputedStore(Generic[ManifestT]):
         Raises:
             StoreError: a row's block is not here, or its file not whole.
         """
-        blocks, places = self._index.block[rows], self._index.row[rows]
+        blocks = self._index.block[rows]
+        places = rows - self._first_rows[blocks]
         keys = blocks.astype(np.int64) * num_kinds + kind
         for key in np.unique(keys).tolist():
             here = np.flatnonzero(keys == key)

@@ -17,13 +17,15 @@ from abaw_ray.storage import AnyPath
 
 @dataclass(frozen=True)
 class Index:
-    """One row an image, in the order of database, block and row; the rows of a video are together, its frames ascend.
+    """One row a sample, in the order of database, block and row; the rows of a video are together, its frames ascend.
+
+    Rows without a face are in the block where it would be: blocks are parts of the index, of any stream.
 
     Args:
         database: (n,) int8 place in the store's list of databases.
         frame: (n,) int32 frame of a video, or place of a face in a photo.
-        block: (n,) int32 place in the manifest's list of blocks.
-        row: (n,) int32 row of the block.
+        block: (n,) int32 place in the manifest's list of blocks, ascending.
+        row: (n,) int32 row of the block of faces; -1: it has no face.
         videos: (n,) dictionary array of video names; names are unique within a database.
         subjects: (n,) dictionary array of names of people; null where the database does not say.
     """
@@ -37,6 +39,16 @@ class Index:
 
     def __len__(self) -> int:
         return len(self.row)
+
+    @property
+    def has_face(self) -> np.ndarray:
+        """Which rows (n,) bool have a face."""
+        return self.row >= 0
+
+    def rows_of_block(self, block: int) -> slice:
+        """The rows that are in a block, given by its place in the manifest's list; those without a face, too."""
+        first, last = (int(np.searchsorted(self.block, block, side)) for side in ("left", "right"))
+        return slice(first, last)
 
     def video(self, rows: np.ndarray) -> list[str]:
         """Video names of `rows` (n,)."""
@@ -54,7 +66,7 @@ class IndexPart:
     Args:
         rows: table with the columns video, frame and subject, in order.
         block: (rows,) place in the manifest's list of blocks.
-        row: (rows,) row of the block.
+        row: (rows,) row of the block; -1: without a face.
     """
 
     rows: pa.Table

@@ -101,7 +101,7 @@ class BlockEntry(Entry):
 
 
 class StreamEntry(Entry):
-    """A stream that rows have beside their faces; see `streams.base.Stream`."""
+    """A stream that rows have beside their faces, or without one; see `streams.base.Stream`."""
 
     name: str
     kind: str
@@ -254,8 +254,12 @@ class Manifest(Entry):
             f" ({', '.join(f'{name} {count:,}' for name, count in s.num_rows.items())})"
             for s in self.sets
         ]
+        num_faces = sum(block.num_rows for block in self.blocks)
+        what = "images" if num_faces == self.num_images else "rows"
+        if num_faces < self.num_images:
+            lines.append(f"stream {FACE}: {num_faces:,} of {self.num_images:,} rows have it")
         lines += [
-            f"stream {s.name}: {sum(s.num_rows.values()):,} of {self.num_images:,} images have it"
+            f"stream {s.name}: {sum(s.num_rows.values()):,} of {self.num_images:,} {what} have it"
             f" ({s.kind}, {s.size}, {s.encoding})"
             for s in self.streams
         ]

@@ -41,7 +41,7 @@ class Store:
     Attributes:
         path: its folder.
         manifest: what it holds.
-        index: what every image is of, and its place.
+        index: what every row is of, and the place of its face.
         sequential: (databases,) bool, whether a database's rows are frames of videos.
         videos: the videos of the sequential databases, and photos that are labelled whole; and their rows.
         label_sets: space and annotator -> labels of rows; of every space with an annotator without a name.
@@ -49,7 +49,7 @@ class Store:
             `label_sets`.
         unseen: labelled frames of videos that have no image.
         sets: training sets by name; those of one task first, in the order of its spaces.
-        streams: what rows have beside their faces, by name.
+        streams: what rows have beside their faces, or in their place, by name.
 
     Raises:
         MissingInputError: no such folder.
@@ -129,12 +129,32 @@ class Store:
         return image_ids(ids[place], self.index.frame)
 
     def images(self, rows: np.ndarray) -> np.ndarray:
-        """Images (n, size, size, 3) uint8 RGB of `rows` (n,), in any order, repeats allowed.
+        """Faces (n, size, size, 3) uint8 RGB of `rows` (n,), in any order, repeats allowed; zeros where there is none.
 
         Raises:
             StoreError: a block file is missing or not whole.
         """
-        return self._faces.read(self.index.block[rows], self.index.row[rows])
+        block, row = self.index.block[rows], self.index.row[rows]
+        present = row >= 0
+        if present.all():
+            return self._faces.read(block, row)
+        images = np.zeros((len(rows), self.image_size, self.image_size, 3), np.uint8)
+        images[present] = self._faces.read(block[present], row[present])
+        return images
+
+    def has_any(self, streams: Iterable[str]) -> np.ndarray:
+        """Which rows of the index (rows,) bool have a sample of one of `streams` at least."""
+        found = np.zeros(len(self.index), bool)
+        for name in streams:
+            if name == FACE:
+                found |= self.index.has_face
+            else:
+                found[self.streams[name].rows] = True
+        return found
+
+    def has_for_each(self, takers: Iterable[Iterable[str]]) -> np.ndarray:
+        """Which rows of the index (rows,) bool have a sample for each of `takers`, networks that take these streams."""
+        return np.logical_and.reduce([self.has_any(streams) for streams in takers])
 
     def samples(self, stream: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Samples (n, ...) of a stream as its kind keeps them, of `rows` (n,), and which of them there are (n,) bool.
@@ -145,7 +165,7 @@ class Store:
             StoreError: a block file is missing or not whole.
         """
         if stream == FACE:
-            return self.images(rows), np.ones(len(rows), bool)
+            return self.images(rows), self.index.row[rows] >= 0
         return self.streams[stream].read(rows)
 
     def kind_of(self, stream: str) -> Kind:

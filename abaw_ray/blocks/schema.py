@@ -1,7 +1,7 @@
 """Names, columns and types of a store's files.
 
 manifest.json                               what the store holds; written last
-index.arrow                                 one row an image: what it is of, and its place
+index.arrow                                 one row a sample: what it is of, and the place of its face
 videos.arrow                                one row a video: its number of frames
 unseen.arrow                                one row a labelled frame of a video that has no image
 labels/<space>[@<annotator>].arrow          labels of rows of the index, or of the videos; of those that have one
@@ -53,8 +53,8 @@ def block_schema(samples: pa.Field) -> pa.Schema:
 def index_schema() -> pa.Schema:
     """Columns of the index.
 
-    `database` and `block` are places in the manifest's lists; `row` is a block's row. `subject` is null where the
-    database does not say who it is.
+    `database` and `block` are places in the manifest's lists; `row` is a block's row, or -1 without a face. `subject`
+    is null where the database does not say who it is.
     """
     return pa.schema(
         [

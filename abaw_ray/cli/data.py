@@ -71,7 +71,7 @@ def inspect(
 ) -> None:
     """Validate a database and count its rows, classes, ranges, and everything that would be left out."""
     from abaw_ray.databases.reading.database import read_database
-    from abaw_ray.databases.reading.inspection import inspect_table
+    from abaw_ray.databases.reading.inspection import image_files, inspect_table
     from abaw_ray.databases.reading.overlaps import find_overlap
     from abaw_ray.preprocess.plan import Source
 
@@ -90,7 +90,10 @@ def inspect(
     overlaps = {}
     for other, place in (_name_and_root(text, "--beside") for text in beside or []):
         given = {key: value for key, value in recipes.get(other, {}).items() if key != "root"}
-        overlaps[other] = find_overlap(root, labels.rows, place, read_database(other, place, given)[2].rows)
+        theirs = read_database(other, place, given)[2]
+        overlaps[other] = find_overlap(
+            root, image_files(labels.rows, labels.streams), place, image_files(theirs.rows, theirs.streams)
+        )
     inspection = inspect_table(read, root, labels, overlaps)
     if figures is not None:
         _write_figures(Source(read, root.absolute(), options, labels), figures)

@@ -19,6 +19,7 @@ from abaw_ray.evaluation.frames import Frames, evaluation_frames
 from abaw_ray.evaluation.mixtures import Weights, mixture
 from abaw_ray.evaluation.smoothing import parse_smoothing
 from abaw_ray.inference.predict import Predictions, Progress
+from abaw_ray.models.kinds import streams_of
 from abaw_ray.models.sets import Network
 from abaw_ray.on_worker import on_worker
 from abaw_ray.owned_folder import OwnedFolder
@@ -95,10 +96,11 @@ def predict_set(
     require_names(edition, [own_spaces[name] for name in tasks])
     asked = store.path.resolve(), split, database, list(tasks), decided.weights
     predictions = on_worker(_predicted, members_of(trained, recipes, features), *asked, progress=progress)
-    frames = evaluation_frames(store, list(tasks), split, [database])
+    takes = store.has_for_each([streams_of(recipe.model) for recipe in recipes])
+    frames = evaluation_frames(store, list(tasks), split, [database], takes)
     if smoothing is not None:
         predictions = {name: smoothing.apply(values, frames.starts) for name, values in predictions.items()}
-    own_frames = {name: evaluation_frames(store, [name], split, [database]) for name in tasks}
+    own_frames = {name: evaluation_frames(store, [name], split, [database], takes) for name in tasks}
     answers: TrackAnswers = {}
     for name, task in tasks.items():
         of_task = _answers(task, own_spaces[name], predictions[name], decided.decisions.get(name, {}))
@@ -122,9 +124,9 @@ def predict_set(
 def _listed(frames: Frames, store: Store, tasks: Sequence[str], split: Split) -> dict[str, np.ndarray]:
     """Track -> its frames (k,) that have a label of any of the tasks in the split."""
     found = np.zeros(len(frames), bool)
-    seen, unseen = np.flatnonzero(frames.seen), np.flatnonzero(frames.unseen >= 0)
+    stored, unseen = np.flatnonzero(frames.own >= 0), np.flatnonzero(frames.unseen >= 0)
     for task in tasks:
-        found[seen] |= store.labels(task).splits_of(frames.row[seen]) == split
+        found[stored] |= store.labels(task).splits_of(frames.own[stored]) == split
         found[unseen] |= store.unseen.labels(task).splits_of(frames.unseen[unseen]) == split
     of_tracks = zip(np.split(frames.frame, frames.starts[1:]), np.split(found, frames.starts[1:]), strict=True)
     return {track: frame[own] for track, (frame, own) in zip(frames.names, of_tracks, strict=True)}

@@ -71,14 +71,15 @@ def source_columns(stream: str) -> tuple[str, str]:
 def row_schema(
     spaces: Sequence[LabelSpace], others: Iterable[LabelKey] = (), streams: Iterable[Stream] = ()
 ) -> pa.Schema:
-    """Schema of a label table: one row a face, with its labels in those of `spaces` that are of frames.
+    """Schema of a label table: one row a face, or a sample of other streams without one, with its labels in those of
+    `spaces` that are of frames.
 
     `video` groups rows that must stay together (a video track, or a photo); `frame` orders them in it.
     `image` is relative to the database's root: an image, the video that `frame` is a frame of, or the table of pictures
-    (`reading.pixel_table`) that `frame` is a line of; names are those of `names.stored_name`. `geometry` is what
-    the database's crop needs: empty, a box (left, top, right, bottom) or 68 landmarks (x0, y0, x1, y1, ...), in pixels
-    of the image. `subject_name` is who the face is of; null: the database does not say. Every stream has two columns
-    more, of `source_columns`.
+    (`reading.pixel_table`) that `frame` is a line of; null: there is no face. Names are those of `names.stored_name`.
+    `geometry` is what the database's crop needs: empty, a box (left, top, right, bottom) or 68 landmarks (x0, y0, x1,
+    y1, ...), in pixels of the image. `subject_name` is who the face is of; null: the database does not say. Every
+    stream has two columns more, of `source_columns`.
     """
     fields = [
         pa.field("video", pa.string()),
@@ -263,15 +264,19 @@ class RowBuilder:
         self,
         video: str,
         frame: int,
-        image: str,
+        image: str | None,
         labels: Labels,
         geometry: Iterable[float] = (),
         subject: str | None = None,
         sources: Mapping[str, Source] | None = None,
     ) -> None:
-        """Adds one face, of a person called `subject`, with the samples of streams that there are beside it."""
+        """Adds one face, of a person called `subject`, with the samples of streams that there are beside it.
+
+        Without an `image` the row has no face, and samples of other streams alone.
+        """
         who = None if subject is None else stored_name(subject)
-        row: list[Any] = [stored_name(video), frame, stored_name(image), list(geometry), who]
+        face = None if image is None else stored_name(image)
+        row: list[Any] = [stored_name(video), frame, face, list(geometry), who]
         given = sources or {}
         assert given.keys() <= set(self._streams), "sources are of the streams that were named"
         for name in self._streams:

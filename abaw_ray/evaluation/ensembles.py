@@ -20,7 +20,7 @@ from abaw_ray.inference.networks import open_network
 from abaw_ray.inference.predict import Progress, share_of
 from abaw_ray.models import checkpoint
 from abaw_ray.models.checkpoint import Checkpoint
-from abaw_ray.models.kinds import of_frames
+from abaw_ray.models.kinds import of_frames, streams_of
 from abaw_ray.models.sets import Network
 from abaw_ray.spaces import LabelSpace, Split
 from abaw_ray.storage import AnyPath
@@ -171,10 +171,11 @@ def ask_each(
         network, source = open_network(trained, store, member.recipe, member.features)
         tasks = trained.tasks(member.recipe)
         chosen = {name: task for name, task in tasks.items() if names is None or name in names}
-        evaluator = Evaluator(store, chosen, split, member.recipe, source, databases)
+        evaluator = Evaluator(store, chosen, split, member.recipe, source, databases, taken)
         evaluator.verify()
         return ask(evaluator, network, show)
 
+    taken = [streams_of(member.recipe.model) for member in members]
     return [of_one(member, share_of(progress, number, len(members))) for number, member in enumerate(members)]
 
 

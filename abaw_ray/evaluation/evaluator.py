@@ -8,6 +8,7 @@ which leave out gaps and short videos.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ from abaw_ray.sampling.windows import covering_windows
 from abaw_ray.spaces import Split
 from abaw_ray.tasks.base import Task
 from abaw_ray.world import World
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -101,9 +104,13 @@ class Evaluator:
         recipe: how to predict, from which views; for temporal networks the windows' length and databases.
         source: features of the CNN that temporal networks go on from; None evaluates CNNs.
         databases: names; None: for CNNs all, for temporal networks those of the recipe.
+        others: streams that other networks take, network by network, whose predictions are put together with these.
+
+    Photos that one of the networks has no stream of are left out, and a line of their number is logged; so are such
+    frames of videos where the paper's protocol is concerned. That of every frame takes the picture before them.
 
     Raises:
-        StoreError: the store has no label of the split.
+        StoreError: the store has no label of the split, or none that the networks have a stream of.
         ConfigurationError: more views of each face than there are, or than there are features of.
     """
 
@@ -115,6 +122,7 @@ class Evaluator:
         recipe: Recipe,
         source: FeatureSource | None = None,
         databases: Sequence[str] | None = None,
+        others: Sequence[Sequence[str]] = (),
     ) -> None:
         tasks = {name: task for name, task in tasks.items() if name in store.spaces}
         num_views = recipe.train.test_views
@@ -125,14 +133,16 @@ class Evaluator:
         self.is_temporal, self._split = source is not None, split
         if databases is None and source is not None:
             databases = recipe.temporal.databases
-        self.frames = evaluation_frames(store, list(tasks), split, databases)
+        self.streams = streams_of(recipe.model)
+        takes = store.has_for_each([self.streams, *others])
+        self.frames = evaluation_frames(store, list(tasks), split, databases, takes)
         self._windows = {}
         if source is not None:
             length = recipe.temporal.window
             self._windows = {t: gap_free(store, t, split, length, length, databases or []) for t in tasks}
 
     def verify(self) -> None:
-        """Recomputes the hashes of the files that predictions are made from.
+        """Recomputes the hashes of the files that predictions are made from, and says what is left out.
 
         Raises:
             StoreError: one is damaged.
@@ -141,7 +151,15 @@ class Evaluator:
         if self.source is not None:
             self.source.verify(rows)
         else:
-            self.store.verify(rows, streams_of(self.recipe.model))
+            self.store.verify(rows, self.streams)
+        if self.frames.num_left_out:
+            logger.warning(
+                "%s of %s photos with %s labels have none of what the networks take (%s); left out",
+                f"{self.frames.num_left_out:,}",
+                f"{self.frames.num_left_out + len(self.frames):,}",
+                self._split.name.lower(),
+                ", ".join(self.streams),
+            )
 
     def predict(self, network: Network, world: World, progress: Progress | None = None) -> Predicted:
         """Predictions for both protocols, the same on every worker.
@@ -151,7 +169,9 @@ class Evaluator:
         """
         if not self.frames.num_pictured:
             videos, split = ", ".join(self.frames.faceless), self._split.name.lower()
-            raise StoreError(f"{self.store.path}: no face in any of the videos with {split} labels: {videos}")
+            raise StoreError(
+                f"{self.store.path}: no {' or '.join(self.streams)} in any of the videos with {split} labels: {videos}"
+            )
         return mixed(self._by_view(lambda view, show: self._predict_view(network, view, world, show), progress))
 
     def predict_frames(self, network: Network, world: World, progress: Progress | None = None) -> Predictions:

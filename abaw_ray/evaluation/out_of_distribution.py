@@ -34,7 +34,7 @@ def auroc(own: np.ndarray, other: np.ndarray) -> float:
 
 
 def image_sets(
-    store: Store, items: np.ndarray, has_images: bool, other: str | None
+    store: Store, items: np.ndarray, has_images: bool, other: str | None, takes: np.ndarray | None = None
 ) -> Iterator[tuple[str, Store, np.ndarray]]:
     """The evaluation's images, and others.
 
@@ -43,6 +43,7 @@ def image_sets(
         items: rows (k,) of it that the evaluation is about, or windows (k, frames) of them.
         has_images: whether the network takes images: they are changed (see `made_sets`), else there is no such set.
         other: a database of the store as another domain, whose frames then do not count among the evaluation's.
+        takes: (rows,) bool, which rows of the store have something that the network takes; None: all.
 
     Yields:
         Name of a set, the store that shows it, and its rows or windows: at most 5,000 frames, evenly among all. The
@@ -62,7 +63,8 @@ def image_sets(
         for name, change in CHANGES.items():
             yield name, ChangedStore(store, change, SEED), own
     if other is not None:
-        rows = np.flatnonzero(store.index.database == code_of(store, other))
+        of_other = store.index.database == code_of(store, other)
+        rows = np.flatnonzero(of_other if takes is None else of_other & takes)
         if not len(rows):
             raise ConfigurationError(f"--other-domain {other}: {store.path} has no image of it")
         if own.ndim == 2:

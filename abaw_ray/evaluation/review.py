@@ -11,6 +11,7 @@ import numpy as np
 
 from abaw_ray.blocks.files import write_json
 from abaw_ray.blocks.labels import largest_class
+from abaw_ray.blocks.pictures import pictures
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError, StoreError
@@ -217,7 +218,7 @@ def _write_sheets(folder: Path, store: Store, lines: Sequence[Line]) -> None:
         shown = [(number, line) for number, line in numbered if line.task == task][:SHEET_FACES]
         rows = np.array([_row(store, line) for _, line in shown])
         titles = [_title(number, line.doubt) for number, line in shown]
-        figure = samples_figure(store.images(rows), titles, SHEET_COLUMNS)
+        figure = samples_figure(pictures(store, rows), titles, SHEET_COLUMNS)
         figure.suptitle(f"{task}: line of {FILE} and label, below it what the run takes the face for, and how surely")
         save(figure, folder / f"{task}_doubts.png")
 

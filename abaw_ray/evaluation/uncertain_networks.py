@@ -158,7 +158,8 @@ def hear(
         return predict_distributions(network, passes, evaluator.tasks, shown, source, items, recipe, world, show)
 
     items, place = evaluator.items()
-    sets = list(image_sets(store, items, _takes_images(network, store), settings.other_domain))
+    takes = store.has_any(evaluator.streams)
+    sets = list(image_sets(store, items, _takes_images(network, store), settings.other_domain, takes))
     shares = [share_of(progress, number, 1 + len(sets)) for number in range(1 + len(sets))]
     of_items = ask(store, items, shares[0])
     frames = {t: Mixture(m.p[place], m.entropy[place], m.num_members) for t, m in of_items.items()}

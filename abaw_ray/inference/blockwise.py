@@ -170,10 +170,13 @@ def finish(out: AnyPath, manifest: ManifestT, blocks: list[ComputedBlock]) -> Ma
     return complete
 
 
-def rows_of_block(store: Store, block: int) -> slice:
-    """Rows of the index that are in a block, given by its place in the manifest's list."""
-    first = int(np.searchsorted(store.index.block, block))
-    return slice(first, first + store.manifest.blocks[block].num_rows)
+def spread(values: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Numbers (k, width) of the rows of a block `where` (rows,) is true, as (rows, width) float32; NaN elsewhere."""
+    if where.all():
+        return values
+    spread_out = np.full((len(where), values.shape[1]), np.nan, np.float32)
+    spread_out[where] = values
+    return spread_out
 
 
 def block_results(

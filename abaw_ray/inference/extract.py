@@ -12,7 +12,7 @@ from abaw_ray.blocks.features import CNN, FeatureManifest, block_key
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError, StoreError
-from abaw_ray.inference.blockwise import BlockJob, BlockWorker, claimed, compute_blocks, finish, rows_of_block
+from abaw_ray.inference.blockwise import BlockJob, BlockWorker, claimed, compute_blocks, finish, spread
 from abaw_ray.inference.features import view_features
 from abaw_ray.inference.predict import require_numbers
 from abaw_ray.models import checkpoint
@@ -100,21 +100,24 @@ def _blocks(store: Store, databases: Sequence[str]) -> np.ndarray:
             f"temporal.databases: {', '.join(unknown)} not among the databases of videos in {store.path} ({videos})"
         )
     codes = [store.databases.index(d) for d in databases]
-    return np.unique(store.index.block[np.isin(store.index.database, codes)])
+    blocks = np.unique(store.index.block[np.isin(store.index.database, codes) & store.index.has_face])
+    if not len(blocks):
+        raise StoreError(f"{store.path}: no face in the videos of {', '.join(databases)}")
+    return blocks
 
 
 def _job(store: Store, manifest: FeatureManifest, block: int) -> BlockJob:
-    entry, rows = store.manifest.blocks[block], rows_of_block(store, block)
+    entry, rows = store.manifest.blocks[block], store.index.rows_of_block(block)
     every_row = np.arange(rows.start, rows.stop)
     trains = any((store.labels(task).splits_of(every_row) == Split.TRAIN).any() for task in store.spaces)
     every = trains and manifest.all_variants
     variants = list(range(len(manifest.variants))) if every else [manifest.variants.centre]
     key = block_key(manifest, entry.path, variants)
-    return BlockJob(entry.path, rows.start, entry.num_rows, variants, key)
+    return BlockJob(entry.path, rows.start, rows.stop - rows.start, variants, key)
 
 
 class Extractor(BlockWorker):
-    """A CNN that computes the features of frames."""
+    """A CNN that computes the features of frames; those of frames without a face are NaN."""
 
     def __init__(self, store: str, out: AnyPath, recipe: Recipe) -> None:
         super().__init__(store, out)
@@ -123,9 +126,14 @@ class Extractor(BlockWorker):
         self._variants = window_variants(self.store.image_size, recipe.augment)
 
     def columns(self, rows: np.ndarray, variants: list[int]) -> dict[str, np.ndarray]:
-        images = self.store.images(rows)
-        views = {variant: self._view(images, rows, variant) for variant in variants}
-        return {f"{task}/{variant}": values for variant, view in views.items() for task, values in view.items()}
+        has_face = self.store.index.has_face[rows]
+        images = self.store.images(rows[has_face])
+        views = {variant: self._view(images, rows[has_face], variant) for variant in variants}
+        return {
+            f"{task}/{variant}": spread(values, has_face)
+            for variant, view in views.items()
+            for task, values in view.items()
+        }
 
     def _view(self, images: np.ndarray, rows: np.ndarray, variant: int) -> dict[str, np.ndarray]:
         size = self._recipe.train.evaluation_batch_size

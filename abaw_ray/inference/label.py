@@ -14,12 +14,12 @@ from abaw_ray.blocks.labels import Labels
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.errors import StoreError, UserError
-from abaw_ray.inference.blockwise import ERROR, BlockJob, block_results, rows_of_block
+from abaw_ray.inference.blockwise import ERROR, BlockJob, block_results
 from abaw_ray.inference.predict import Predictions, Progress, predict_rows, require_numbers
 from abaw_ray.inference.store_predictions import in_space, predict_stored, predictable_rows, shared_spaces
 from abaw_ray.models import checkpoint
 from abaw_ray.models.checkpoint import Checkpoint
-from abaw_ray.models.kinds import of_frames
+from abaw_ray.models.kinds import of_frames, streams_of
 from abaw_ray.on_worker import on_worker
 from abaw_ray.ray_session import data_context, ray_session
 from abaw_ray.settings import changed_settings
@@ -79,7 +79,9 @@ def label_store(
     rows = predictable_rows(trained, store, recipe)
     if len(rows) < len(store.index):
         logger.warning(
-            "%s of %s images are of no video it was asked for", len(store.index) - len(rows), len(store.index)
+            "%s of %s images are of no video it was asked for, or have nothing that the network takes",
+            len(store.index) - len(rows),
+            len(store.index),
         )
     if of_frames(trained.description.kind):
         predicted = _predict_on_ray(trained, store, recipe, use_gpu, progress)
@@ -167,11 +169,13 @@ def rows_or_clips(clip: np.ndarray | None, rows: np.ndarray, values: np.ndarray)
 def _predict_on_ray(
     trained: Checkpoint, store: Store, recipe: Recipe, use_gpu: bool | None, progress: Progress | None
 ) -> Predictions:
-    """Predictions for all rows of the index, block by block."""
+    """Predictions for all rows of the index that have what the network takes, block by block."""
     jobs = []
+    seen = store.has_any(streams_of(trained.recipe.model))
     for block, entry in enumerate(store.manifest.blocks):
-        if entry.num_rows:
-            jobs.append(BlockJob(entry.path, rows_of_block(store, block).start, entry.num_rows, [], ""))
+        rows = store.index.rows_of_block(block)
+        if seen[rows].any():
+            jobs.append(BlockJob(entry.path, rows.start, rows.stop - rows.start, [], ""))
     parts: dict[int, Mapping[str, Any]] = {}
     done = 0
     arguments = {"store": str(store.path.resolve()), "run": str(trained.path.resolve()), "recipe": recipe}
@@ -196,10 +200,11 @@ class LabellingWorker:
         trained, self._recipe = checkpoint.load(run), recipe
         self._store, self._tasks = Store(store), trained.tasks(recipe)
         self._network, self._world = trained.frame_network(local_device()), World(device=local_device())
+        self._seen = self._store.has_any(self._network.streams)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[Any]]:
         first, num_rows = int(batch["first_row"][0]), int(batch["num_rows"][0])
-        rows = np.arange(first, first + num_rows)
+        rows = first + np.flatnonzero(self._seen[first : first + num_rows])
         predicted: Predictions = {}
         error = ""
         try:

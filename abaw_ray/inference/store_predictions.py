@@ -13,7 +13,7 @@ from abaw_ray.inference.features import ComputedFeatures, RememberedFeatures
 from abaw_ray.inference.predict import Predictions, Progress, predict_rows, predict_windows, require_numbers
 from abaw_ray.models import checkpoint
 from abaw_ray.models.checkpoint import Checkpoint
-from abaw_ray.models.kinds import of_frames
+from abaw_ray.models.kinds import of_frames, streams_of
 from abaw_ray.models.sets import FrameNetwork
 from abaw_ray.models.temporal import TemporalNetwork
 from abaw_ray.sampling.windows import covering_windows
@@ -65,15 +65,21 @@ def in_space(values: np.ndarray, own: LabelSpace, space: LabelSpace) -> np.ndarr
 
 
 def predictable_rows(trained: Checkpoint, store: Store, recipe: Recipe) -> np.ndarray:
-    """Rows (n,), ascending, that a network can say something of: all, or those of videos in `temporal.databases`.
+    """Rows (n,), ascending, that a network can say something of, as they have one of its streams: all, or those of
+    videos in `temporal.databases`.
 
     Raises:
-        ConfigurationError: the store has no video of these databases.
+        ConfigurationError: the store has no row with any of them, or no video of these databases.
     """
+    streams = streams_of(trained.recipe.model)
     if of_frames(trained.description.kind):
-        return np.arange(len(store.index))
+        rows = np.flatnonzero(store.has_any(streams))
+        if not len(rows):
+            raise ConfigurationError(f"{store.path}: no row has what {trained.path} takes: {', '.join(streams)}")
+        return rows
     codes = [store.databases.index(name) for name in recipe.temporal.databases if name in store.databases]
-    rows = np.flatnonzero(np.isin(store.index.database, [code for code in codes if store.sequential[code]]))
+    of_videos = np.isin(store.index.database, [code for code in codes if store.sequential[code]])
+    rows = np.flatnonzero(of_videos & store.has_any(streams))
     if not len(rows):
         raise ConfigurationError(
             f"temporal.databases: found {', '.join(recipe.temporal.databases)}, of which {store.path} has no videos"
@@ -118,10 +124,8 @@ def predict_stored(
 
 
 def _frames_of_videos(store: Store, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All rows (m,), ascending, of the videos that `rows` are in, and the places (videos,) in them of the first."""
-    videos = np.unique(store.videos.of_rows(len(store.index))[rows])
-    starts, stops = store.videos.start[videos].astype(np.int64), store.videos.stop[videos].astype(np.int64)
-    order = np.argsort(starts)
-    starts, lengths = starts[order], (stops - starts)[order]
-    firsts = np.cumsum(lengths) - lengths
-    return np.arange(lengths.sum()) + np.repeat(starts - firsts, lengths), firsts
+    """All rows (m,), ascending, with a face, of the videos that `rows` are in, and the places (videos,) in them of the
+    first."""
+    video = store.videos.of_rows(len(store.index))
+    every = np.flatnonzero(np.isin(video, np.unique(video[rows])) & store.index.has_face)
+    return every, np.flatnonzero(np.diff(video[every], prepend=-1) != 0)

@@ -11,8 +11,8 @@ from abaw_ray.augmentation import fixed_uniforms
 from abaw_ray.blocks.reader import Store
 from abaw_ray.blocks.teacher_outputs import TeacherManifest
 from abaw_ray.config import Recipe, require_plain_views
-from abaw_ray.errors import ConfigurationError
-from abaw_ray.inference.blockwise import BlockJob, BlockWorker, claimed, compute_blocks, finish, rows_of_block
+from abaw_ray.errors import ConfigurationError, StoreError
+from abaw_ray.inference.blockwise import BlockJob, BlockWorker, claimed, compute_blocks, finish, spread
 from abaw_ray.inference.ensemble_columns import ensemble_columns
 from abaw_ray.inference.predict import require_numbers
 from abaw_ray.inference.samples import FrameSamples
@@ -52,7 +52,8 @@ def compute_teacher_outputs(
 ) -> TeacherManifest:
     """Writes what teachers say; what is finished is not computed again.
 
-    Networks of frames say it of every view of every training image. Temporal networks say it of every frame of the
+    Networks of frames say it of every view of every training image, but of rows that have none of the streams that one
+    of them takes. Temporal networks say it of every frame of the
     videos, in the evaluation view and in the windows of an evaluation: it does not depend on the student's windows or
     their views.
 
@@ -68,7 +69,7 @@ def compute_teacher_outputs(
     Raises:
         ConfigurationError: no number of views, another image size, networks of several kinds or tasks, or a folder of
             something else.
-        MissingInputError, StoreError: no such run or store.
+        MissingInputError, StoreError: no such run or store, or no row that the teachers can say something of.
     """
     teachers, store = [checkpoint.load(run) for run in runs], Store(store_path)
     for teacher in teachers:
@@ -79,7 +80,13 @@ def compute_teacher_outputs(
     with claimed(out, manifest) as recorded:
         if not of_frames(manifest.kind):
             return finish(out, manifest, frame_outputs(teachers, store, out, recipe, manifest, recorded, progress))
-        blocks = np.unique(store.index.block[_rows(store, manifest.sets)])
+        rows = _rows(store, manifest.sets, teachers)
+        if not len(rows):
+            raise StoreError(
+                f"{store.path}: no row of {', '.join(manifest.sets)} has what the teachers take:"
+                f" {', '.join(_streams(teachers))}"
+            )
+        blocks = np.unique(store.index.block[rows])
         jobs = [_job(store, manifest, block) for block in blocks.tolist()]
         arguments = {
             "store": str(store.path.resolve()),
@@ -125,14 +132,18 @@ def _streams(teachers: Sequence[Checkpoint]) -> list[str]:
     return list(dict.fromkeys(name for teacher in teachers for name in streams_of(teacher.recipe.model)))
 
 
-def _rows(store: Store, sets: tuple[str, ...]) -> np.ndarray:
-    """Rows of the index in any of the training sets."""
-    return np.unique(np.concatenate([store.sets[name].rows for name in sets]))
+def _rows(store: Store, sets: tuple[str, ...], teachers: Sequence[Checkpoint]) -> np.ndarray:
+    """Rows of the index in any of the training sets that each teacher has a stream of."""
+    rows = np.unique(np.concatenate([store.sets[name].rows for name in sets]))
+    for teacher in teachers:
+        rows = rows[store.has_any(streams_of(teacher.recipe.model))[rows]]
+    return rows
 
 
 def _job(store: Store, manifest: TeacherManifest, block: int) -> BlockJob:
-    entry, rows = store.manifest.blocks[block], rows_of_block(store, block)
-    return BlockJob(entry.path, rows.start, entry.num_rows, list(range(manifest.num_views)), manifest.key(entry.path))
+    entry, rows = store.manifest.blocks[block], store.index.rows_of_block(block)
+    views, key = list(range(manifest.num_views)), manifest.key(entry.path)
+    return BlockJob(entry.path, rows.start, rows.stop - rows.start, views, key)
 
 
 class TeachingWorker(BlockWorker):
@@ -143,7 +154,7 @@ class TeachingWorker(BlockWorker):
         found = [checkpoint.load(teacher) for teacher in teachers]
         self._tasks = found[0].tasks(found[0].recipe)
         self._networks, self._streams = [teacher.frame_network(local_device()) for teacher in found], _streams(found)
-        self._rows, self._recipe = _rows(self.store, sets), recipe
+        self._rows, self._recipe = _rows(self.store, sets, found), recipe
 
     def columns(self, rows: np.ndarray, variants: list[int]) -> dict[str, np.ndarray]:
         taught = np.isin(rows, self._rows)
@@ -151,10 +162,7 @@ class TeachingWorker(BlockWorker):
         batches = [self._outputs(of_sets[i : i + size], variants) for i in range(0, len(of_sets), size)]
         outputs = {t: np.concatenate([batch[t] for batch in batches]).reshape(len(of_sets), -1) for t in batches[0]}
         require_numbers("outputs", outputs, of_sets, self.store)
-        columns = {name: np.full((len(rows), values.shape[1]), np.nan, np.float32) for name, values in outputs.items()}
-        for name, values in outputs.items():
-            columns[name][taught] = values
-        return columns
+        return {name: spread(values, taught) for name, values in outputs.items()}
 
     def _outputs(self, rows: np.ndarray, views: list[int]) -> dict[str, np.ndarray]:
         """Column -> (n, views, width) float32 of rows (n,), whose samples are read once for all views."""

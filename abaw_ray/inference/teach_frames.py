@@ -14,7 +14,7 @@ from abaw_ray.blocks.reader import Store
 from abaw_ray.blocks.teacher_outputs import TeacherManifest
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError
-from abaw_ray.inference.blockwise import rows_of_block
+from abaw_ray.inference.blockwise import spread
 from abaw_ray.inference.ensemble_columns import ensemble_columns
 from abaw_ray.inference.features import ComputedFeatures, RememberedFeatures
 from abaw_ray.inference.predict import Progress, predict_windows, require_numbers
@@ -65,8 +65,10 @@ def frame_outputs(
 
 
 def _videos(store: Store, codes: Sequence[int]) -> np.ndarray:
-    """Places of the videos of databases that have a picture."""
-    return np.flatnonzero(np.isin(store.videos.database, codes) & (store.videos.stop > store.videos.start))
+    """Places of the videos of databases that have a face."""
+    before = np.concatenate([[0], np.cumsum(store.index.has_face)])
+    has_face = before[store.videos.stop] > before[store.videos.start]
+    return np.flatnonzero(np.isin(store.videos.database, codes) & has_face)
 
 
 def _write(
@@ -82,9 +84,11 @@ def _write(
     store = Store(store_path)
     videos = _videos(store, codes)
     starts, stops = store.videos.start[videos].astype(np.int64), store.videos.stop[videos].astype(np.int64)
-    rows = np.concatenate([np.arange(start, stop) for start, stop in zip(starts, stops, strict=True)])
+    of_videos = [np.arange(start, stop) for start, stop in zip(starts, stops, strict=True)]
+    of_videos = [frames[store.index.has_face[frames]] for frames in of_videos]
+    rows = np.concatenate(of_videos)
     store.verify(rows)
-    lengths = stops - starts
+    lengths = np.array([len(frames) for frames in of_videos])
     firsts = np.cumsum(lengths) - lengths
     found = [checkpoint.load(teacher) for teacher in teachers]
     said = []
@@ -101,10 +105,14 @@ def _write(
     place[rows] = np.arange(len(rows))
     blocks = []
     for block in np.unique(store.index.block[rows]).tolist():
-        entry, of_block = store.manifest.blocks[block], place[rows_of_block(store, block)]
-        part = {name: np.ascontiguousarray(values[of_block], np.float32) for name, values in columns.items()}
+        entry, of_block = store.manifest.blocks[block], place[store.index.rows_of_block(block)]
+        there = of_block >= 0
+        part = {
+            name: np.ascontiguousarray(spread(values[of_block[there]], there), np.float32)
+            for name, values in columns.items()
+        }
         sha256 = write_columns(out / BLOCKS / entry.path, part, manifest.key(entry.path))
-        blocks.append(ComputedBlock(path=entry.path, num_rows=entry.num_rows, num_variants=1, sha256=sha256))
+        blocks.append(ComputedBlock(path=entry.path, num_rows=len(of_block), num_variants=1, sha256=sha256))
     return blocks
 
 

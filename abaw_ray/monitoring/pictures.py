@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from matplotlib.figure import Figure
 
+from abaw_ray.blocks.pictures import pictures
 from abaw_ray.blocks.reader import Store
 from abaw_ray.evaluation.evaluator import Evaluation
 from abaw_ray.evaluation.figures import samples_figure
@@ -44,7 +45,7 @@ def sample_figure(store: Store, tasks: Mapping[str, Task], evaluation: Evaluatio
     chosen = np.sort(np.random.default_rng(0).permutation(np.flatnonzero(evaluation.rows >= 0))[:NUM_SAMPLES])
     frames = evaluation.table.take(pa.array(chosen)).to_pylist()
     titles = [_title(frame, tasks, evaluation.decisions) for frame in frames]
-    return samples_figure(store.images(evaluation.rows[chosen]), titles)
+    return samples_figure(pictures(store, evaluation.rows[chosen]), titles)
 
 
 def _title(row: Mapping[str, Any], tasks: Mapping[str, Task], decisions: Decisions) -> str:

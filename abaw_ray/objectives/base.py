@@ -40,12 +40,14 @@ class Context:
         feature_widths: task -> length of the features that its classifier takes.
         shapes: stream -> shape of one sample in the store, of the streams that the network takes; none: it takes
             features.
+        lacking: stream -> training rows that do not have it.
     """
 
     tasks: Mapping[str, Task]
     set_tasks: Mapping[str, tuple[str, ...]]
     feature_widths: Mapping[str, int]
     shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    lacking: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

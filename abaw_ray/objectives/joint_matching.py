@@ -68,7 +68,7 @@ class JointMatching(Objective):
     All target tasks of the network are matched, of any kind. Noise is drawn by each worker for its own rows.
 
     Raises:
-        ConfigurationError: a network that takes no faces.
+        ConfigurationError: a network that takes no faces, or training rows without one.
     """
 
     Options = JointMatchingOptions
@@ -79,6 +79,11 @@ class JointMatching(Objective):
         if FACE not in context.shapes:
             found = ", ".join(context.shapes) or "features of another network"
             raise ConfigurationError(f"objectives.{NAME}: the network takes {found}, expected faces, which are matched")
+        if context.lacking.get(FACE):
+            raise ConfigurationError(
+                f"objectives.{NAME}: {context.lacking[FACE]} training rows have no face, and faces are matched; name"
+                " training sets of faces in sampling.sets"
+            )
         own = self.options
         self._tasks = {name: context.tasks[name] for name in targets(context.tasks)}
         sizes = {name: task.space.size for name, task in self._tasks.items()}

@@ -32,7 +32,7 @@ def inspection_figures(source: Source) -> dict[str, Figure]:
     by_name = {space.name: space for space in source.table.spaces}
     for name in (space for space, annotator in label_keys(rows) if not annotator):
         space = by_name[name]
-        if space.kind == "multiclass" and not space.open:
+        if space.kind == "multiclass" and not space.open and rows["image"].null_count < rows.num_rows:
             figures[f"{name}_faces"] = _sheet(source, space, name)
         elif space.kind == "regression" and space.size == 2:
             figures[f"{name}_density"] = _density(rows, space, name)
@@ -66,10 +66,10 @@ def _sheet(source: Source, space: LabelSpace, column: str) -> Figure:
 
 
 def _places_of_classes(rows: pa.Table, space: LabelSpace, column: str) -> Iterator[np.ndarray]:
-    """Rows (k,) of each class; a distribution counts for its largest."""
+    """Rows (k,) of each class with a face; a distribution counts for its largest."""
     vectors, splits = task_labels(rows, column)
     classes = np.nan_to_num(vectors).argmax(axis=1)
-    classes[(splits == Split.NONE) | ~is_published(vectors)] = -1
+    classes[(splits == Split.NONE) | ~is_published(vectors) | rows["image"].is_null().to_numpy()] = -1
     yield from (np.flatnonzero(classes == place) for place in range(space.size))
 
 

@@ -55,6 +55,10 @@ class MadeStream:
             dropped[[planned.start + row for row in block.metadata.dropped]] = True
         return dropped
 
+    def stored(self) -> np.ndarray:
+        """Rows of the plan (samples made,), ascending, that have a sample."""
+        return self.plan.places[~self.dropped()]
+
     def places(self) -> tuple[np.ndarray, np.ndarray]:
         """Where the samples that were made (samples,) are: place in the manifest's list of blocks, and row of it."""
         num_rows = np.array([block.num_rows for block in self.blocks], np.int64)
@@ -69,7 +73,7 @@ class MadeDatabase:
     Args:
         plan: what was to be made.
         face: its faces.
-        streams: what rows have beside them, by name.
+        streams: what rows have beside them, or without one, by name.
     """
 
     plan: DatabasePlan
@@ -77,23 +81,38 @@ class MadeDatabase:
     streams: dict[str, MadeStream]
 
     def problems(self) -> Problems:
-        """What was left out, in reading, planning and cropping faces."""
+        """What was left out, in reading, planning and cropping faces, and of rows that have none."""
         problems = Problems()
         problems.merge(self.plan.problems)
         problems.merge(self.face.problems())
+        without = ~self.kept()
+        without[self.face.plan.places] = False
+        problems.add("row_without_a_sample", count=int(without.sum()))
         return problems
+
+    def kept(self) -> np.ndarray:
+        """Which planned rows (rows,) are stored: those with a face, and those that never had one and have a sample of
+        another stream. A row whose face could not be cut is not."""
+        kept = np.zeros(self.plan.rows.num_rows, bool)
+        for stream in self.streams.values():
+            kept[stream.stored()] = True
+        kept[self.face.plan.places] = ~self.face.dropped()
+        return kept
 
 
 def stored_rows(made: MadeDatabase) -> pa.Table:
-    """The planned rows of a database that have an image."""
-    kept = ~made.face.dropped()
+    """The planned rows of a database that are stored."""
+    kept = made.kept()
     return made.plan.rows if kept.all() else made.plan.rows.filter(pa.array(kept))
 
 
 def index_part(made: MadeDatabase, rows: pa.Table) -> IndexPart:
     """A database's part of the index; `rows` are those stored."""
     of_index = rows.select(["video", "frame", SUBJECT]).rename_columns(["video", "frame", "subject"])
-    return IndexPart(of_index, *made.face.places())
+    row = np.full(made.plan.rows.num_rows, -1, np.int64)
+    row[made.face.stored()] = made.face.places()[1]
+    kept = made.kept()
+    return IndexPart(of_index, made.face.first_block + made.plan.block_of[kept], row[kept])
 
 
 def videos_of(plan: DatabasePlan) -> pa.Table:
@@ -112,7 +131,7 @@ def unseen_frames(made: MadeDatabase, videos: pa.Table) -> pa.Table:
     """
     frames = made.plan.unseen
     if made.plan.source.sequential:
-        dropped = made.plan.rows.filter(pa.array(made.face.dropped()))
+        dropped = made.plan.rows.filter(pa.array(~made.kept()))
         labels = [column for key in label_keys(dropped) for column in _columns(*key)]
         # a column that one of the two lacks is null
         frames = pa.concat_tables([frames, dropped.select(["video", "frame", *labels])], promote_options="default")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -27,12 +27,14 @@ class Place:
         height: in pixels of the photo.
         rotation: (2, 2) from directions in the photo to those in the face; None: it is upright, and `centre` the middle
             of whole pixels.
+        stretched: whether all of it is resized to a square, whatever its sides, or the square in its middle.
     """
 
     centre: np.ndarray
     width: int
     height: int
     rotation: np.ndarray | None = None
+    stretched: bool = False
 
     @property
     def corner(self) -> tuple[int, int]:
@@ -48,10 +50,12 @@ class Crop:
     Args:
         find: (height, width) of a photo and geometry -> place of the face. Raises BadGeometry.
         num_values: of the geometry: 0, 4 (left, top, right, bottom) or 136 (68 landmarks x0, y0, x1, y1, ...).
+        stretches: whether what is cut out is resized as a whole, see `Place`.
     """
 
     find: Callable[[tuple[int, int], np.ndarray], Place]
     num_values: int
+    stretches: bool = False
 
     def place(self, shape: tuple[int, int], geometry: np.ndarray) -> Place:
         """Checks the geometry's numbers and finds the face in a photo of `shape` (height, width)."""
@@ -59,7 +63,8 @@ class Crop:
             raise BadGeometry(f"{len(geometry)} numbers, expected {self.num_values}")
         if not np.isfinite(geometry).all():
             raise BadGeometry("a number that is not finite")
-        return self.find(shape, geometry.astype(np.float64))
+        found = self.find(shape, geometry.astype(np.float64))
+        return replace(found, stretched=True) if self.stretches else found
 
     def __call__(self, image: np.ndarray, geometry: np.ndarray) -> np.ndarray:
         """The face of any size. Raises BadGeometry."""
@@ -165,10 +170,16 @@ def fit(face: np.ndarray, size: int) -> np.ndarray:
     height, width = face.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    square = face[top : top + side, left : left + side]
-    if side == size:
-        return square
-    return cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA if side > size else cv2.INTER_CUBIC)
+    return stretch(face[top : top + side, left : left + side], size)
+
+
+def stretch(image: np.ndarray, size: int) -> np.ndarray:
+    """An image resized to (size, size, 3), whatever its sides; as it is if it has that size."""
+    height, width = image.shape[:2]
+    if height == width == size:
+        return image
+    is_smaller = max(height, width) > size
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if is_smaller else cv2.INTER_CUBIC)
 
 
 CROPS = {
@@ -177,6 +188,10 @@ CROPS = {
     "eye_aligned": Crop(eye_aligned, 136),
     "landmark_square": Crop(landmark_square, 136),
 }
+"""Crops of faces."""
+
+IMAGE_CROPS = CROPS | {"stretched": Crop(whole, 0, stretches=True), "stretched_box": Crop(box, 4, stretches=True)}
+"""Crops of all streams of images: of bodies and scenes nothing is to be cut off, and they need not keep their sides."""
 
 
 def _inside(start: int, side: int, end: float, limit: int) -> int:

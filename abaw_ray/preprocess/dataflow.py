@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray.data
 
+from abaw_ray.blocks.schema import block_schema
 from abaw_ray.blocks.writer import BlockMetadata, BlockResult, write_block
 from abaw_ray.databases.base import Problems
 from abaw_ray.errors import UserError
@@ -108,6 +109,19 @@ def write_blocks(
             num_done += tasks[row[BLOCK]].num_rows
             progress(num_done)
     return [written[task.path] for task in tasks]
+
+
+def write_empty_block(folder: AnyPath, task: BlockTask) -> BlockResult:
+    """Writes a block without a row, as of faces where no row has one.
+
+    Args:
+        folder: the store's folder of blocks.
+        task: the block.
+    """
+    field = task.kind.field(task.stream)
+    return write_block(
+        folder, task.path, block_schema(field).empty_table(), BlockMetadata(task.plan_hash, [], {}), field
+    )
 
 
 def group_blocks(num_blocks: int, num_cpus: int) -> list[range]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from abaw_ray.databases.reading import pixel_table
 from abaw_ray.databases.reading.names import file_name, portable
 from abaw_ray.databases.reading.videos import SUFFIXES
-from abaw_ray.preprocess.crops import CROPS, BadGeometry
+from abaw_ray.preprocess.crops import IMAGE_CROPS, BadGeometry
 from abaw_ray.preprocess.decoding import DamagedImage, UnreadableImage, read_image
 from abaw_ray.preprocess.photos import Photo, read_reduced, whole_photo
 from abaw_ray.streams.base import FACE, Stream
@@ -59,7 +59,7 @@ class _Samples:
     def __init__(self, rows: pa.Table, stream: Stream, settings: CutSettings) -> None:
         self.paths: list[str] = rows["image"].to_pylist()
         self.numbers: list[int] = rows["frame"].to_pylist()
-        self.crop, self.size = CROPS[stream.crop], stream.size
+        self.crop, self.size = IMAGE_CROPS[stream.crop], stream.size
         self._names = portable(rows["image"]).to_pylist()
         self._geometries = rows["geometry"].combine_chunks()
         self._encoding, self._least = stream.encoding, settings.smallest_face if stream.name == FACE else 1

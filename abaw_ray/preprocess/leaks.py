@@ -75,7 +75,7 @@ def _pictures(made: Sequence[MadeDatabase]) -> _Pictures:
     for place, database in enumerate(made):
         if database.plan.source.sequential:
             continue
-        kept = np.flatnonzero(~database.face.dropped())
+        kept = database.face.stored()
         rows.append(kept)
         databases.append(np.full(len(kept), place))
         found += [from_text(block.metadata.fingerprints) for block in database.face.blocks]

@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from abaw_ray.preprocess.crops import BadGeometry, Crop, Place, cut_out, fit
+from abaw_ray.preprocess.crops import BadGeometry, Crop, Place, cut_out, fit, stretch
 from abaw_ray.preprocess.decoding import JpegHeader, decoded, jpeg_header, read_content
 
 LEAST = 2
@@ -38,7 +38,9 @@ class Photo:
     reduction: int = 1
 
     def face(self, place: Place, size: int) -> np.ndarray:
-        """A face (size, size, 3): the largest square in the middle of its place."""
+        """A face (size, size, 3): the largest square in the middle of its place, or all of it if that is stretched."""
+        if place.stretched:
+            return stretch(cut_out(self.image, place), size)
         if self.reduction == 1:
             return fit(cut_out(self.image, place), size)
         return _reduced_face(self, place, size)
@@ -74,7 +76,10 @@ def read_reduced(path: Path, crop: Crop, geometries: Iterable[np.ndarray], size:
 
 
 def _reduction(header: JpegHeader, crop: Crop, geometries: Iterable[np.ndarray], size: int) -> int:
-    """The largest that leaves all faces large enough. Those that cannot be cut out do not count."""
+    """The largest that leaves all faces large enough. Those that cannot be cut out do not count; of pictures that are
+    stretched it is 1."""
+    if crop.stretches:
+        return 1
     shape, sides = (header.height, header.width), []
     for geometry in geometries:
         try:

@@ -92,7 +92,7 @@ class StreamPlan:
         stream: what they are.
         rows: (samples, SAMPLE_COLUMNS) in the order of the plan's.
         places: (samples,) row of the plan that each is of, ascending.
-        blocks: consecutive parts of `rows`.
+        blocks: consecutive parts of `rows`; of faces a block may have none.
     """
 
     stream: Stream
@@ -111,7 +111,8 @@ class DatabasePlan:
         unseen: its labelled frames without an image.
         clips: labels of its videos, or of photos.
         spaces: its label spaces; open ones with the names that occur in those tables.
-        face: their faces: of every row one.
+        face: the faces of those rows that have one.
+        block_of: (rows,) which of the blocks of faces each row is in, or would be if it had a face, ascending.
         streams: what rows have beside them.
         num_leaking_videos: videos with train labels of one task and validation labels of another.
         problems: what reading and planning left out.
@@ -123,6 +124,7 @@ class DatabasePlan:
     clips: pa.Table
     spaces: tuple[LabelSpace, ...]
     face: StreamPlan
+    block_of: np.ndarray
     streams: list[StreamPlan]
     num_leaking_videos: int
     problems: Problems
@@ -148,9 +150,27 @@ def plan_database(source: Source, config: PrepareConfig) -> DatabasePlan:
         clips, labelled = _without_leaks(clips, trainers, problems, ", labels of clips")
         clips = clips.filter(pa.array(labelled)).combine_chunks()
     spaces = tuple(_closed(space, [rows, unseen, clips]) for space in table.spaces)
-    face = _stream_plan(source, source.face(config), rows.select(SAMPLE_COLUMNS), np.arange(rows.num_rows), config)
+    face, block_of = _faces(source, rows, config)
     streams = [_other_stream(source, stream, rows, config) for stream in table.streams]
-    return DatabasePlan(source, rows, unseen, clips, spaces, face, streams, num_leaking_videos, problems)
+    return DatabasePlan(source, rows, unseen, clips, spaces, face, block_of, streams, num_leaking_videos, problems)
+
+
+def _faces(source: Source, rows: pa.Table, config: PrepareConfig) -> tuple[StreamPlan, np.ndarray]:
+    """The plan of the faces of `rows`, and which of its blocks each row is in (rows,).
+
+    Blocks are cut from all rows, so that they do not depend on which of them have a face.
+    """
+    stream, places = source.face(config), np.flatnonzero(rows["image"].is_valid().to_numpy())
+    blocks = _blocks(source, FACE, rows, _video_starts(rows), config.block_rows)
+    stops = np.array([block.stop for block in blocks], np.int64)
+    of_faces = [
+        PlannedBlock(block.path, *np.searchsorted(places, [block.start, block.stop]).tolist()) for block in blocks
+    ]
+    found = rows.select(SAMPLE_COLUMNS)
+    if len(places) < rows.num_rows:
+        found = found.take(pa.array(places)).combine_chunks()
+    plan = StreamPlan(stream, found, places, _hashed(source, stream, found, of_faces, config))
+    return plan, np.searchsorted(stops, np.arange(rows.num_rows), side="right")
 
 
 def _other_stream(source: Source, stream: Stream, rows: pa.Table, config: PrepareConfig) -> StreamPlan:
@@ -160,14 +180,9 @@ def _other_stream(source: Source, stream: Stream, rows: pa.Table, config: Prepar
     path, geometry = source_columns(stream.name)
     places = np.flatnonzero(rows[path].is_valid().to_numpy())
     found = rows.select(["video", "frame", path, geometry]).rename_columns(SAMPLE_COLUMNS).take(pa.array(places))
-    return _stream_plan(source, stream, found.combine_chunks(), places, config)
-
-
-def _stream_plan(
-    source: Source, stream: Stream, rows: pa.Table, places: np.ndarray, config: PrepareConfig
-) -> StreamPlan:
-    planned = _blocks(source, stream.name, rows, _video_starts(rows), config.block_rows)
-    return StreamPlan(stream, rows, places, _hashed(source, stream, rows, planned, config))
+    found = found.combine_chunks()
+    planned = _blocks(source, stream.name, found, _video_starts(found), config.block_rows)
+    return StreamPlan(stream, found, places, _hashed(source, stream, found, planned, config))
 
 
 def _closed(space: LabelSpace, tables: Sequence[pa.Table]) -> LabelSpace:

@@ -36,7 +36,7 @@ from abaw_ray.preprocess.contents import (
     videos_of,
     write_sets,
 )
-from abaw_ray.preprocess.dataflow import BlockTask, write_blocks
+from abaw_ray.preprocess.dataflow import BlockTask, write_blocks, write_empty_block
 from abaw_ray.preprocess.label_files import consecutive_rows, of_videos, write_label_files
 from abaw_ray.preprocess.label_maps import with_mapped_labels
 from abaw_ray.preprocess.label_noise import with_label_noise
@@ -136,7 +136,7 @@ def _write(
     blocks, num_written = _make_blocks(store, plans, config, recorded, num_cpus, progress, damaged)
     made = with_leaks_noted(_made_databases(plans, blocks), config)
     faces = [block for part in made for block in part.face.blocks]
-    if sum(block.num_rows for block in faces) == 0:
+    if not any(part.kept().any() for part in made):
         raise MissingInputError(f"no image could be read; {_summary(made)}")
     _remove_others(store, set(blocks))
     tables = _write_tables(store, made)
@@ -228,7 +228,7 @@ def _make_blocks(
     """All planned blocks by path, and how many of them had to be written."""
     folder = store / BLOCKS
     made: dict[str, BlockResult] = {}
-    tasks, tables = [], []
+    tasks, tables, num_empty = [], [], 0
     parts = [(plan.source, part) for plan in plans for part in (plan.face, *plan.streams)]
     for source, part in parts:
         kind = kind_of(part.stream)
@@ -239,11 +239,14 @@ def _make_blocks(
                 made[planned.path] = with_sha256(folder, block, recorded.get(planned.path))
             else:
                 rows = part.rows.slice(planned.start, planned.stop - planned.start)
-                tasks.append(
-                    BlockTask(planned.path, planned.hash, rows.num_rows, source.root, part.stream, kind, is_still)
-                )
-                tables.append(rows)
-    num_written = len(tasks)
+                task = BlockTask(planned.path, planned.hash, rows.num_rows, source.root, part.stream, kind, is_still)
+                if rows.num_rows:
+                    tasks.append(task)
+                    tables.append(rows)
+                else:
+                    made[planned.path] = write_empty_block(folder, task)
+                    num_empty += 1
+    num_written = len(tasks) + num_empty
     total = sum(part.rows.num_rows for _, part in parts)
     num_finished = total - sum(task.num_rows for task in tasks)
 
@@ -304,6 +307,8 @@ def _summary(made: Sequence[MadeDatabase]) -> str:
     problems = Problems()
     for part in made:
         problems.merge(part.problems())
+        for stream in part.streams.values():
+            problems.merge(stream.problems())
     return "; ".join(
         f"{reason} {count} ({', '.join(problems.examples[reason][:1])})" for reason, count in problems.counts.items()
     )

@@ -1,4 +1,4 @@
-"""What a store says of the streams that rows have beside their faces."""
+"""What a store says of the streams that rows have beside their faces, or without one."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ def _write(store: AnyPath, stream: Stream, made: Sequence[MadeDatabase]) -> Stre
         own = database.streams.get(stream.name)
         if own is not None:
             name, places = database.plan.source.database.name, _places(database, own, first_row)
-            has_row = places["row"] >= 0  # of a row without a face nothing is in the index
+            has_row = places["row"] >= 0  # of a row whose face could not be cut nothing is in the index
             parts.append(pa.table({column: values[has_row] for column, values in places.items()}))
             num_rows[name], crops[name] = int(has_row.sum()), own.plan.stream.crop
             problems.merge(own.problems())
             problems.add("sample_of_a_row_without_face", count=int((~has_row).sum()))
             blocks += [result.entry() for result in own.blocks]
-        first_row += int((~database.face.dropped()).sum())
+        first_row += int(database.kept().sum())
     return StreamEntry(
         name=stream.name,
         kind=stream.kind,
@@ -81,11 +81,11 @@ def _write(store: AnyPath, stream: Stream, made: Sequence[MadeDatabase]) -> Stre
 
 
 def _places(database: MadeDatabase, own: MadeStream, first_row: int) -> dict[str, np.ndarray]:
-    """Columns of `places_schema` (samples,) of a database from row `first_row` on; a row of -1: it has no face."""
-    has_face = ~database.face.dropped()
-    row_of_index = np.where(has_face, first_row + np.cumsum(has_face) - 1, -1)
+    """Columns of `places_schema` (samples,) of a database from row `first_row` on; a row of -1: it is not stored."""
+    kept = database.kept()
+    row_of_index = np.where(kept, first_row + np.cumsum(kept) - 1, -1)
     block, place = own.places()
-    return {"row": row_of_index[own.plan.places[~own.dropped()]], "block": block, "place": place}
+    return {"row": row_of_index[own.stored()], "block": block, "place": place}
 
 
 def _meaning(stream: Stream) -> str:

@@ -7,6 +7,7 @@ import base64
 import cv2
 import numpy as np
 
+from abaw_ray.blocks.pictures import pictures
 from abaw_ray.blocks.reader import Store
 
 SIDE = 112
@@ -31,7 +32,7 @@ class Album:
             StoreError: a block of the store is missing or damaged.
         """
         found: list[str | None] = []
-        for image in store.images(rows):
+        for image in pictures(store, rows):
             uri = _uri(image)
             if len(uri) > self._left:
                 self.num_left_out += 1

@@ -8,11 +8,11 @@ from typing import Annotated, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 FACE = "face"
-"""The stream that every sample has: its picture, cut out by the database's crop."""
+"""The stream of faces, cut out by the database's crop; most databases have one in every row."""
 
 
 class Stream(BaseModel):
-    """What samples have beside their faces, as their bodies or their sound.
+    """What samples have beside their faces, or without one, as bodies or sound.
 
     In a store streams of one name are one, and must agree in all but the crop.
     """
@@ -26,7 +26,7 @@ class Stream(BaseModel):
     encoding: str
     """How the store keeps samples: one of the kind's `encodings`."""
     crop: str = "whole"
-    """Name of the crop that cuts images out, see `preprocess.crops`."""
+    """Name of the crop that cuts images out, see `preprocess.crops.IMAGE_CROPS`."""
 
 
 class Source(NamedTuple):

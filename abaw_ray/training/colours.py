@@ -20,8 +20,9 @@ def warn_of_grey(store: Store, rows: Mapping[str, np.ndarray]) -> None:
         rows: training set -> rows (n,) of some of its images.
     """
     looked_at = np.unique(np.concatenate(list(rows.values())))
+    looked_at = looked_at[store.index.has_face[looked_at]]
     images = store.images(looked_at)
-    if (images == images[..., :1]).all():
+    if len(images) and (images == images[..., :1]).all():
         logger.warning(
             "all of %d training images looked at are grey: of pictures with colours the network will say something"
             " else; model.grey=true leaves colours out of all that it is ever given",

@@ -79,6 +79,7 @@ class TrainingData:
         recipe: sets, order of samples, views.
         outputs: the teacher's, if they were computed beforehand.
         streams: that batches have.
+        takers: streams that each of the networks takes that are asked in a step; none: one that takes `streams`.
 
     Attributes:
         set_tasks: source set -> the tasks it is made for.
@@ -87,11 +88,13 @@ class TrainingData:
         images_per_step: over all sets and workers.
         labels: of the samples.
         num_unlabelled: source set -> rows left out, which none of the annotators of `loss.label_sets` labelled.
+        num_without_streams: source set -> rows left out, which one of the networks has no stream of.
+        lacking: stream -> rows of the sets that do not have it.
 
     Raises:
         ConfigurationError: a set of `sampling.sets` that the store does not have, a balance of no task, outputs that do
             not fit, or label sets that there are not.
-        StoreError: no training set.
+        StoreError: no training set, or none with rows that the networks have a stream of.
     """
 
     def __init__(
@@ -100,15 +103,28 @@ class TrainingData:
         recipe: Recipe,
         outputs: TeacherOutputs | None = None,
         streams: Sequence[str] = (FACE,),
+        takers: Sequence[Sequence[str]] = (),
     ) -> None:
         self._store, self._augment, self._outputs, self._streams = store, recipe.augment, outputs, streams
         chosen = [s for s in _chosen(store, recipe.sampling.sets) if len(s.rows)]
         self.labels = TrainLabels(store, recipe.loss.label_sets, {task: None for s in chosen for task in s.tasks})
         labelled = {s.name: self.labels.labelled_rows(s) for s in chosen}
         self.num_unlabelled = {s.name: len(s.rows) - len(labelled[s.name].rows) for s in chosen}
-        self._sets = {name: s for name, s in labelled.items() if len(s.rows)}
+        takes = store.has_for_each(takers or [streams])
+        seen = {name: _where(s, takes) for name, s in labelled.items()}
+        self.num_without_streams = {name: len(labelled[name].rows) - len(s.rows) for name, s in seen.items()}
+        self._sets = {name: s for name, s in seen.items() if len(s.rows)}
         if not self._sets:
-            raise StoreError(f"{store.path}: no rows in any training set")
+            lacking = (
+                f", with what the networks take: {', '.join(streams)}"
+                if any(len(s.rows) for s in labelled.values())
+                else ""
+            )
+            raise StoreError(f"{store.path}: no rows in any training set{lacking}")
+        self.lacking = {
+            name: sum(int((~there[s.rows]).sum()) for s in self._sets.values())
+            for name, there in ((name, store.has_any([name])) for name in streams)
+        }
         self.set_tasks = {name: s.tasks for name, s in self._sets.items()}
         trained = {task for tasks in self.set_tasks.values() for task in tasks}
 
@@ -193,7 +209,7 @@ class TrainingData:
         for name, s in self._sets.items():
             groups = self._balance(set_balance_groups, s, recipe)
             sets[name] = SetRows.of(self._store.index.block[s.rows], groups, weights[name])
-        num_rows = np.array([block.num_rows for block in self._store.manifest.blocks])
+        num_rows = np.bincount(self._store.index.block, minlength=len(self._store.manifest.blocks))
         return Partition(sets, num_rows, recipe.sampling.batch_size, recipe.seed, self.order.num_steps)
 
     def _balance(self, balance: Callable[..., np.ndarray], source: SourceSet, recipe: Recipe) -> np.ndarray:
@@ -226,6 +242,12 @@ class TrainingData:
         taught = {task: torch.from_numpy(known[task]) for task in self.tasks if task in known}
         images = self._store.image_ids(rows)
         return torch.from_numpy(fixed_uniforms(images, views, self._augment.views_seed)), taught
+
+
+def _where(source: SourceSet, takes: np.ndarray) -> SourceSet:
+    """A training set without the rows of the store where `takes` (rows,) is false."""
+    kept = takes[source.rows]
+    return source if kept.all() else SourceSet(source.name, source.tasks, source.rows[kept])
 
 
 def _mixed_sets(labels: AnnotatorLabels, mixing: Mixing, kind: Kind) -> AnnotatorLabels:

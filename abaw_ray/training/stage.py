@@ -110,7 +110,7 @@ class Stage:
         Raises:
             ConfigurationError: an unknown one, an option that it does not have, or a network that it is not for.
         """
-        context = Context(self.data.tasks, self.data.set_tasks, network.feature_widths, self.shapes)
+        context = Context(self.data.tasks, self.data.set_tasks, network.feature_widths, self.shapes, self.data.lacking)
         return build_objectives(self._recipe.objectives, context)
 
     def check(self, num_workers: int) -> None:
@@ -124,6 +124,10 @@ class Stage:
         for name, num_rows in self.data.num_unlabelled.items():
             if num_rows:
                 logger.warning("%s: %d rows have no train label of the annotators of loss.label_sets", name, num_rows)
+        for name, num_rows in self.data.num_without_streams.items():
+            if num_rows:
+                taken = ", ".join(self.shapes or [FACE])
+                logger.warning("%s: %d rows have nothing of what the networks take (%s)", name, num_rows, taken)
         self.data.order.shard(0, 0, 0, num_workers)
         with torch.random.fork_rng(devices=[]):
             network = self.network()

@@ -69,6 +69,8 @@ class WindowData:
     Attributes:
         set_tasks, tasks, order, images_per_step, labels: as of `TrainingData`; images are frames here.
         num_unlabelled: source set -> frames of its windows that none of the annotators of `loss.label_sets` labelled.
+        num_without_streams: source set -> frames with a train label and without a face.
+        lacking: as of `TrainingData`; none.
 
     Raises:
         ConfigurationError: outputs that do not fit, or label sets that there are not.
@@ -89,10 +91,15 @@ class WindowData:
         self._windows: dict[str, np.ndarray] = {}
         self.set_tasks: dict[str, tuple[str, ...]] = {}
         codes = [store.databases.index(d) for d in config.databases if d in store.databases]
+        self.num_without_streams: dict[str, int] = {}
+        self.lacking: dict[str, int] = {}
         for name in (name for name in names if name in store.spaces):
-            trains = np.isin(store.index.database[store.rows_with(name, Split.TRAIN)], codes)
+            rows = store.rows_with(name, Split.TRAIN)
+            of_databases = rows[np.isin(store.index.database[rows], codes)]
+            trains = store.index.has_face[of_databases]
             if not trains.any():
                 continue
+            self.num_without_streams[f"{name}_windows"] = len(trains) - int(trains.sum())
             windows = gap_free(store, name, Split.TRAIN, config.window, config.window // 2, config.databases)
             if not len(windows):
                 raise StoreError(

@@ -33,6 +33,7 @@ NAMES = [
     "affwild2",
     "affwild2_abaw3",
     "affwild2_mtl",
+    "emotic",
     "expw",
     "fer2013",
     "ferplus",

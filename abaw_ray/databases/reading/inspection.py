@@ -30,6 +30,7 @@ from abaw_ray.databases.reading.database import read_database
 from abaw_ray.databases.reading.names import printable
 from abaw_ray.databases.reading.overlaps import Overlap
 from abaw_ray.spaces import LabelSpace, Split
+from abaw_ray.streams.base import Stream
 
 SPLITS = (Split.TRAIN, Split.VALIDATION, Split.TEST)
 RENDERED_EXAMPLES = 3
@@ -45,8 +46,9 @@ class Inspection:
         name: the database.
         title: one line about it.
         root: where it was read.
-        num_rows: faces.
-        num_images: distinct image files.
+        num_rows: faces, and samples of other streams without one.
+        num_faces: faces.
+        num_images: distinct image files; of rows without a face, those of their streams.
         num_videos: distinct videos (or photos).
         streams: what faces have beside them -> faces that have it.
         labels: task -> split -> rows, or videos where labels are of clips; `task@annotator` of one with a name.
@@ -64,6 +66,7 @@ class Inspection:
     title: str
     root: str
     num_rows: int
+    num_faces: int
     num_images: int
     num_videos: int
     streams: dict[str, int]
@@ -88,9 +91,12 @@ class Inspection:
             console.print(Text(text), soft_wrap=True)  # Text: a path may hold what looks like rich's markup
 
         line(f"{self.name}: {self.title}")
-        line(f"{self.root}: {self.num_rows:,} faces, {self.num_images:,} images, {self.num_videos:,} videos")
+        what = "faces" if self.num_faces == self.num_rows else "rows"
+        line(f"{self.root}: {self.num_rows:,} {what}, {self.num_images:,} images, {self.num_videos:,} videos")
+        if self.num_faces < self.num_rows:
+            line(f"stream face: {self.num_faces:,} rows have it")
         for stream, count in self.streams.items():
-            line(f"stream {stream}: {count:,} faces have it")
+            line(f"stream {stream}: {count:,} {what} have it")
         counts = [[task, split, f"{n:,}"] for task, by in self.labels.items() for split, n in by.items()]
         console.print(_table("Labels", ("task", "split", "rows"), counts))
         for task, by in self.unpublished.items():
@@ -150,7 +156,8 @@ def inspect_table(
         title=database.title,
         root=printable(str(root)),
         num_rows=rows.num_rows,
-        num_images=pc.count_distinct(rows["image"]).as_py(),
+        num_faces=rows.num_rows - rows["image"].null_count,
+        num_images=len(image_files(rows, table.streams)),
         num_videos=pc.count_distinct(rows["video"]).as_py(),
         streams={s.name: rows.num_rows - rows[source_columns(s.name)[0]].null_count for s in table.streams},
         labels=_counts(labels, len),
@@ -162,6 +169,17 @@ def inspect_table(
         overlaps=dict(overlaps or {}),
         problems=table.problems.to_dict(),
     )
+
+
+def image_files(rows: pa.Table, streams: Iterable[Stream]) -> list[str]:
+    """Different names of the files that pictures are cut from: faces, or of rows without one the images of streams."""
+    names = pc.unique(pc.drop_null(rows["image"])).to_pylist()
+    if rows["image"].null_count:
+        without = rows.filter(rows["image"].is_null())
+        of_streams = [source_columns(stream.name)[0] for stream in streams if stream.kind == "image"]
+        others = {name for path in of_streams for name in pc.unique(pc.drop_null(without[path])).to_pylist()}
+        names += sorted(others.difference(names))
+    return names
 
 
 def _people(rows: pa.Table) -> dict[str, set[str]]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from abaw_ray.databases.base import MAX_EXAMPLES
 from abaw_ray.databases.reading.names import file_name, printable
@@ -31,16 +28,16 @@ class Overlap:
     examples: list[str]
 
 
-def find_overlap(root: Path, rows: pa.Table, other_root: Path, other_rows: pa.Table) -> Overlap:
+def find_overlap(root: Path, names: Sequence[str], other_root: Path, other_names: Sequence[str]) -> Overlap:
     """The files of images that rows of two databases have in common; only files of one size are read.
 
     Args:
         root: of a database.
-        rows: its rows, of `row_schema`.
+        names: of its files of images, below the root.
         other_root: of another database.
-        other_rows: its rows.
+        other_names: of its files.
     """
-    ours, theirs = _by_size(root, rows), _by_size(other_root, other_rows)
+    ours, theirs = _by_size(root, names), _by_size(other_root, other_names)
     common = sorted(ours.keys() & theirs.keys())
     of_theirs = _by_hash(other_root, (name for size in common for name in theirs[size]))
     pairs = [
@@ -52,9 +49,8 @@ def find_overlap(root: Path, rows: pa.Table, other_root: Path, other_rows: pa.Ta
     return Overlap(len(pairs), sorted(pairs)[:MAX_EXAMPLES])
 
 
-def _by_size(root: Path, rows: pa.Table) -> dict[int, list[str]]:
+def _by_size(root: Path, names: Sequence[str]) -> dict[int, list[str]]:
     """Size in bytes -> files of that size; those that are not there are left out."""
-    names = pc.unique(rows["image"]).to_pylist()
     with ThreadPoolExecutor(NUM_THREADS) as threads:
         sizes = threads.map(lambda name: _size(root / file_name(name)), names)
         found: dict[int, list[str]] = defaultdict(list)

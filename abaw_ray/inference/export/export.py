@@ -176,7 +176,7 @@ def _training_faces(store: Store, info: ModelInfo) -> Iterator[np.ndarray]:
     has_label = np.zeros(len(store.index), bool)
     for name in store.spaces:
         has_label[store.rows_with(name, Split.TRAIN)] = True
-    rows = np.flatnonzero(has_label)
+    rows = np.flatnonzero(has_label & store.index.has_face)
     if not len(rows):
         raise ConfigurationError(f"{store.path}: no training labels; expected faces to fit the ranges of numbers to")
     length = info.window or CALIBRATION_BATCH

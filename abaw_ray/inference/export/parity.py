@@ -72,7 +72,8 @@ def store_faces(store: Store, info: ModelInfo, count: int) -> np.ndarray:
         ConfigurationError: faces of another size.
     """
     require_size(store, info)
-    return store.images(spread_rows(len(store.index), count, info.window or 1))
+    faces = np.flatnonzero(store.index.has_face)
+    return store.images(faces[spread_rows(len(faces), count, info.window or 1)])
 
 
 def spread_rows(num_rows: int, count: int, length: int) -> np.ndarray:

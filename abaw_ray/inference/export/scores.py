@@ -34,6 +34,7 @@ def validation_scores(
     require_size(store, model.info)
     names = [space.name for space in model.info.spaces if space.name in store.spaces]
     labelled = {name: store.rows_with(name, Split.VALIDATION) for name in names}
+    labelled = {name: rows[store.index.has_face[rows]] for name, rows in labelled.items()}
     labelled = {name: rows for name, rows in labelled.items() if len(rows)}
     if not labelled:
         raise StoreError(f"{store.path}: no validation labels of {', '.join(s.name for s in model.info.spaces)}")

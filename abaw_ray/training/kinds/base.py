@@ -37,6 +37,8 @@ class Data(Protocol):
         images_per_step: over all sets and workers.
         labels: that are learned from.
         num_unlabelled: source set -> rows that none of the annotators of `loss.label_sets` labelled.
+        num_without_streams: source set -> rows left out, which have nothing of what a network takes.
+        lacking: stream -> rows of the sets that do not have it.
     """
 
     set_tasks: dict[str, tuple[str, ...]]
@@ -44,6 +46,8 @@ class Data(Protocol):
     images_per_step: int
     labels: TrainLabels
     num_unlabelled: dict[str, int]
+    num_without_streams: dict[str, int]
+    lacking: dict[str, int]
 
     @property
     def order(self) -> Order: ...

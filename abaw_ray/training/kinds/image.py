@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from abaw_ray.blocks.reader import Store
 from abaw_ray.models import checkpoint
 from abaw_ray.models.cnn import MultiTaskCNN
@@ -31,8 +33,10 @@ class ImageKind:
         self._recipe, self._store = job.recipe, store
         self.shapes = store.shapes(streams_of(job.recipe.model), "model.encoders")
         outputs = stored_outputs(job, store, self.name)
-        streams = dict.fromkeys([*self.shapes, *(_teachers_streams(job, store) if outputs is None else [])])
-        self.data = TrainingData(store, job.recipe, outputs, list(streams))
+        teachers = _teachers_streams(job, store)
+        asked = [] if outputs is not None else [name for streams in teachers for name in streams]
+        streams = list(dict.fromkeys([*self.shapes, *asked]))
+        self.data = TrainingData(store, job.recipe, outputs, streams, [list(self.shapes), *teachers])
 
     def network(self) -> Network:
         outputs = {t: task.num_outputs for t, task in self.data.tasks.items()}
@@ -44,9 +48,9 @@ class ImageKind:
         check_step(network, self._recipe, side, len(self.data.set_tasks), num_workers)
 
 
-def _teachers_streams(job: Job, store: Store) -> list[str]:
-    """Streams that the teachers of a job take, which the student may do without."""
+def _teachers_streams(job: Job, store: Store) -> list[Sequence[str]]:
+    """Streams that each of the teachers of a job takes, which the student may do without."""
     teachers = [checkpoint.load(teacher) for teacher in job.teachers]
     for teacher in teachers:
         teacher.require_streams(store)
-    return [name for teacher in teachers for name in streams_of(teacher.recipe.model)]
+    return [streams_of(teacher.recipe.model) for teacher in teachers]
