@@ -22,6 +22,7 @@ from abaw_ray.models.weight_sources import settled
 from abaw_ray.monitoring.board import GRADIENT_NORM
 from abaw_ray.monitoring.description import RunDescription
 from abaw_ray.monitoring.run_log import RunLog, named_losses, read
+from abaw_ray.objectives.label_sets.learned import LearnedTable
 from abaw_ray.storage import as_path
 from abaw_ray.streams.base import FACE
 from abaw_ray.training.divergence import Watch
@@ -46,6 +47,8 @@ class EpochResult:
     seconds: float
     criteria: dict[str, float] = field(default_factory=dict)
     """Kind of weights -> criterion, where the average of the weights is evaluated beside them; the better is kept."""
+    annotators: dict[str, list[LearnedTable]] = field(default_factory=dict)
+    """Task -> what was learned of each of its annotators."""
 
 
 Report = Callable[[EpochResult, Path | None], None]
@@ -114,6 +117,7 @@ def train(
                 num_images,
                 seconds,
                 criteria if len(criteria) > 1 else {},
+                {name: found for name, sets in stage.data.labels.sets.items() if (found := sets.learned())},
             )
             log.epoch(asdict(result), evaluation)
             description = checkpoint.Description(
