@@ -1,11 +1,16 @@
-"""What `reproduce noise` trains, row by row, and its table; no data, nothing is trained."""
+"""What `reproduce noise` trains, row by row, and its table. Labels are random, and single steps are taken."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from checkpoints import make_checkpoint
+from learners import learner_of, training_recipe
+from stores import make_store, set_labels
 
 from abaw_ray.blocks.files import write_json
 from abaw_ray.config import change_recipe, load_recipe
@@ -20,8 +25,9 @@ from abaw_ray.experiments.noise import (
     trial_of,
     with_annotators,
 )
-from abaw_ray.experiments.noise_ways import EXPRESSION, VALENCE_AROUSAL, WAYS
+from abaw_ray.experiments.noise_ways import EXPRESSION, VALENCE_AROUSAL, WAYS, changed
 from abaw_ray.training.resources import Resources
+from abaw_ray.world import World
 
 TASKS = (EXPRESSION, VALENCE_AROUSAL)
 
@@ -114,6 +120,32 @@ def test_nothing_is_chosen_on_validation(plan):
     recipe = job(strong, "vote", "0.3").recipe
     assert recipe.train.patience == recipe.train.epochs == 7
     assert recipe.optim.average is None
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three annotators of all rows, who agree with nobody."""
+    path, rows = make_store(tmp_path_factory.mktemp("annotated") / "store").path, np.arange(25)
+    for place, name in enumerate(annotators_of(RATES["0.3"])):
+        rng = np.random.default_rng(place)
+        set_labels(path, EXPRESSION, name, rows, np.eye(7, dtype=np.float32)[rng.integers(0, 7, 25)])
+        set_labels(path, VALENCE_AROUSAL, name, rows, rng.uniform(-1, 1, (25, 2)))
+    return path
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_can_be_trained(store, tmp_path, way):
+    recipe = changed(
+        training_recipe("sampling.sets=[mixed_expr, mixed_va]"), WAYS[way], annotators_of(RATES["0.3"]), TASKS
+    )
+    teachers = [make_checkpoint(tmp_path / str(k), seed=k) for k in range(3)] if WAYS[way].ensemble else []
+    stage, learner = learner_of(store, recipe, tuple(map(str, teachers)))
+    before = [p.clone() for p in learner.network.parameters()]
+    loss, _ = learner.step(next(iter(stage.batches(0, World()))), True, 1)
+    assert torch.stack([loss.total, *loss.terms.values()]).isfinite().all()
+    assert any(not torch.equal(p, b) for p, b in zip(learner.network.parameters(), before, strict=True))
+    assert any(name.startswith("joint_matching") for _, name in loss.terms) == WAYS[way].matching
 
 
 def result(accuracy: float, macro_f1: float) -> dict:
