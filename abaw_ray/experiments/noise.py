@@ -38,7 +38,7 @@ RATES = {
     "0.4": (0.4, 0.4, 0.4),
     "mixed": (0.2, 0.3, 0.4),
 }
-"""Name -> rate of each annotator."""
+"""Name -> rate of each annotator; one set is the first's, of mixed rates the best one."""
 
 SCORES = {
     EXPRESSION: {"accuracy": "accuracy", "macro F1": "macro_f1"},
@@ -180,7 +180,7 @@ def comparison(plan: Plan, found: Mapping[tuple[str, str], Sequence[Mapping[str,
         runs = [result["run"] for result in results]
         values.append({"rate": rate, "way": way, "scores": scores, "won_back": won, "seconds": seconds, "runs": runs})
     seeds = f"{plan.seeds} seeds, mean ± standard deviation" if plan.seeds > 1 else "one seed"
-    data = f"SYNTHETIC data ({plan.size})" if plan.data is None else f"FER+ of {plan.data}, expressions"
+    data = f"SYNTHETIC data ({plan.size})" if plan.data is None else "FER+, expressions"
     return Comparison(
         f"Three annotators with noise: {data}; scores of labels without noise, last epoch; {seeds}",
         ["noise", "learned from", *headings, "lost accuracy won back", "seconds"],
