@@ -79,6 +79,8 @@ class Board:
                 self._writer.add_figure(f"{tags.PICTURES}/{name}", card, epoch)
         numbers = main | {"train_loss": result["losses"]["total"], "learning_rate": self._learning_rate}
         self._write({f"{tags.HEADLINE}/{name}": value for name, value in numbers.items()}, epoch)
+        for name, tables in result.get("annotators", {}).items():
+            self._writer.add_text(f"{tags.ANNOTATORS}/{name}", tags.annotators(tables), epoch)
         of_weights = result.get("criteria", {})
         self._write({f"{tags.CRITERION}_of_{name}_weights": value for name, value in of_weights.items()}, epoch)
         self._write({tags.CRITERION: result["criterion"]}, epoch)  # an epoch's last point: see keep_epochs

@@ -13,19 +13,24 @@ follows it shows the beginning of the part after the last slash, which therefore
     reliability                     epoch   calibration score of a task
     scores-<protocol>-<database>    epoch   column of a task's table
     speed, utilisation              step    number
+
+Texts: `annotators/<task>`, what was learned of each annotator after an epoch.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from abaw_ray.console import markdown_table
 from abaw_ray.evaluation.calibration_report import Calibration
 from abaw_ray.evaluation.evaluator import HEADLINE as HEADLINE_PROTOCOL
 from abaw_ray.evaluation.predictions import POOLED
+from abaw_ray.objectives.label_sets.learned import called
 from abaw_ray.tasks.base import Task
 
+ANNOTATORS = "annotators"
 HEADLINE, HPARAMS, LOSS, PICTURES, RELIABILITY = "headline", "hparams", "loss", "pictures", "reliability"
 CRITERION = f"{HEADLINE}/criterion"
 
@@ -95,6 +100,18 @@ def reliability(found: Mapping[str, Calibration]) -> dict[str, float]:
         if of_task.parameters:
             points[f"{RELIABILITY}/ece_calibrated.{name}"] = of_task.after.numbers()["ece"]
     return points
+
+
+def annotators(tables: Sequence[Mapping[str, Any]]) -> str:
+    """What was learned of the annotators of a task, each a `label_sets.learned.LearnedTable` as a mapping: Markdown."""
+    parts = []
+    for of_one in tables:
+        rows = [
+            [name, *(f"{value:.3f}" for value in values)]
+            for name, values in zip(of_one["rows"], of_one["values"], strict=True)
+        ]
+        parts += [f"**{called(of_one['annotator'])}**", markdown_table([of_one["heading"], *of_one["columns"]], rows)]
+    return "\n\n".join(parts)
 
 
 def layout(tasks: Mapping[str, Task], has_gpu: bool) -> Layout:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from abaw_ray.blocks.files import read_json, write_json
 from abaw_ray.config import Recipe
@@ -43,19 +43,23 @@ def prepare_databases(out: Path, data: Path, recipe: Recipe) -> Path:
 
 
 def train_and_evaluate(
-    job: Job, resources: Resources, folder: Path, say: Callable[[str], None] = logger.warning
+    job: Job,
+    resources: Resources,
+    folder: Path,
+    say: Callable[[str], None] = logger.warning,
+    epoch: Literal["best", "last"] = "best",
 ) -> dict[str, Any]:
-    """Trains a job, evaluates it on the validation split into `folder`, and gives the evaluation with `seconds`.
+    """Trains a job, evaluates an epoch on the validation split into `folder`, and gives the evaluation with `seconds`.
 
     `say` prints a line where workers were lost.
     """
     run = finished(job) or fit(job, resources, say=say)
-    best = str(Path(job.run) / run["best"])
+    checkpoint = Path(job.run) / run[epoch]
     if (folder / "scores.json").is_file():
         result = read_json(folder / "scores.json", "delete it")
-        if result.get("checkpoint") == best and result.get("num_epochs") == run["num_epochs"]:
+        if result.get("checkpoint") == str(checkpoint) and result.get("num_epochs") == run["num_epochs"]:
             return result
-    result = evaluate(job.run, job.store, folder, features=[Path(place) for place in job.features])
+    result = evaluate(checkpoint, job.store, folder, features=[Path(place) for place in job.features])
     result |= {"run": job.run, "seconds": run["seconds"], "num_epochs": run["num_epochs"]}
     write_json(folder / "scores.json", result)
     return result

@@ -12,6 +12,7 @@ from abaw_ray.config import LabelSetsConfig
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.objectives.label_sets import build_label_sets
 from abaw_ray.objectives.label_sets.base import LabelSets
+from abaw_ray.objectives.label_sets.learned import called
 from abaw_ray.objectives.terms import AnnotatorLabels, SetLabels
 from abaw_ray.spaces import Split
 
@@ -120,4 +121,4 @@ def _natural(name: str) -> tuple[str, int, str]:
 
 
 def _listed(annotators: Sequence[str]) -> str:
-    return ", ".join(by or "the one without a name" for by in annotators)
+    return ", ".join(map(called, annotators))

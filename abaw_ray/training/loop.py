@@ -23,6 +23,7 @@ from abaw_ray.models.weight_sources import settled
 from abaw_ray.monitoring.board import GRADIENT_NORM
 from abaw_ray.monitoring.description import RunDescription
 from abaw_ray.monitoring.run_log import RunLog, named_losses, read, read_metrics
+from abaw_ray.objectives.label_sets.learned import LearnedTable
 from abaw_ray.storage import as_path
 from abaw_ray.streams.base import FACE
 from abaw_ray.training.divergence import Watch
@@ -52,6 +53,8 @@ class EpochResult:
     """Share of the epoch's time, 0 to 1, in which the first worker waited for data."""
     criteria: dict[str, float] = field(default_factory=dict)
     """Kind of weights -> criterion, where the average of the weights is evaluated beside them; the better is kept."""
+    annotators: dict[str, list[LearnedTable]] = field(default_factory=dict)
+    """Task -> what was learned of each of its annotators."""
 
 
 Report = Callable[[EpochResult, Path | None], None]
@@ -127,6 +130,7 @@ def train(
                 seconds,
                 waiting,
                 criteria if len(criteria) > 1 else {},
+                {name: found for name, sets in stage.data.labels.sets.items() if (found := sets.learned())},
             )
             log.epoch(asdict(result), evaluation)
             description = checkpoint.Description(

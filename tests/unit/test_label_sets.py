@@ -220,6 +220,10 @@ def test_planted_matrices_are_recovered_on_separable_data(options):
     assert isinstance(found, Transition)
     network = fitted(found, "mood", inputs, labels, 150, 0.05)
     np.testing.assert_allclose(found.log_matrices().exp()[:, 0].detach(), PLANTED, atol=0.05)
+    for table, name, planted in zip(found.learned(), TWO, PLANTED, strict=True):
+        assert (table.annotator, table.heading, table.are_shares) == (name, "true class", True)
+        assert table.rows == table.columns == ("a", "b", "c")
+        np.testing.assert_allclose(table.values, planted, atol=0.05)
     assert (network(inputs).argmax(1).numpy() == classes).mean() > 0.98
 
 
@@ -237,6 +241,9 @@ def test_planted_matrices_of_attributes_are_recovered():
     fitted(found, "signs", inputs, labels, 400, 0.05)
     learned = found.log_matrices().exp().diagonal(dim1=-2, dim2=-1).detach()
     np.testing.assert_allclose(learned, planted, atol=0.05)
+    assert found.learned()[1].rows == ("x", "y")
+    assert found.learned()[1].columns == ("missed where present", "seen where absent")
+    np.testing.assert_allclose(found.learned()[1].values, 1 - planted[1], atol=0.05)
 
 
 def test_planted_errors_of_numbers_are_recovered():
@@ -253,6 +260,10 @@ def test_planted_errors_of_numbers_are_recovered():
     network = fitted(found, "levels", torch.tensor(inputs, dtype=torch.float32), labels, 300, 0.1)
     np.testing.assert_allclose(found.biases().detach(), biases, atol=0.1)
     np.testing.assert_allclose(found.deviations().detach(), deviations, rtol=0.1)
+    third = found.learned()[2]
+    assert (third.annotator, third.rows, third.columns) == ("three", ("p", "q"), ("bias", "standard deviation"))
+    np.testing.assert_allclose(third.values, np.stack([biases[2], deviations[2]], axis=1), rtol=0.1, atol=0.1)
+    assert not third.are_shares
     error = (network(torch.tensor(inputs, dtype=torch.float32)).detach().numpy() - truth) ** 2
     assert error.mean() < 0.02
 
@@ -311,6 +322,34 @@ def test_soft_labels_of_dawid_and_skene_follow_the_reliable():
     assert found.targets(one_against_two, np.ones((1, 3), bool)) > 0.6
     # of the reliable one alone: about its own rate
     assert found.targets(one_against_two, np.array([[True, False, False]])) == pytest.approx(0.9, abs=0.06)
+
+
+def test_what_dawid_and_skene_estimate_is_told_by_annotator():
+    """Synthetic: classes; and an attribute that one annotator misses often and sees rarely where it is not."""
+    classes = np.random.default_rng(0).choice(3, 8000, p=[0.5, 0.3, 0.2])
+    third = [[0.9, 0.05, 0.05], [0.1, 0.8, 0.1], [0.05, 0.05, 0.9]]
+    matrices = [*PLANTED, third]
+    found = built(MOOD, "dawid_skene", ("one", "two", "three"))
+    found.prepare(one_hot(planted_votes(classes, matrices, 1)), np.ones((8000, 3), bool))
+    for table, planted in zip(found.learned(), matrices, strict=True):
+        assert table.columns == ("a", "b", "c")
+        np.testing.assert_allclose(table.values, planted, atol=0.05)
+
+    present = np.random.default_rng(0).integers(0, 2, 8000)
+    careless = [[0.95, 0.05], [0.4, 0.6]]
+    of_signs = [careless, [[0.8, 0.2], [0.2, 0.8]], [[0.9, 0.1], [0.1, 0.9]]]
+    signs = built(LabelSpace(name="yes", kind="multilabel", names=("yes",)), "dawid_skene", ("a", "b", "c"))
+    signs.prepare(planted_votes(present, of_signs, 1)[..., None].astype(np.float32), np.ones((8000, 3), bool))
+    first = signs.learned()[0]
+    assert first.columns == ("missed where present", "seen where absent")
+    np.testing.assert_allclose(first.values, [[0.4, 0.05]], atol=0.05)
+
+
+def test_nothing_is_told_where_nothing_is_learned_or_can_be_read():
+    assert not built(MOOD, "vote").learned()
+    assert not built(MOOD, "sum").learned()
+    many = LabelSpace(name="people", kind="multiclass", names=tuple(f"person {k}" for k in range(100)))
+    assert not built(many, "transition").learned()
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from stores import make_store, set_labels
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError
+from abaw_ray.monitoring.run_log import read_metrics
 from abaw_ray.spaces import Split
 from abaw_ray.training.data import SetBatch, TrainingData
 from abaw_ray.training.job import Job
@@ -141,6 +142,13 @@ def test_a_resumed_run_goes_on_with_its_matrices(store, tmp_path):
     assert set(last) == {f"hard.label_sets.{name}" for name in of_tasks}
     assert all(values.any() for values in last.values())
     assert not any(torch.equal(first[name], last[name]) for name in last)
+    told = [line["annotators"] for line in read_metrics(tmp_path / "whole" / "run")]
+    assert [table["annotator"] for table in told[1][CLASSES]] == list(ANNOTATORS)
+    begun = torch.log(torch.tensor(0.9 * 6 / 0.1)) * torch.eye(7)
+    matrix = (begun + 3 * last["hard.label_sets.expression.change"][2, 0]).softmax(-1)
+    np.testing.assert_allclose(told[1][CLASSES][2]["values"], matrix, atol=1e-4)
+    assert told[0] != told[1]
+    assert told[1][NUMBERS][0]["rows"] == ["valence", "arousal"]
 
 
 def learned(folder: Path) -> dict[str, torch.Tensor]:

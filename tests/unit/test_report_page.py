@@ -24,6 +24,7 @@ from abaw_ray.reports.colours import DARK, LIGHT, contrast, variables
 from abaw_ray.reports.page import ExtraTable, render, write_report
 from abaw_ray.reports.pictures import Album
 from abaw_ray.reports.run_data import RunData, names_of, read_run
+from abaw_ray.reports.sections.annotators import MAX_SHOWN
 from abaw_ray.reports.sections.details import MAX_DETAILED
 from abaw_ray.storage import as_path
 
@@ -118,6 +119,38 @@ def test_calibration_is_shown_before_and_after(runs, page):
         shown = Page(render([run])).tables[f"Calibration of {name}"].by_name()
         assert shown_first(shown["NLL"]["before"]) == f"{values['before']['nll']:.4f}"
         assert shown_first(shown["ECE"]["after"]) == f"{values['after']['ece']:.4f}"
+
+
+def test_what_was_learned_of_annotators_is_shown_as_of_the_best_epoch(runs, page):
+    assert not any("as learned" in caption for caption in page.tables)
+    shares = {"heading": "true class", "rows": ["a", EVIL], "columns": ["a", "b"], "are_shares": True}
+    values = {1: [[0.75, 0.25], [0.125, 0.875]], 2: [[0.5, 0.5], [0.5, 0.5]]}
+    errors = {
+        "annotator": "",
+        "heading": "dimension",
+        "rows": ["valence"],
+        "columns": ["bias", "standard deviation"],
+        "values": [[-0.0312, 0.25]],
+        "are_shares": False,
+    }
+    tables = [
+        [shares | {"annotator": f"noisy_{k}", "values": values.get(epoch, values[2])} for k in range(14)]
+        for epoch in range(3)
+    ]
+    epochs = [
+        line | {"annotators": {"expression": of_epoch, "valence_arousal": [errors]}}
+        for line, of_epoch in zip(runs[0].epochs, tables, strict=True)
+    ]
+    found = Page(render([replace(runs[0], epochs=epochs)]))
+    shown = found.tables["expression by noisy_3, as learned"]
+    assert shown.head == ["true class", "a", "b"]
+    assert shown.rows == [["a", "0.750", "0.250"], [EVIL, "0.125", "0.875"]]
+    assert found.tables["valence_arousal by the one without a name, as learned"].rows == [
+        ["valence", "-0.031", "0.250"]
+    ]
+    shaded = [attributes for tag, attributes in found.elements if "--share: 0.875" in str(attributes.get("style"))]
+    assert len(shaded) == MAX_SHOWN
+    assert "no tables of noisy_12, noisy_13: see metrics.jsonl" in found.text
 
 
 def test_what_was_left_out_is_shown_by_reason(page):

@@ -13,7 +13,19 @@ import pyarrow as pa
 import pytest
 import torch
 import yaml
-from boards import DATABASES, SETS, STEPS, described, drawn, events_of, log_epoch, log_run, log_steps, tasks_of
+from boards import (
+    DATABASES,
+    SETS,
+    STEPS,
+    described,
+    drawn,
+    events_of,
+    log_epoch,
+    log_run,
+    log_steps,
+    result_of,
+    tasks_of,
+)
 from object_store import ObjectStore
 from stores import make_store
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -191,6 +203,25 @@ def test_curves_pictures_and_final_scores_are_of_epochs_that_improve(store: Stor
     ):
         assert [event.step for event in event_list] == [1, 3]
     assert last(events, "hparams/criterion") == pytest.approx(drawn(2).criterion)
+
+
+def test_what_was_learned_of_annotators_is_a_text_of_every_epoch(store: Store, tmp_path: Path):
+    table = {
+        "annotator": "noisy_1",
+        "heading": "true class",
+        "rows": ["a", "b"],
+        "columns": ["a", "b"],
+        "values": [[0.75, 0.25], [0.125, 0.875]],
+        "are_shares": True,
+    }
+    with RunLog(tmp_path, described(store)) as log:
+        for epoch in range(2):
+            learned = {"annotators": {"expression": [table, table | {"annotator": ""}]}} if epoch else {}
+            log.epoch(result_of(epoch, drawn(epoch), improved=False) | learned, drawn(epoch))
+    shown = text(events_of(tmp_path / "teacher-cnn"), "annotators/expression")
+    assert "**noisy_1**" in shown
+    assert "**the one without a name**" in shown
+    assert "| true class | a | b |\n| --- | --- | --- |\n| a | 0.750 | 0.250 |\n| b | 0.125 | 0.875 |" in shown
 
 
 def test_texts_say_what_the_run_is(store: Store, tmp_path: Path):

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from abaw_ray.config import Section
+from abaw_ray.objectives.label_sets.learned import LearnedTable
 from abaw_ray.objectives.terms import AnnotatorLabels
 from abaw_ray.spaces import KINDS, Kind, LabelSpace
 from abaw_ray.tasks.base import Task
@@ -66,6 +67,10 @@ class LabelSets(nn.Module, ABC):
     def supervised(self, task: Task, statistics: Tensor) -> Tensor:
         """The loss of the global batch, a scalar: as of `Task.supervised`."""
         return task.supervised(statistics)
+
+    def learned(self) -> list[LearnedTable]:
+        """What is known of each annotator by now; empty: nothing is learned of them."""
+        return []
 
 
 def means(values: np.ndarray, given: np.ndarray) -> np.ndarray:

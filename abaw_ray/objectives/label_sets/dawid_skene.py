@@ -8,6 +8,7 @@ import numpy as np
 
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.objectives.label_sets.base import LabelSets, LabelSetsOptions
+from abaw_ray.objectives.label_sets.learned import LearnedTable, confusion_tables
 from abaw_ray.objectives.label_sets.reliability import MISSING, Reliability, estimate_reliability
 from abaw_ray.spaces import LabelSpace
 
@@ -46,6 +47,13 @@ class DawidSkene(LabelSets):
             probabilities = np.where(unknown, 0.0, found[0])
             probabilities /= np.maximum(probabilities.sum(1, keepdims=True), np.finfo(float).tiny)
         return np.where(unknown, np.nan, probabilities).astype(np.float32)
+
+    def learned(self) -> list[LearnedTable]:
+        assert self._found, "prepared before"
+        matrices = np.stack([found.confusion for found in self._found], axis=1)
+        if self.space.kind == "multilabel":  # votes count absence first
+            matrices = matrices[..., ::-1, ::-1]
+        return confusion_tables(self.space, self.annotators, matrices)
 
     def _votes(self, values: np.ndarray, given: np.ndarray) -> list[np.ndarray]:
         """Votes (n, annotators) for the classes; of a multilabel task of each attribute, for 1, present, or 0."""

@@ -22,6 +22,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from abaw_ray.objectives.label_sets.base import LabelSets, LabelSetsOptions, means
+from abaw_ray.objectives.label_sets.learned import LearnedTable, rounded
 from abaw_ray.objectives.terms import AnnotatorLabels
 from abaw_ray.spaces import LabelSpace
 from abaw_ray.tasks.base import Task
@@ -86,6 +87,14 @@ class Gaussian(LabelSets):
         """The task's loss, and what the errors learn from; its value is left out of the loss."""
         likelihood = ratio(statistics[-2], statistics[-1])
         return task.supervised(statistics[:-2]) + likelihood - likelihood.detach()
+
+    def learned(self) -> list[LearnedTable]:
+        errors = torch.stack([self.biases(), self.deviations()], dim=-1).detach().cpu().numpy()
+        columns = ("bias", "standard deviation")
+        return [
+            LearnedTable(name, "dimension", tuple(self.space.names), columns, rounded(values), are_shares=False)
+            for name, values in zip(self.annotators, errors, strict=True)
+        ]
 
 
 LABEL_SETS = Gaussian

@@ -23,6 +23,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from abaw_ray.objectives.label_sets.base import LabelSets, LabelSetsOptions, means
+from abaw_ray.objectives.label_sets.learned import LearnedTable, confusion_tables
 from abaw_ray.objectives.terms import AnnotatorLabels
 from abaw_ray.spaces import LabelSpace
 from abaw_ray.tasks.base import Task
@@ -90,6 +91,9 @@ class Transition(LabelSets):
         """The mean cross-entropy of a label + `volume_weight` * volume."""
         volume = ratio(statistics[-2], statistics[-1])
         return task.supervised(statistics[:-2]) + self.options.volume_weight * volume
+
+    def learned(self) -> list[LearnedTable]:
+        return confusion_tables(self.space, self.annotators, self.log_matrices().exp().detach().cpu().numpy())
 
     def _volume(self, log_matrices: Tensor) -> Tensor:
         """Mean over the annotators of the sum over the groups, a scalar."""

@@ -1,4 +1,4 @@
-"""Everything about one run: task by task its answers, reliability, videos and frames; then its groups of people."""
+"""Everything about one run: by task answers, reliability, annotators, frames and videos; then groups of people."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from abaw_ray.reports.markup import Markup, folded, heading, joined, paragraph, section
 from abaw_ray.reports.pictures import Album
 from abaw_ray.reports.run_data import RunData
+from abaw_ray.reports.sections.annotators import annotators
 from abaw_ray.reports.sections.frames import frames
 from abaw_ray.reports.sections.groups import groups
 from abaw_ray.reports.sections.predictions import predictions
@@ -43,5 +44,6 @@ def _task(run: RunData, name: str, album: Album) -> Markup:
 def _parts(run: RunData, name: str, album: Album) -> Iterator[Markup]:
     yield from predictions(run, name)
     yield reliability(run, name)
+    yield from annotators(run, name)
     yield from frames(run, name, album)
     yield from videos(run, name)
