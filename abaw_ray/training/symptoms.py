@@ -35,12 +35,20 @@ def symptoms(losses: Sequence[Mapping[str, float]], evaluation: Evaluation, task
         if scores is None:
             continue  # without a validation label
         true, predicted = pairs(evaluation.table, name)
-        reached, chance = task.criterion(scores), task.criterion(task.chance(true))
-        if reached <= chance:
+        reached, chance = task.criterion(scores), _criterion_of_chance(task, true)
+        if chance is not None and reached <= chance:
             found.append(f"{name}: {reached:.3f} on validation is no better than {chance:.3f}, which is chance")
         found += _never_predicted(task, true, predicted, evaluation.decisions.get(name, {}))
         found += _constant(task, predicted)
     return found
+
+
+def _criterion_of_chance(task: Task, true: np.ndarray) -> float | None:
+    """What chance reaches; None: a task need not know it of its criterion."""
+    try:
+        return task.criterion(task.chance(true))
+    except KeyError:
+        return None
 
 
 def _steady(losses: Sequence[Mapping[str, float]]) -> Iterator[str]:

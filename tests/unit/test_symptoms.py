@@ -12,13 +12,15 @@ from abaw_ray.config import load_recipe
 from abaw_ray.evaluation.evaluator import HEADLINE, Evaluation
 from abaw_ray.evaluation.predictions import prediction_table, score_predictions
 from abaw_ray.monitoring.step_clock import StepClock
+from abaw_ray.spaces import LabelSpace
 from abaw_ray.tasks import build_tasks
 from abaw_ray.training import loop
 from abaw_ray.training.loop import EpochResult
 from abaw_ray.training.symptoms import symptoms
 from abaw_ray.training.trainer import describe
 
-BY_NAME = {space.name: space for space in SPACES}
+VAD = LabelSpace(name="vad", kind="regression", names=("valence", "arousal", "dominance"), low=1.0, high=10.0)
+BY_NAME = {space.name: space for space in (*SPACES, VAD)}
 CLASSES = BY_NAME["expression"].names
 NUM = 210
 
@@ -48,8 +50,8 @@ def truth(name: str) -> np.ndarray:
         return np.eye(size, dtype=np.float32)[np.arange(NUM) % size]
     if name == "action_units":
         return (np.arange(NUM)[:, None] % (2 + np.arange(size)) == 0).astype(np.float32)
-    rng = np.random.default_rng(0)
-    return rng.uniform(-1, 1, (NUM, size)).astype(np.float32)
+    space, rng = BY_NAME[name], np.random.default_rng(0)
+    return rng.uniform(space.low, space.high, (NUM, size)).astype(np.float32)
 
 
 def falling(*names: str, epochs: int = 4) -> list[dict[str, float]]:
@@ -57,7 +59,7 @@ def falling(*names: str, epochs: int = 4) -> list[dict[str, float]]:
 
 
 def test_nothing_is_told_of_a_training_that_went_well() -> None:
-    right = {name: truth(name) for name in BY_NAME}
+    right = {space.name: truth(space.name) for space in SPACES}
     assert symptoms(falling("expression/mixed"), *evaluated(**right)) == []
 
 
@@ -92,6 +94,13 @@ def test_one_value_for_every_frame() -> None:
     predicted[:, 1] = 0.25
     (found,) = symptoms(falling(), *evaluated(valence_arousal=predicted))
     assert found == "valence_arousal: arousal is 0.250 for every frame of validation"
+
+
+def test_numbers_of_any_space_are_compared_with_chance() -> None:
+    assert symptoms(falling(), *evaluated(vad=truth("vad"))) == []
+    (found,) = symptoms(falling(), *evaluated(vad=11.0 - truth("vad")))
+    assert found.startswith("vad: -0.99")
+    assert found.endswith("on validation is no better than 0.000, which is chance")
 
 
 def test_what_is_no_target_may_stay_at_chance() -> None:
