@@ -74,6 +74,10 @@ class StorageError(UserError, OSError):
     """A bucket or another remote folder that refuses, or cannot be reached."""
 
 
+class BadDataError(UserError, ValueError):
+    """Data of which more is broken than a user allows."""
+
+
 class DatabaseFormatError(UserError, ValueError):
     """A database file that does not have the format of its database.
 

@@ -22,12 +22,12 @@ from abaw_ray.preprocess.plan import Source
 from abaw_ray.streams.kind import CutSettings
 
 
-def prepare_here(config: PrepareConfig, folder: Path, sources: Sequence[Source]) -> Manifest:
-    """As `prepare_sources`, one block after the other."""
+def prepare_here(config: PrepareConfig, folder: Path, sources: Sequence[Source], **options: Any) -> Manifest:
+    """As `prepare_sources`, one block after the other, with its other options."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(preparation, "write_blocks", _write_blocks)
         patch.setattr(preparation, "ray_session", lambda _: nullcontext())
-        return preparation.prepare_sources(config, 0, folder, sources)
+        return preparation.prepare_sources(config, 0, folder, sources, **options)
 
 
 def _write_blocks(
@@ -35,12 +35,13 @@ def _write_blocks(
     tasks: Sequence[dataflow.BlockTask],
     tables: Sequence[pa.Table],
     settings: CutSettings,
-    progress: Callable[[int], None],
+    done: Callable[[dataflow.BlockTask, BlockResult], None],
 ) -> list[BlockResult]:
     written = []
     for task, rows in zip(tasks, tables, strict=True):
         ((table, metadata, field),) = dataflow._make([task], [rows], settings)
         written.append(write_block(folder, task.path, table, metadata, field))
+        done(task, written[-1])
     return written
 
 

@@ -145,6 +145,12 @@ def prepare(
     verify: Annotated[
         bool, typer.Option("--verify", help="Make blocks anew whose hash is not the recorded one.")
     ] = False,
+    max_bad: Annotated[
+        str | None,
+        typer.Option(
+            "--max-bad", metavar="SHARE", help="End the run when more samples than this share, as 1%, cannot be made."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Read, crop and align faces with Ray Data and write a store of Arrow blocks. A second run skips what is done."""
@@ -154,9 +160,10 @@ def prepare(
     resolved = resolve(recipe, overrides, verbose)
     warn_of(unused_by("prepare", keys_of(overrides)), "prepare")
     roots = _roots(database or [], resolved)
+    most = _share(max_bad, "--max-bad") if max_bad is not None else None
     kept = f"blocks that are finished are kept in {store}, {GOES_ON}"
     with stoppable(lambda: kept), progress_bar("preparing blocks") as progress:
-        manifest = prepare_store(resolved, store, roots, num_cpus=cpus, progress=progress, verify=verify)
+        manifest = prepare_store(resolved, store, roots, cpus, progress, verify, most)
     output.result(manifest.summary(), manifest.render(), as_json)
 
 
@@ -187,6 +194,22 @@ def _write_figures(source: Source, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, figure in inspection_figures(source).items():
         save(figure, folder / f"{name}.png")
+
+
+def _share(text: str, option: str) -> float:
+    """A share of 0 to 1, given so or in percent.
+
+    Raises:
+        ConfigurationError: it is no such number.
+    """
+    number, percent, _ = text.strip().partition("%")
+    try:
+        share = float(number) / (100 if percent else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise ConfigurationError(f"{option}: found {text!r}, expected a share as 1% or 0.01, at most all")
+    return share
 
 
 def _name_and_root(text: str, option: str) -> tuple[str, Path]:

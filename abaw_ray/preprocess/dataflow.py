@@ -62,7 +62,7 @@ def write_blocks(
     tasks: Sequence[BlockTask],
     tables: Sequence[pa.Table],
     settings: CutSettings,
-    progress: Callable[[int], None],
+    done: Callable[[BlockTask, BlockResult], None],
 ) -> list[BlockResult]:
     """Makes and writes blocks on the Ray cluster, which must be up.
 
@@ -71,7 +71,7 @@ def write_blocks(
         tasks: the blocks.
         tables: planned rows of each.
         settings: of samples.
-        progress: called with the number of rows done so far.
+        done: called with every block as it is written; an error in it ends the work.
 
     Returns:
         What was written, in the order of `tasks`.
@@ -99,15 +99,13 @@ def write_blocks(
             fn_kwargs={"folder": folder, "tasks": tasks, "settings": settings, "group_of": group_of},
             zero_copy_batch=True,
         )
-        num_done = 0
         for row in dataset.iter_rows():
             if row[ERROR]:
                 raise UserError(row[ERROR])
             values = json.loads(row[RESULT])
             result = BlockResult(**values | {"metadata": BlockMetadata(**values["metadata"])})
             written[result.path] = result
-            num_done += tasks[row[BLOCK]].num_rows
-            progress(num_done)
+            done(tasks[row[BLOCK]], result)
     return [written[task.path] for task in tasks]
 
 

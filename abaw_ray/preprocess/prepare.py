@@ -41,6 +41,7 @@ from abaw_ray.preprocess.label_files import consecutive_rows, of_videos, write_l
 from abaw_ray.preprocess.label_maps import with_mapped_labels
 from abaw_ray.preprocess.label_noise import with_label_noise
 from abaw_ray.preprocess.leaks import with_leaks_noted
+from abaw_ray.preprocess.left_out import LeftOut, in_short
 from abaw_ray.preprocess.plan import DatabasePlan, Source, plan_database
 from abaw_ray.preprocess.sets import training_sets
 from abaw_ray.preprocess.stream_files import all_streams, write_streams
@@ -63,6 +64,7 @@ def prepare(
     num_cpus: int | None = None,
     progress: Progress | None = None,
     verify: bool = False,
+    max_bad: float | None = None,
 ) -> Manifest:
     """Reads databases and writes a store; what is finished in it is not made again.
 
@@ -75,6 +77,7 @@ def prepare(
         num_cpus: CPUs of a local Ray cluster; None: all.
         progress: called with images done and images in all.
         verify: recompute the hashes of finished blocks, and make those anew that are damaged.
+        max_bad: share of all samples, 0 to 1, that may turn out not to be made; None: any. What is finished is kept.
 
     Returns:
         What the store holds, and how many blocks were written and skipped.
@@ -85,6 +88,7 @@ def prepare(
         MissingInputError, DatabaseFormatError: a database is not there, or not as expected.
         StoreError: the folder holds a store of another version.
         StorageError: the disk is full, or cannot be written.
+        BadDataError: more samples than `max_bad` could not be made.
     """
     if not databases:
         raise ConfigurationError("no database given")
@@ -98,7 +102,7 @@ def prepare(
             options = {key: value for key, value in settings.items() if key != "root"}
             database, checked, table = read_database(name, root, options)
             sources.append(Source(database, root, checked, table))
-        return _write(recipe.prepare, recipe.seed, store, recorded, sources, num_cpus, progress, verify)
+        return _write(recipe.prepare, recipe.seed, store, recorded, sources, num_cpus, progress, verify, max_bad)
 
 
 def prepare_sources(
@@ -109,11 +113,12 @@ def prepare_sources(
     num_cpus: int | None = None,
     progress: Progress | None = None,
     verify: bool = False,
+    max_bad: float | None = None,
 ) -> Manifest:
     """As `prepare`, of databases that were read; they are stored in the order of their names."""
     store = store.expanduser().absolute()
     with store_held(store) as recorded:
-        return _write(config, seed, store, recorded, sources, num_cpus, progress, verify)
+        return _write(config, seed, store, recorded, sources, num_cpus, progress, verify, max_bad)
 
 
 def _write(
@@ -125,6 +130,7 @@ def _write(
     num_cpus: int | None,
     progress: Progress | None,
     verify: bool,
+    max_bad: float | None,
 ) -> Manifest:
     """Writes a store to a folder that is held; `recorded`: blocks of an earlier run by path."""
     damaged = _damaged(store, recorded) if verify else set()
@@ -133,7 +139,7 @@ def _write(
     plans = [plan_database(source, config) for source in ordered]
     streams = all_streams(plans)
     begin_store(store)
-    blocks, num_written = _make_blocks(store, plans, config, recorded, num_cpus, progress, damaged)
+    blocks, num_written = _make_blocks(store, plans, config, recorded, num_cpus, progress, damaged, max_bad)
     made = with_leaks_noted(_made_databases(plans, blocks), config)
     faces = [block for part in made for block in part.face.blocks]
     if not any(part.kept().any() for part in made):
@@ -224,12 +230,15 @@ def _make_blocks(
     num_cpus: int | None,
     progress: Progress | None,
     damaged: Set[str],
+    max_bad: float | None,
 ) -> tuple[dict[str, BlockResult], int]:
     """All planned blocks by path, and how many of them had to be written."""
     folder = store / BLOCKS
     made: dict[str, BlockResult] = {}
     tasks, tables, num_empty = [], [], 0
     parts = [(plan.source, part) for plan in plans for part in (plan.face, *plan.streams)]
+    total = sum(part.rows.num_rows for _, part in parts)
+    left_out = LeftOut(total, max_bad)
     for source, part in parts:
         kind = kind_of(part.stream)
         is_still = part.stream.name == FACE and not source.sequential
@@ -237,6 +246,7 @@ def _make_blocks(
             block = read_block(folder, planned.path) if planned.path not in damaged else None
             if block is not None and block.metadata.plan_hash == planned.hash:
                 made[planned.path] = with_sha256(folder, block, recorded.get(planned.path))
+                left_out.add(planned.stop - planned.start, made[planned.path])
             else:
                 rows = part.rows.slice(planned.start, planned.stop - planned.start)
                 task = BlockTask(planned.path, planned.hash, rows.num_rows, source.root, part.stream, kind, is_still)
@@ -247,14 +257,17 @@ def _make_blocks(
                     made[planned.path] = write_empty_block(folder, task)
                     num_empty += 1
     num_written = len(tasks) + num_empty
-    total = sum(part.rows.num_rows for _, part in parts)
-    num_finished = total - sum(task.num_rows for task in tasks)
+    num_done = total - sum(task.num_rows for task in tasks)
 
-    def done(num_rows: int) -> None:
+    def done(task: BlockTask, block: BlockResult) -> None:
+        nonlocal num_done
+        num_done += task.num_rows
         if progress is not None:
-            progress(num_finished + num_rows, total)
+            progress(num_done, total)
+        left_out.add(task.num_rows, block)
 
-    done(0)
+    if progress is not None:
+        progress(num_done, total)
     if tasks:
         settings = CutSettings(config.jpeg_quality, config.smallest_face, config.keep_damaged, config.reduced_decoding)
         with ray_session(num_cpus):
@@ -309,6 +322,4 @@ def _summary(made: Sequence[MadeDatabase]) -> str:
         problems.merge(part.problems())
         for stream in part.streams.values():
             problems.merge(stream.problems())
-    return "; ".join(
-        f"{reason} {count} ({', '.join(problems.examples[reason][:1])})" for reason, count in problems.counts.items()
-    )
+    return in_short(problems)
