@@ -106,7 +106,8 @@ def train(
     step, state = saved.find(epoch) or (0, None)
     watch = Watch(job, stage, world)
     described = _described(job, stage, learner.network, world, is_trial) if world.rank == 0 else None
-    with RunLog(as_path(job.run), described, epoch, state["log"]["events"] if state is not None else None) as log:
+    kept_events = state["log"]["events"] if state is not None else None
+    with saved, RunLog(as_path(job.run), described, epoch, kept_events) as log:
         seconds = restore_within(state, learner, updates, log, world) if state is not None else 0.0
         training = _Training(learner, updates, stage, recipe, world, watch, log, saved, progress)
         shown: Evaluation | None = None
@@ -162,7 +163,7 @@ def train(
                 report(result, Path(folder) if world.rank == 0 else None)
             saved.epoch_saved()
             epoch, step, seconds = epoch + 1, 0, 0.0
-    saved.finished()
+        saved.finished()
     losses_of_epochs = [line["losses"] for line in read_metrics(as_path(job.run))] if world.rank == 0 else []
     return {
         "kind": stage.kind,

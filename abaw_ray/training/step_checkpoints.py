@@ -50,6 +50,8 @@ class StepDescription(BaseModel):
 class StepCheckpoints:
     """Writes and finds the checkpoints within a run's epochs. The first worker writes, on a thread; the latest is kept.
 
+    As a context it ends when what was begun is written, also where training ends by an error.
+
     Args:
         run: the run's folder, which all workers see.
         recipe: of the run.
@@ -63,6 +65,12 @@ class StepCheckpoints:
         self._writer = ThreadPoolExecutor(1, "checkpoint")
         self._writing: Future[None] | None = None
         self._saved_at, self._steps_since = time.monotonic(), 0
+
+    def __enter__(self) -> StepCheckpoints:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._writer.shutdown()
 
     def find(self, epoch: int) -> tuple[int, dict[str, Any]] | None:
         """The latest checkpoint of an epoch: the steps that were done, and the state after them, on the CPU.
