@@ -46,6 +46,8 @@ class EpochResult:
     seconds: float
     criteria: dict[str, float] = field(default_factory=dict)
     """Kind of weights -> criterion, where the average of the weights is evaluated beside them; the better is kept."""
+    task_weights: dict[str, float] = field(default_factory=dict)
+    """Task -> what its weight was multiplied by, with `loss.task_weighting` other than `fixed`."""
 
 
 Report = Callable[[EpochResult, Path | None], None]
@@ -81,7 +83,7 @@ def train(
     job = replace(job, recipe=recipe)
     stage = Stage(job if resume is None else job.going_on(), world.device)
     learner = _learner(stage, recipe, world)
-    updates = Updates(learner, recipe, stage.data.order.num_steps)
+    updates = Updates(learner, recipe, stage.data.order.num_steps, stage.task_weighting())
     evaluator = stage.evaluator()
     stopping = EarlyStopping(recipe.train.patience)
     epoch = 0
@@ -95,14 +97,14 @@ def train(
     described = _described(job, stage, learner.network, world, is_trial) if world.rank == 0 else None
     with RunLog(as_path(job.run), described, first_epoch=epoch) as log:
         while epoch < recipe.train.epochs and not stopping.stop:
-            started = time.perf_counter()
+            started, task_weights = time.perf_counter(), updates.task_weights
             losses = _train_epoch(epoch, learner, updates, stage, recipe, world, watch, log, progress)
             seconds = time.perf_counter() - started
             evaluations = {name: _evaluate(n, evaluator, world) for name, n in updates.networks.items()}
             kept = max(evaluations, key=lambda name: evaluations[name].criterion)
             evaluation = evaluations[kept]
             criteria = {str(name): of_weights.criterion for name, of_weights in evaluations.items()}
-            updates.evaluated(evaluation.criterion)
+            updates.evaluated(evaluation.criterion, evaluation.criteria(stage.data.tasks))
             improved = stopping.update(epoch, evaluation.criterion)
             num_images = stage.data.order.num_steps * stage.data.images_per_step
             result = EpochResult(
@@ -114,6 +116,7 @@ def train(
                 num_images,
                 seconds,
                 criteria if len(criteria) > 1 else {},
+                task_weights,
             )
             log.epoch(asdict(result), evaluation)
             description = checkpoint.Description(
