@@ -150,8 +150,9 @@ class Stage:
         """
         return Evaluator(self.store, self.data.tasks, Split.VALIDATION, self._recipe, self._kind.source)
 
-    def batches(self, epoch: int, world: World) -> Iterator[Batch]:
-        """This worker's batches of an epoch on its device, made ahead on threads: see `SetBatch.prepared_for`."""
+    def batches(self, epoch: int, world: World, first: int = 0) -> Iterator[Batch]:
+        """This worker's batches of an epoch from a step on, on its device, made ahead on threads: see
+        `SetBatch.prepared_for`."""
 
         def make(step: int) -> Batch:
             batch = self.data.batch(epoch, step, world)
@@ -161,9 +162,9 @@ class Stage:
         num_steps = self.data.order.num_steps
         if world.device.type == "cuda":
             copies = DeviceCopies(world.device)
-            return copies.arrived(prefetch(lambda step: copies.start(make(step)), num_steps))
+            return copies.arrived(prefetch(lambda step: copies.start(make(step)), num_steps, first=first))
         # a thread a batch is the fastest way to views; without them it is all threads on one batch
-        return prefetch(make, num_steps, num_threads() if self._kind.makes_views else 1)
+        return prefetch(make, num_steps, num_threads() if self._kind.makes_views else 1, first)
 
     def _fetch(self, epoch: int, world: World) -> None:
         """Brings this node's share of a remote store here, and the next epoch's, if every node has a share."""
