@@ -32,7 +32,8 @@ def test_it_is_run_to_the_end_and_what_is_finished_is_not_done_again(cluster, tm
     assert len(values["mc_dropout"]) == 2
 
     def written() -> dict[Path, int]:
-        files = [file for name in ("run.json", "scores.json", "*.arrow") for file in tmp_path.rglob(name)]
+        files = [file for name in ("run.json", "scores.json") for file in tmp_path.rglob(name)]
+        files += (tmp_path / "generations").rglob("*.arrow")
         return {file: file.stat().st_mtime_ns for file in files}
 
     before = written()
