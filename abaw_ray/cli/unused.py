@@ -32,6 +32,7 @@ USED: dict[str, tuple[str, ...]] = {
 
 DISTILLING = (
     "teacher",
+    "teacher_maps",
     "kd",
     "temperature",
     "temperature_squared",

@@ -23,7 +23,7 @@ from abaw_ray.config.augment import (
     SpecMasksConfig,
     require_plain_views,
 )
-from abaw_ray.config.data import Balance, JoinedCNN, PrepareConfig, SamplingConfig, TemporalConfig
+from abaw_ray.config.data import Balance, JoinedCNN, PrepareConfig, SamplingConfig, SpaceMap, TemporalConfig
 from abaw_ray.config.loss import LabelSetsConfig, LossConfig
 from abaw_ray.config.model import HUB, PRETRAINED, ModelConfig, of_hub
 from abaw_ray.config.noise import (
@@ -76,6 +76,7 @@ __all__ = [
     "Recipe",
     "SamplingConfig",
     "Section",
+    "SpaceMap",
     "SpecMasksConfig",
     "SymmetricNoise",
     "TemporalConfig",
