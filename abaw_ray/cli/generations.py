@@ -52,7 +52,8 @@ def generations(
         typer.Option(min=1, help="Members, the best on validation, that teach the next generation. Default: all."),
     ] = None,
     uncertainty: Annotated[
-        bool, typer.Option("--uncertainty", help="How well each ensemble's uncertainty tells other images, too.")
+        bool,
+        typer.Option("--uncertainty", help="How well uncertainty of members and ensembles tells other images, too."),
     ] = False,
     temporal: TemporalOption = False,
     features: FeaturesOption = None,
@@ -80,6 +81,7 @@ def generations(
     labels in, which rare classes may need. CNNs see augment.views views of every image, as students of teacher-outputs
     do. It ends early when a generation is no better than the best before it, by criterion and likelihood together.
     """
+    from abaw_ray.evaluation.uncertain_networks import UncertaintySettings
     from abaw_ray.generations.plan import Plan
     from abaw_ray.generations.run import run_generations
     from abaw_ray.generations.summary import columns, lines, rows, title
@@ -98,7 +100,8 @@ def generations(
         _warn_of_unused(jobs, keys_of(overrides), generations > 1)
         kept = keep if keep is not None else members
         resources = Resources(workers, gpu, cpus_per_worker)
-        plan = Plan(out.resolve(), tuple(jobs), members, generations, kept, resources, uncertainty)
+        asked = UncertaintySettings() if uncertainty else None
+        plan = Plan(out.resolve(), tuple(jobs), members, generations, kept, resources, asked)
         values = run_generations(plan, fresh)
     shown = table(title(values), columns(values), rows(values))
     output.result(values, Group(shown, *lines(values)), as_json)

@@ -59,6 +59,9 @@ class LossConfig(Section):
     """`float32` repeats the reference's rounding: 8 of the 21 tenths fall one bin low."""
     task_weights: dict[str, float] = {}
     """Weight of each task's head; 1 where not named."""
+    task_weighting: Literal["fixed", "stagnation"] = "fixed"
+    """stagnation: `task_weights` times weights, 1 in sum, that follow how many epochs a task has not become better on
+    validation (Deng, Wu & Shi, ICCVW 2021); see `training.task_weighting`. Of nuisance tasks it changes nothing."""
     set_weights: dict[str, float] = {}
     """Weight of each training set among those that a head learns from; 1 where not named. With `reduction: mean` the
     mean is weighted, so that they move nothing between heads."""

@@ -81,6 +81,11 @@ class Evaluation:
         """What models are selected by."""
         return float(self.scores[HEADLINE][POOLED]["criterion"])
 
+    def criteria(self, tasks: Mapping[str, Task]) -> dict[str, float]:
+        """The part of it that is each task's, of those that are scored."""
+        pooled = self.scores[HEADLINE][POOLED]
+        return {name: float(task.criterion(pooled[name])) for name, task in tasks.items() if name in pooled}
+
 
 class View(NamedTuple):
     """A view that faces are looked at in.

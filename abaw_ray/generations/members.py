@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -36,6 +36,7 @@ class TaskNumbers:
         ece: expected calibration error of the same frames.
         calibrated_nll: after calibration.
         calibrated_ece: after it.
+        scores: its scores that are one number, of all frames, by key (see `tasks.base.Task.scores`).
     """
 
     criterion: float
@@ -44,6 +45,7 @@ class TaskNumbers:
     ece: float
     calibrated_nll: float
     calibrated_ece: float
+    scores: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def train_member(plan: Plan, generation: int, member: int, taught: Taught | None
         say(f"{name}: {job.run}")
         result = fit(job, plan.resources, one_of_many=True, say=lambda line: say(f"{name}: {line}"))
         say(f"{name}: criterion {result['best_criterion']:.4f}")
-    numbers = evaluated(plan, [job.run], plan.evaluation(generation, member))
+    numbers = evaluated(plan, [job.run], plan.evaluation(generation, member), plan.uncertainty)
     return Member(job.run, job.recipe.seed, result["best_criterion"], numbers)
 
 
@@ -109,32 +111,44 @@ def evaluated(
     plan: Plan,
     runs: Sequence[str],
     folder: AnyPath,
-    uncertainty: bool = False,
+    uncertainty: UncertaintySettings | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Numbers:
     """The numbers of runs together on validation, from their evaluation in `folder` or a new one.
+
+    Of runs that are asked in several passes, they are those of the passes' mean.
 
     Args:
         plan: whose members they are.
         runs: their folders.
         folder: of the evaluation.
-        uncertainty: whether it is to be about uncertainty, too.
+        uncertainty: what is asked of it about uncertainty, too.
         progress: shows how far a new one is.
     """
     members, job = [checkpoint.load(run) for run in runs], plan.jobs[0]
-    result = _earlier(members, folder)
-    if result is None or (uncertainty and UNCERTAINTY not in result):
-        features, asked = [as_path(place) for place in job.features], UncertaintySettings() if uncertainty else None
-        result = evaluate(list(runs), job.store, folder, features=features, progress=progress, uncertainty=asked)
-    found = numbers_of(result, members[0].tasks(members[0].recipe))
-    return replace(found, auroc=result[UNCERTAINTY]["auroc"]) if uncertainty else found
+    result = _earlier(members, folder, uncertainty)
+    if result is None:
+        features = [as_path(place) for place in job.features]
+        result = evaluate(list(runs), job.store, folder, features=features, progress=progress, uncertainty=uncertainty)
+    tasks = members[0].tasks(members[0].recipe)
+    if uncertainty is None:
+        return numbers_of(result["scores"][HEADLINE], result["calibration"], tasks)
+    found = result[UNCERTAINTY]
+    of_mean = found.get("mean_of_passes", {"scores": result["scores"][HEADLINE], "calibration": result["calibration"]})
+    return replace(numbers_of(of_mean["scores"], of_mean["calibration"], tasks), auroc=found["auroc"])
 
 
-def numbers_of(result: dict[str, Any], tasks: dict[str, Task]) -> Numbers:
-    """The numbers in what `evaluate` gives."""
-    pooled = result["scores"][HEADLINE][POOLED]
+def numbers_of(scores: Mapping[str, Any], calibrations: Mapping[str, Any], tasks: Mapping[str, Task]) -> Numbers:
+    """The numbers in what `evaluate` gives.
+
+    Args:
+        scores: of one protocol.
+        calibrations: by task.
+        tasks: of the network.
+    """
+    pooled = scores[POOLED]
     found = {}
-    for name, calibration in result["calibration"].items():
+    for name, calibration in calibrations.items():
         before, after, task = calibration["before"], calibration["after"], tasks[name]
         found[name] = TaskNumbers(
             criterion=task.criterion(pooled[name]),
@@ -143,14 +157,20 @@ def numbers_of(result: dict[str, Any], tasks: dict[str, Task]) -> Numbers:
             ece=before["ece"],
             calibrated_nll=after["nll"],
             calibrated_ece=after["ece"],
+            scores={key: value for key, value in pooled[name].items() if isinstance(value, float)},
         )
     return Numbers(pooled["criterion"], found)
 
 
-def _earlier(members: Sequence[checkpoint.Checkpoint], folder: AnyPath) -> dict[str, Any] | None:
-    """The evaluation in a folder, if it is one of the very weights, and whole."""
+def _earlier(
+    members: Sequence[checkpoint.Checkpoint], folder: AnyPath, uncertainty: UncertaintySettings | None
+) -> dict[str, Any] | None:
+    """The evaluation in a folder, if it is one of the very weights, whole, and about what is asked."""
     try:
         read_decisions(folder, *members)  # written last
-        return read_json(folder / SCORES)
+        result = read_json(folder / SCORES)
     except UserError:
         return None
+    if uncertainty is not None and result.get(UNCERTAINTY, {}).get("passes", -1) != uncertainty.num_passes:
+        return None
+    return result

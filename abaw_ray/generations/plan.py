@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from abaw_ray.errors import ConfigurationError
+from abaw_ray.evaluation.uncertain_networks import UncertaintySettings
 from abaw_ray.settings import changed_settings, leaves_of
 from abaw_ray.storage import AnyPath
 from abaw_ray.training.job import Job
@@ -59,7 +60,8 @@ class Plan:
         num_generations: most that are trained, the first, which learns from labels, among them.
         num_kept: members of each, the best on validation, that are its ensemble and teach the next.
         resources: of each member's training.
-        uncertainty: whether the ensembles' uncertainty is evaluated, too.
+        uncertainty: what is asked of the evaluations of members and ensembles about uncertainty, too; None: nothing.
+        stops: whether a generation that is no better is the last.
 
     Raises:
         ConfigurationError: more are kept than trained, more members than seeds between generations, more recipes than
@@ -72,7 +74,8 @@ class Plan:
     num_generations: int
     num_kept: int
     resources: Resources
-    uncertainty: bool = False
+    uncertainty: UncertaintySettings | None = None
+    stops: bool = True
 
     def __post_init__(self) -> None:
         if self.num_kept > self.num_members:

@@ -43,7 +43,8 @@ REPLACE = "--fresh replaces the generations"
 
 
 def run_generations(plan: Plan, fresh: bool = False) -> dict[str, Any]:
-    """Trains generation after generation, until there are as many as wanted or the last was no better (see `choice`).
+    """Trains generation after generation, until there are as many as wanted or, where the plan says that it stops
+    then, the last was no better (see `choice`).
 
     What is finished is not done again: members, soft labels, evaluations; a member that was cut off goes on from its
     last epoch. Members of a generation are trained side by side, as many as the cluster has room for.
@@ -78,7 +79,7 @@ def _run(plan: Plan) -> dict[str, Any]:
         values = summary(plan, found)
         write_json(plan.out / TABLE, values)
         write_text(plan.out / TEXT, markdown(values))
-        if is_over([generation.joint for generation in found]):
+        if plan.stops and is_over([generation.joint for generation in found]):
             break
     return values
 

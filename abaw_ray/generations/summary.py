@@ -55,7 +55,7 @@ def summary(plan: Plan, found: Sequence[Generation]) -> dict[str, Any]:
         "generations": [asdict(generation) | {"joint": generation.joint} for generation in found],
         "best": best,
         "best_runs": [found[best].members[member].run for member in found[best].kept],
-        "stopped": _why_stopped(joints),
+        "stopped": _why_stopped(joints) if plan.stops else None,
         "notices": _notices(plan),
     }
 

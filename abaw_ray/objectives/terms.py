@@ -102,14 +102,16 @@ class StepLoss:
         return StepLoss(self.total.detach(), self.terms)
 
 
-def combine(terms: Sequence[AnyTerm], world: World, config: LossConfig, weights: Mapping[str, float]) -> StepLoss:
+def combine(
+    terms: Sequence[AnyTerm], world: World, config: LossConfig, weights: Mapping[str, float | Tensor]
+) -> StepLoss:
     """Reduces all sums at once, evaluates the terms and adds them up: by head over its sources, then over heads.
 
     Args:
         terms: in the same order on every worker.
         world: whose workers' sums are added, and rows put together, keeping this worker's gradient.
         config: `reduction` over the sources that feed a head, and `set_weights` of them.
-        weights: of heads; 1 where not named.
+        weights: of heads, numbers or scalars; 1 where not named.
     """
     heads: dict[str, dict[str, Tensor]] = {}
     for term, value in zip(terms, _values(terms, world), strict=True):

@@ -138,6 +138,12 @@ def still(rng: np.random.Generator, expression: int) -> Behaviour:
     return _behave(mixture, np.array([intensity]), np.array([expression]), residual, noise, random_habits(rng))
 
 
+def between(rng: np.random.Generator, shares: np.ndarray) -> Behaviour:
+    """One picture of a face that shows several classes at once, each by its share (7,) of 1, at full intensity."""
+    expression, noise = np.array([int(shares.argmax())]), rng.normal(0, 1, (1, _NUM_ACTIONS))
+    return _behave(shares[None], np.ones(1), expression, np.zeros((1, 2)), noise, random_habits(rng))
+
+
 def moving(rng: np.random.Generator, num_frames: int, emotions: list[int]) -> Behaviour:
     """A video in which the face shows each of `emotions` once, in order: neutral, onset, apex, offset.
 

@@ -55,6 +55,8 @@ class EpochResult:
     """Kind of weights -> criterion, where the average of the weights is evaluated beside them; the better is kept."""
     annotators: dict[str, list[LearnedTable]] = field(default_factory=dict)
     """Task -> what was learned of each of its annotators."""
+    task_weights: dict[str, float] = field(default_factory=dict)
+    """Task -> what its weight was multiplied by, with `loss.task_weighting` other than `fixed`."""
 
 
 Report = Callable[[EpochResult, Path | None], None]
@@ -91,7 +93,7 @@ def train(
     job = replace(job, recipe=recipe)
     stage = Stage(job if resume is None else job.going_on(), world.device)
     learner = _learner(stage, recipe, world)
-    updates = Updates(learner, recipe, stage.data.order.num_steps)
+    updates = Updates(learner, recipe, stage.data.order.num_steps, stage.task_weighting())
     evaluator = stage.evaluator()
     stopping = EarlyStopping(recipe.train.patience)
     epoch = 0
@@ -112,12 +114,13 @@ def train(
         training = _Training(learner, updates, stage, recipe, world, watch, log, saved, progress)
         shown: Evaluation | None = None
         while epoch < recipe.train.epochs and not stopping.stop:
+            task_weights = updates.task_weights
             losses, seconds, waiting = training.epoch(epoch, step, seconds)
             evaluations = {name: _evaluate(n, evaluator, world) for name, n in updates.networks.items()}
             kept = max(evaluations, key=lambda name: evaluations[name].criterion)
             evaluation = evaluations[kept]
             criteria = {str(name): of_weights.criterion for name, of_weights in evaluations.items()}
-            updates.evaluated(evaluation.criterion)
+            updates.evaluated(evaluation.criterion, evaluation.criteria(stage.data.tasks))
             improved = stopping.update(epoch, evaluation.criterion)
             shown = evaluation if improved or shown is None else shown
             num_images = stage.data.order.num_steps * stage.data.images_per_step
@@ -132,6 +135,7 @@ def train(
                 waiting,
                 criteria if len(criteria) > 1 else {},
                 {name: found for name, sets in stage.data.labels.sets.items() if (found := sets.learned())},
+                task_weights,
             )
             log.epoch(asdict(result), evaluation)
             description = checkpoint.Description(

@@ -36,6 +36,7 @@ from abaw_ray.training.kinds import kind_of
 from abaw_ray.training.kinds.base import Batch
 from abaw_ray.training.optimizers import build_optimizer
 from abaw_ray.training.prefetch import prefetch
+from abaw_ray.training.task_weighting import StagnationWeights
 from abaw_ray.world import World
 
 logger = logging.getLogger(__name__)
@@ -103,6 +104,11 @@ class Stage:
         loss = self._recipe.loss
         kd = build_kd_losses(loss.kd, network.feature_widths, teacher.feature_widths)
         return Distillation(tasks, set_tasks, loss, kd, label_sets)
+
+    def task_weighting(self) -> StagnationWeights | None:
+        """Of the tasks that count; None: their weights stay as the recipe has them."""
+        stays = self._recipe.loss.task_weighting == "fixed"
+        return None if stays else StagnationWeights(targets(self.data.tasks))
 
     def added_objectives(self, network: Network) -> dict[str, Objective]:
         """The losses that the recipe adds.

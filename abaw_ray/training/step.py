@@ -66,6 +66,7 @@ class Learner:
         is_captured = _is_captured(recipe, world)
         self._captured = CapturedGradient(self._gradient, self._parameters) if is_captured else None
         self.num_overflown = torch.zeros((), dtype=torch.long, device=world.device)
+        self._task_weights: dict[str, float | Tensor] = dict(recipe.loss.task_weights)
 
     def step(self, batch: Batch, update: bool, num_accumulated: int) -> tuple[StepLoss, Tensor | None]:
         """Adds a step's gradient, and with `update` takes the optimiser step.
@@ -86,6 +87,16 @@ class Learner:
         )
         loss = self._captured(step) if self._captured is not None else self._gradient(step, update, num_accumulated)
         return loss, self._update() if update else None
+
+    def weigh(self, weights: Mapping[str, float]) -> None:
+        """Multiplies the recipe's weights of some tasks, always the same ones, by these from the next step on."""
+        for name, weight in weights.items():
+            value = self._recipe.loss.task_weights.get(name, 1.0) * weight
+            known = self._task_weights.get(name)
+            if isinstance(known, Tensor):
+                known.fill_(value)  # a captured step reads it from where it is
+            else:
+                self._task_weights[name] = torch.tensor(value, device=self._world.device)
 
     def take_overflown(self) -> int:
         """Optimiser steps that were left out since the last call, as their gradient overflowed float16."""
@@ -178,7 +189,7 @@ class Learner:
 
     def _loss(self, data: StepData) -> StepLoss:
         terms = [*self.objective.terms(data), *self.added.terms(data)]
-        return combine(terms, self._world, self._recipe.loss, self._recipe.loss.task_weights | self.added.weights())
+        return combine(terms, self._world, self._recipe.loss, self._task_weights | self.added.weights())
 
     def _autocast(self) -> contextlib.AbstractContextManager[None]:
         enabled = self._dtype is not None

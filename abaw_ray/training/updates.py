@@ -1,4 +1,4 @@
-"""What follows the optimiser's steps: the learning rates, and the average of the weights."""
+"""What follows the optimiser's steps: learning rates, the average of the network's weights, and weights of tasks."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from abaw_ray.models.checkpoint import Weights
 from abaw_ray.models.sets import Network
 from abaw_ray.training.schedules import Schedule
 from abaw_ray.training.step import Learner
+from abaw_ray.training.task_weighting import StagnationWeights
 
 logger = logging.getLogger(__name__)
 
@@ -22,9 +23,12 @@ class Updates:
         learner: whose optimiser it is.
         recipe: of the run.
         num_steps: in an epoch.
+        weighting: of the tasks; None: the recipe's weights stay.
     """
 
-    def __init__(self, learner: Learner, recipe: Recipe, num_steps: int) -> None:
+    def __init__(
+        self, learner: Learner, recipe: Recipe, num_steps: int, weighting: StagnationWeights | None = None
+    ) -> None:
         self._per_epoch = -(-num_steps // recipe.train.accumulate)
         self._schedule = Schedule(learner.optimizer, recipe, self._per_epoch)
         self._learner = learner
@@ -33,7 +37,8 @@ class Updates:
             from timm.utils import ModelEmaV3
 
             self._average = ModelEmaV3(learner.network, decay, use_warmup=True)
-        self._count = 0
+        self._count, self._weighting = 0, weighting
+        self._weigh()
 
     @property
     def networks(self) -> dict[Weights, Network]:
@@ -50,18 +55,27 @@ class Updates:
         if self._average is not None:
             self._average.update(self._network, self._count)
 
-    def evaluated(self, criterion: float) -> None:
-        """An epoch has ended with a criterion; says how many of its steps were left out."""
+    @property
+    def task_weights(self) -> dict[str, float]:
+        """By which the recipe's weights of tasks are multiplied now; empty: by nothing."""
+        return self._weighting.weights() if self._weighting is not None else {}
+
+    def evaluated(self, criterion: float, of_tasks: Mapping[str, float] | None = None) -> None:
+        """An epoch has ended with a criterion, and with one of each task; says how many of its steps were left out."""
         if num := self._learner.take_overflown():
             logger.warning(
                 "%d of %d steps of the optimiser were left out: their gradient overflowed float16", num, self._per_epoch
             )
         self._schedule.evaluated(self._count, criterion)
+        if self._weighting is not None:
+            self._weighting.evaluated(of_tasks or {})
+        self._weigh()
 
     def state(self, kept: Weights) -> dict[str, Any]:
         """What a checkpoint needs to go on from beside the weights that it keeps; empty: nothing."""
         others = {name: network.state_dict() for name, network in self.networks.items() if name != kept}
         state = {"schedule": self._schedule.state(), "weights": others, "scaler": self._learner.scaler.state_dict()}
+        state["task_weighting"] = self._weighting.state() if self._weighting is not None else {}
         return {key: value for key, value in state.items() if value}
 
     def resume(self, epoch: int, kept: Weights, state: Mapping[str, Any]) -> None:
@@ -80,6 +94,9 @@ class Updates:
             self._learner.scaler.load_state_dict(state["scaler"])
         if "schedule" in state:
             self._schedule.load_state(state["schedule"])
+        if self._weighting is not None and "task_weighting" in state:
+            self._weighting.load_state(state["task_weighting"])
+            self._weigh()
         self._schedule.updated(self._count)
 
     def state_within(self) -> dict[str, Any]:
@@ -102,3 +119,6 @@ class Updates:
         self._count = state["count"]
         self._schedule.load_state(state["schedule"])
         self._schedule.updated(self._count)
+
+    def _weigh(self) -> None:
+        self._learner.weigh(self.task_weights)

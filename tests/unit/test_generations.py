@@ -22,6 +22,7 @@ from abaw_ray.cli.generations import app
 from abaw_ray.config import load_recipe
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.evaluate import evaluate
+from abaw_ray.evaluation.uncertain_networks import UncertaintySettings
 from abaw_ray.generations import members, run
 from abaw_ray.generations.choice import best_generation, is_over, kept_members
 from abaw_ray.generations.members import Member, Numbers, TaskNumbers, evaluated, numbers_of, train_member
@@ -125,7 +126,7 @@ class Trainings:
         criterion = self.criteria[member]
         return Member(job.run, job.recipe.seed, criterion, numbers(criterion, 1.0))
 
-    def evaluated(self, plan: Plan, runs: list[str], folder: Path, uncertainty: bool, progress: Any) -> Numbers:
+    def evaluated(self, plan: Plan, runs: list[str], folder: Path, uncertainty: Any, progress: Any) -> Numbers:
         generation = int(folder.parts[-3].removeprefix("generation-"))
         self.asked.append(("evaluate", runs))
         found = numbers(*self.ensembles[generation])
@@ -180,6 +181,12 @@ def test_generations_learn_from_the_kept_until_one_is_no_better(tmp_path, monkey
     assert json.loads((tmp_path / "out/generations.json").read_text()) == json.loads(json.dumps(values))
 
 
+def test_where_nothing_stops_all_generations_are_trained(tmp_path, monkeypatch):
+    Trainings([0.3, 0.1, 0.2], [(0.3, 1.0), (0.3, 1.1), (0.3, 0.9)]).patch(monkeypatch)
+    values = run_generations(make_plan(tmp_path, num_generations=3, stops=False))
+    assert (len(values["generations"]), values["best"], values["stopped"]) == (3, 2, None)
+
+
 def test_as_many_generations_as_wanted_and_more_later_but_no_others(tmp_path, monkeypatch):
     trainings = Trainings([0.3, 0.1, 0.2], [(0.3, 1.0), (0.3, 0.9), (0.3, 0.8)])
     trainings.patch(monkeypatch)
@@ -226,7 +233,7 @@ def test_the_table_has_a_row_a_generation_and_task(tmp_path, monkeypatch):
     assert text.count("\n| ") == len(found) + 2
     assert all(column in text for column in COLUMNS)
     assert "- best: generation 1" in text
-    with_uncertainty = run_generations(make_plan(tmp_path, num_generations=2, uncertainty=True))
+    with_uncertainty = run_generations(make_plan(tmp_path, num_generations=2, uncertainty=UncertaintySettings()))
     assert columns(with_uncertainty)[-2:] == ["AUROC noise", "AUROC upside down"]
     assert [row[-2:] for row in rows(with_uncertainty)] == [["", ""], ["0.700", "0.600"], ["0.700", "0.600"]] * 2
 
@@ -270,22 +277,38 @@ def test_the_numbers_are_those_of_the_evaluation_and_are_of_the_very_weights(tmp
         before, after = result["calibration"][name]["before"], result["calibration"][name]["after"]
         assert (of_task.nll, of_task.ece) == (before["nll"], before["ece"])
         assert (of_task.calibrated_nll, of_task.calibrated_ece) == (after["nll"], after["ece"])
+        assert of_task.scores.items() <= pooled[name].items()
     assert found.nll == pytest.approx(sum(of_task.nll for of_task in found.tasks.values()))
     trained = checkpoint.load(runs[0])
     a_nuisance = SPACES[0].name
     recipe = trained.recipe
     tasks = build_tasks(SPACES, recipe.loss, recipe.model, options={a_nuisance: {"role": "nuisance"}})
-    of_targets = numbers_of(result, tasks)
+    of_targets = numbers_of(result["scores"]["every_frame"], result["calibration"], tasks)
     assert of_targets.nll == pytest.approx(found.nll - found.tasks[a_nuisance].nll)
-    uncertain = evaluated(plan, runs, tmp_path / "evaluation", uncertainty=True)
+    once = UncertaintySettings()
+    uncertain = evaluated(plan, runs, tmp_path / "evaluation", once)
     assert replace(uncertain, auroc={}) == found
     assert uncertain.auroc.keys() == found.tasks.keys()
     assert all(0 <= of_set["epistemic"] <= 1 for of_task in uncertain.auroc.values() for of_set in of_task.values())
     monkeypatch.setattr(members, "evaluate", lambda *given, **options: pytest.fail("evaluated again"))
     assert evaluated(plan, runs, tmp_path / "evaluation") == found
-    assert evaluated(plan, runs, tmp_path / "evaluation", uncertainty=True) == uncertain
+    assert evaluated(plan, runs, tmp_path / "evaluation", once) == uncertain
+    with pytest.raises(pytest.fail.Exception, match="evaluated again"):
+        evaluated(plan, runs, tmp_path / "evaluation", UncertaintySettings(num_passes=2))
     with pytest.raises(pytest.fail.Exception, match="evaluated again"):
         evaluated(plan, [runs[0], str(make_checkpoint(tmp_path / "2", 2))], tmp_path / "evaluation")
+
+
+def test_the_numbers_of_passes_are_those_of_their_mean(tmp_path, store):
+    plan, runs = make_plan(tmp_path, store=store), [str(make_checkpoint(tmp_path / "run"))]
+    passes = UncertaintySettings(num_passes=3)
+    found = evaluated(plan, runs, tmp_path / "passes", passes)
+    once = evaluated(plan, runs, tmp_path / "once", UncertaintySettings())
+    assert found.tasks.keys() == once.tasks.keys()
+    assert all(found.tasks[name].nll != once.tasks[name].nll for name in found.tasks)
+    result = json.loads((tmp_path / "passes" / "scores.json").read_text())["uncertainty"]["mean_of_passes"]
+    assert found.criterion == result["scores"]["all"]["criterion"]
+    assert evaluated(plan, runs, tmp_path / "passes", passes) == found
 
 
 @pytest.fixture
@@ -319,6 +342,9 @@ def test_soft_labels_alone_as_they_are_unless_a_recipe_says_otherwise(tmp_path, 
     assert weights == [(0.4, 1.0), (0.0, 1.0)]
     assert [job.recipe.augment.views for job in plans[1].jobs] == [3, 3]
     assert plans[1].num_kept == 2
+    assert (plans[1].uncertainty, plans[1].stops) == (None, True)
+    command("--uncertainty")
+    assert plans[2].uncertainty == UncertaintySettings()
 
 
 def test_settings_that_no_generation_uses_are_named(plans, caplog):

@@ -6,7 +6,8 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from abaw_ray.spaces import Split
 from abaw_ray.training.job import Job, inherit_settings
 from abaw_ray.training.loop import EpochResult, train
 from abaw_ray.training.resources import Resources
+from abaw_ray.training.step import Learner
 from abaw_ray.training.trainer import to_dict
 from abaw_ray.world import World
 
@@ -33,14 +35,15 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def fit(job: Job, *arguments: Any, **options: Any) -> dict[str, Any]:
-    """A finished run, by the loop alone."""
+    """A finished run, by the loop alone, which goes on from the last epoch that is there."""
     place = Path(job.run)
+    last = max(place.glob("epoch-*"), default=None)
 
     def report(result: EpochResult, folder: Path | None) -> None:
         assert folder is not None
         shutil.copytree(folder, place / f"epoch-{result.epoch:04d}")
 
-    summary = train(job, World(), report)
+    summary = train(job, World(), report, last)
     values = summary | {"best": f"epoch-{summary['best_epoch']:04d}"}
     (place / "job.json").write_text(json.dumps(to_dict(job)))
     (place / "run.json").write_text(json.dumps(values))
@@ -129,3 +132,36 @@ def test_members_and_soft_labels_that_are_dropped_come_out_as_they_were(job, tmp
     assert json.loads(json.dumps(run_generations(plan))) == json.loads(json.dumps(values))
     assert backwards == ["generation-0/member-0", "generation-1/member-1"]
     assert written(plan.out) == before
+
+
+class Killed(BaseException):
+    """Ends a training within an epoch."""
+
+
+def test_soft_labels_are_the_same_after_a_member_was_killed_within_an_epoch(job, tmp_path, backwards, monkeypatch):
+    """Its second epoch is begun again from the checkpoint of the first, whose optimiser has moments."""
+    train_recipe = job.recipe.train.model_copy(update={"epochs": 2})
+    job = replace(job, recipe=job.recipe.model_copy(update={"train": train_recipe}))
+    whole, resumed = (Plan(tmp_path / name, (job,), 2, 2, 2, Resources(1)) for name in ("whole", "resumed"))
+    values = run_generations(whole)
+    num_steps = json.loads((whole.run(0, 1) / "run.json").read_text())["num_steps"] // 2
+    steps, step = count(1), Learner.step
+
+    def dies(self: Learner, *arguments: Any) -> Any:
+        if next(steps) == num_steps + num_steps // 2 + 1:  # of the member that is trained first
+            raise Killed
+        return step(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "step", dies)
+        with pytest.raises(Killed):
+            run_generations(resumed)
+    assert [file.name for file in resumed.run(0, 1).glob("epoch-*")] == ["epoch-0000"], "killed within the second"
+    assert not (resumed.run(0, 1) / "run.json").exists()
+    again = run_generations(resumed)
+    before, after = written(whole.out), written(resumed.out)
+    tables = {name for name in before if name.startswith("generations.")}
+    assert {name: before[name] for name in before.keys() - tables} == {n: after[n] for n in after.keys() - tables}
+    assert any(name.endswith(".arrow") for name in before.keys() - tables)
+    joints = [[generation["joint"] for generation in found["generations"]] for found in (values, again)]
+    assert joints[0] == joints[1]
