@@ -24,6 +24,7 @@ from abaw_ray.monitoring.description import RunDescription
 from abaw_ray.monitoring.run_log import RunLog, named_losses, read
 from abaw_ray.storage import as_path
 from abaw_ray.streams.base import FACE
+from abaw_ray.training.collapse import CollapseWatch
 from abaw_ray.training.divergence import Watch
 from abaw_ray.training.early_stopping import EarlyStopping
 from abaw_ray.training.job import Job
@@ -92,6 +93,7 @@ def train(
         epoch = description.epoch + 1
         updates.resume(epoch, description.weights, checkpoint.training_state(resume))
     watch = Watch(job, stage, world)
+    collapse = CollapseWatch(stage.data.tasks, stage.data.nuisances, recipe.train.epochs)
     described = _described(job, stage, learner.network, world, is_trial) if world.rank == 0 else None
     with RunLog(as_path(job.run), described, first_epoch=epoch) as log:
         while epoch < recipe.train.epochs and not stopping.stop:
@@ -103,6 +105,8 @@ def train(
             evaluation = evaluations[kept]
             criteria = {str(name): of_weights.criterion for name, of_weights in evaluations.items()}
             updates.evaluated(evaluation.criterion)
+            if world.rank == 0:
+                collapse.look(epoch, evaluation, losses)
             improved = stopping.update(epoch, evaluation.criterion)
             num_images = stage.data.order.num_steps * stage.data.images_per_step
             result = EpochResult(

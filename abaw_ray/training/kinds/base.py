@@ -20,6 +20,7 @@ from abaw_ray.tasks.base import Task
 from abaw_ray.training.data import SetBatch
 from abaw_ray.training.job import Job
 from abaw_ray.training.labels import TrainLabels
+from abaw_ray.training.nuisances import TrainedNuisance
 from abaw_ray.training.windows import WindowBatch
 from abaw_ray.world import World
 
@@ -37,6 +38,7 @@ class Data(Protocol):
         images_per_step: over all sets and workers.
         labels: that are learned from.
         num_unlabelled: source set -> rows that none of the annotators of `loss.label_sets` labelled.
+        nuisances: what is learned of every set's rows beside the tasks, by name.
     """
 
     set_tasks: dict[str, tuple[str, ...]]
@@ -44,6 +46,7 @@ class Data(Protocol):
     images_per_step: int
     labels: TrainLabels
     num_unlabelled: dict[str, int]
+    nuisances: dict[str, TrainedNuisance]
 
     @property
     def order(self) -> Order: ...
