@@ -61,7 +61,7 @@ class CollapseWatch:
                 self._look_at_head(epoch, name, float(np.mean(found)), entropy)
 
     def _look_at_target(self, epoch: int, name: str, criterion: float, chance: Mapping[str, float]) -> None:
-        by_chance = chance["criterion"]
+        by_chance = chance.get("criterion", 0.0)  # none of a regression, whose CCC is then 0
         if criterion > by_chance + LEARNED:
             self._learned.add(name)
         if criterion <= by_chance + AT_CHANCE and self._counts(epoch, name):
