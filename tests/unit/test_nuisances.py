@@ -19,15 +19,17 @@ from abaw_ray.blocks.columns import column_labels
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import LossConfig, ModelConfig, Recipe
 from abaw_ray.errors import ConfigurationError, StoreError
+from abaw_ray.evaluation.evaluator import HEADLINE, Evaluation
+from abaw_ray.evaluation.predictions import prediction_table, score_predictions
 from abaw_ray.models import checkpoint
 from abaw_ray.models.outputs import SetsOutput
 from abaw_ray.objectives.base import Context, StepData
 from abaw_ray.objectives.nuisance import Nuisance, divergence_from_uniform, nuisance_options, ramp
 from abaw_ray.objectives.terms import SetLabels, combine
 from abaw_ray.spaces import LabelSpace, Split
-from abaw_ray.tasks import build_task
+from abaw_ray.tasks import build_task, build_tasks
 from abaw_ray.training.added import AddedObjectives
-from abaw_ray.training.collapse import class_entropy
+from abaw_ray.training.collapse import CollapseWatch, class_entropy
 from abaw_ray.world import World
 
 WHO = LabelSpace(name="who", kind="multiclass", names=("Ann", "Bo", "Cy"))
@@ -201,12 +203,11 @@ def test_every_set_teaches_the_nuisance_and_the_network_has_no_head_of_it(store,
 
 
 def test_a_label_space_as_nuisance_is_no_task_and_its_sets_are_not_drawn_from(store):
-    stage, learner = learner_of(store, recipe_of("tasks.valence_arousal.nuisance=reverse"))
-    assert stage.data.set_tasks == {"expr_va": ("expression",), "mixed_expr": ("expression",)}
-    assert list(stage.data.tasks) == ["expression"]
-    (batch,) = [stage.data.batch(0, 0, World())]
-    learner.step(batch, True, 1)
-    assert set(learner.added.weights()) == {"valence_arousal"}
+    stage, learner = learner_of(store, recipe_of("tasks.expression.nuisance=reverse"))
+    assert stage.data.set_tasks == {"expr_va": ("valence_arousal",), "mixed_va": ("valence_arousal",)}
+    assert list(stage.data.tasks) == ["valence_arousal"]
+    learner.step(stage.data.batch(0, 0, World()), True, 1)
+    assert set(learner.added.weights()) == {"expression"}
 
 
 @pytest.mark.parametrize(
@@ -259,13 +260,49 @@ def test_parts_of_a_batch_give_the_gradient_of_the_whole(store):
 # Collapse
 
 
-def test_an_emotion_that_is_lost_and_a_head_that_tells_nothing_are_told(store, tmp_path, caplog):
+def test_an_emotion_that_was_not_learned_is_told_after_the_last_epoch(store, tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "abaw_ray.training.collapse"):
-        run(recipe_of("tasks.subject.nuisance={mode: reverse, strength: 1000, ramp: false}"), store, tmp_path)
+        run(recipe_of("tasks.subject.nuisance=reverse", "train.learning_rate=1e-9"), store, tmp_path)
     told = [record.getMessage() for record in caplog.records]
-    assert any("has collapsed to chance" in line and "tasks.subject.nuisance.strength" in line for line in told)
+    assert any("epoch 1: valence_arousal has collapsed to chance" in line for line in told)
+    assert all("tasks.subject.nuisance.strength" in line for line in told if "collapsed to chance" in line)
+
+
+def test_an_emotion_and_a_head_that_are_lost_are_told_once(store, caplog):
+    """Of synthetic predictions: right, then always the first class."""
     stage, _ = learner_of(store, recipe_of("tasks.subject.nuisance=reverse"))
-    assert 1 < class_entropy(stage.data.nuisances["subject"]) <= math.log(6)
+    nuisances = stage.data.nuisances
+    entropy = class_entropy(nuisances["subject"])
+    assert entropy is not None
+    assert 1 < entropy <= math.log(6)
+    tasks = build_tasks([WHO], LossConfig(), ModelConfig())
+    labels = np.eye(3, dtype=np.float32)[np.arange(30) % 3]
+    watch = CollapseWatch(tasks, nuisances, num_epochs=10)
+    first = np.tile(np.eye(3, dtype=np.float32)[0], (30, 1))
+    with caplog.at_level(logging.WARNING, "abaw_ray.training.collapse"):
+        watch.look(0, evaluation(first, labels), {"subject/a": entropy})
+        watch.look(1, evaluation(labels, labels), {"subject/a": 0.5 * entropy})
+        assert not caplog.records, "nothing was lost yet"
+        for epoch in (2, 3):
+            watch.look(epoch, evaluation(first, labels), {"subject/a": entropy})
+    told = [record.getMessage() for record in caplog.records]
+    assert [line.split(":")[0] for line in told] == ["epoch 2", "epoch 2"]
+    assert "who has collapsed to chance (criterion 0.167, chance 0.3" in told[0]
+    assert "the head of subject tells nothing" in told[1]
+
+
+def evaluation(predicted: np.ndarray, labels: np.ndarray) -> Evaluation:
+    tasks, count = build_tasks([WHO], LossConfig(), ModelConfig()), len(labels)
+    table = prediction_table(
+        spaces=[WHO],
+        database=["a"] * count,
+        video=["v"] * count,
+        frame=np.arange(count),
+        seen=np.ones(count, bool),
+        labels={"who": labels},
+        predictions={"who": predicted},
+    )
+    return Evaluation(table, np.arange(count), {HEADLINE: score_predictions(table, tasks, {})}, {})
 
 
 def test_nothing_is_told_of_what_is_predicted(store, tmp_path, caplog):
