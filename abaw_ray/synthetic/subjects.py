@@ -19,11 +19,11 @@ import numpy as np
 from abaw_ray.databases.reading.generated import GENERATED
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.owned_folder import OwnedFolder
-from abaw_ray.synthetic.behaviour import head_motion, still
+from abaw_ray.synthetic.behaviour import NEUTRAL, head_motion, still
 from abaw_ray.synthetic.faces import Actions, Pose, random_identity
 from abaw_ray.synthetic.labels import EXPRESSIONS
 from abaw_ray.synthetic.records import write_png
-from abaw_ray.synthetic.scenes import Face, random_background, random_camera, take_picture
+from abaw_ray.synthetic.scenes import Camera, Face, random_background, take_picture
 
 STREAM = 11
 FOLDER = "folder"
@@ -33,6 +33,9 @@ NUM_FAVOURITES = 2
 FAVOURED = 0.6
 """Share of a person's pictures that show one of their own expressions, beside those that would by chance."""
 VALIDATION_ONE_IN = 4
+CLEAR = 0.6
+"""Least intensity of an expression that is not neutral."""
+CAMERA = Camera(light=(0.0, 0.0), gain=(1.0, 1.0, 1.0), blur=0.0, noise=3.0, jpeg_quality=95)
 
 
 @dataclass(frozen=True)
@@ -92,13 +95,21 @@ def _write_person(rng: np.random.Generator, root: Path, person: int, num_picture
     for number in range(num_pictures):
         is_favoured = rng.random() < FAVOURED
         expression = int(rng.choice(favourites) if is_favoured else rng.integers(len(EXPRESSIONS)))
-        actions = Actions(*still(rng, expression).actions[0].tolist())
+        actions = _clear(rng, expression)
         pose = Pose(*head_motion(rng, 1, (0.15, 0.08, 0.08))[0].tolist())
         centre = SIDE * rng.uniform(0.47, 0.53), SIDE * rng.uniform(0.4, 0.46)
-        face = Face(who, actions, pose, (float(centre[0]), float(centre[1])), float(SIDE * rng.uniform(0.3, 0.34)))
-        picture, _ = take_picture(rng, random_background(rng, SIDE, SIDE), [face], random_camera(rng))
+        face = Face(who, actions, pose, (float(centre[0]), float(centre[1])), float(SIDE * rng.uniform(0.36, 0.4)))
+        picture, _ = take_picture(rng, random_background(rng, SIDE, SIDE), [face], CAMERA)
         split = "validation" if number % VALIDATION_ONE_IN == VALIDATION_ONE_IN - 1 else "train"
         folder = root / split / EXPRESSIONS[expression]
         folder.mkdir(parents=True, exist_ok=True)
         write_png(folder / f"S{person:03d}_{number:04d}.png", picture)
         counts[split] += 1
+
+
+def _clear(rng: np.random.Generator, expression: int) -> Actions:
+    """What a face does that shows an expression clearly."""
+    while True:
+        behaviour = still(rng, expression)
+        if expression == NEUTRAL or behaviour.intensity[0] >= CLEAR:
+            return Actions(*behaviour.actions[0].tolist())
