@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from abaw_ray.blocks.files import read_json
@@ -79,7 +78,7 @@ def relative_fall(before: float, after: float) -> float | None:
     return (before - after) / before if before > 0 else None
 
 
-def probe_table_rows(result: dict[str, Any]) -> tuple[Sequence[str], list[list[str]]]:
+def probe_table_rows(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Headings and cells of a result of `probe`."""
     rows = [["chance", *[f"{result['chance']:.3f}"] * 2, "", "", ""]]
     for name in ("beside", "run"):

@@ -29,7 +29,8 @@ class ProbeRows:
         names: of the classes; both halves have each, unless rows had to be drawn.
         by: what the halves share none of: `clip`, a text that names of videos have in common, `video`, or `frame`.
         with_scored: whether rows that the tasks are scored by had to be among them.
-        num_without: rows left out as nothing is known of them, or as all of their class is one clip or video.
+        num_without: rows left out as nothing is known of them, or as all of their class is one clip or video; not those
+            that tasks are scored by.
     """
 
     learned: np.ndarray
@@ -73,15 +74,19 @@ def probe_rows(store: Store, space: str, scored: Iterable[str], clips: str | Non
     for rows, with_scored in ((others, False), (labelled, True)):
         for of_group, name in ((groups, by), (np.arange(len(groups)), "frame")):
             chosen, is_first = _halved(of_group[rows], classes[rows], seed)
-            if len(np.unique(classes[rows][chosen])) >= 2:
-                halves = [_drawn(rows[chosen & half], seed) for half in (is_first, ~is_first)]
-                kept, number = np.unique(classes[rows][chosen], return_inverse=True)
-                place = np.full(classes.max() + 1, NOT_KNOWN, np.int64)
-                place[kept] = np.arange(len(kept))
-                names = tuple(found.names[k] for k in kept.tolist())
-                of_halves = [place[classes[half]] for half in halves]
-                num_without = int(len(groups) - len(number)) if with_scored else int(len(others) - len(number))
-                return ProbeRows(*halves, *of_halves, names, name, with_scored, num_without)
+            kept = np.unique(classes[rows[chosen]])
+            if len(kept) >= 2:
+                learned, tested = (_drawn(rows[chosen & half], seed) for half in (is_first, ~is_first))
+                return ProbeRows(
+                    learned=learned,
+                    tested=tested,
+                    learned_classes=np.searchsorted(kept, classes[learned]),
+                    tested_classes=np.searchsorted(kept, classes[tested]),
+                    names=tuple(found.names[k] for k in kept.tolist()),
+                    by=name,
+                    with_scored=with_scored,
+                    num_without=len(groups) - len(labelled) + len(rows) - int(chosen.sum()),
+                )
     raise StoreError(f"{store.path}: fewer than two classes of {space} have two rows, which probes would be tested on")
 
 

@@ -16,20 +16,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from abaw_ray.blocks.files import read_json
 from abaw_ray.config import Recipe
 from abaw_ray.console import mean_and_spread, progress_bar
-from abaw_ray.evaluation.evaluator import HEADLINE
-from abaw_ray.evaluation.predictions import POOLED
 from abaw_ray.evaluation.probe import probe, relative_fall
 from abaw_ray.experiments.base import Comparison, Experiment, Plan
-from abaw_ray.models.checkpoint import RUN_FILE
-from abaw_ray.paper.steps import train_and_evaluate
 from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.side_by_side import side_by_side
 from abaw_ray.synthetic.subjects import FOLDER, SUBJECT_PATTERN, generate_subjects
 from abaw_ray.training.job import Job
 from abaw_ray.training.resources import room
+from abaw_ray.training.trainer import finished, fit
 
 SUBJECT = "subject"
 PUBLISHED = "up to 13 %"
@@ -91,23 +87,15 @@ def _prepared(plan: Plan) -> None:
 
 
 def measured(plan: Plan, way: str, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """Trains a way, unless it is finished: `scores` by heading, the probes' accuracies, `chance`, `run`, `seconds`."""
+    """Trains a way, unless it is finished: `criterion`, the accuracy of each probe, `chance`, `run` and `seconds`."""
     name = f"{way}-{seed}"
     job = Job(recipe_of(plan, way, seed), str(plan.out / "store"), str(plan.out / "runs" / name))
     say(f"{name}: {job.run}")
-    result = train_and_evaluate(job, plan.resources, plan.out / "evaluation" / name, say, "last")
-    pooled = result["scores"][HEADLINE][POOLED]
-    last = Path(job.run) / read_json(Path(job.run) / RUN_FILE)["last"]
-    found = probe(last, SUBJECT, job.store)
-    say(f"{name}: criterion {pooled['criterion']:.3f}, people {found['run']['linear']:.3f} of {found['chance']:.3f}")
-    of_run = {kind: found["run"][kind] for kind in PROBES}
-    return {
-        "criterion": pooled["criterion"],
-        "chance": found["chance"],
-        **of_run,
-        "run": job.run,
-        "seconds": result["seconds"],
-    }
+    run = finished(job) or fit(job, plan.resources, say=lambda line: say(f"{name}: {line}"))
+    found = probe(Path(job.run) / run["last"], SUBJECT, job.store)
+    scores = {kind: found["run"][kind] for kind in ("criterion", *PROBES)}
+    say(f"{name}: {', '.join(f'{kind} {score:.3f}' for kind, score in scores.items())}, {run['seconds']:.0f} s")
+    return {**scores, "chance": found["chance"], "run": job.run, "seconds": run["seconds"]}
 
 
 def comparison(plan: Plan, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Comparison:
