@@ -1,8 +1,9 @@
 """Generated (synthetic) pictures of a few people whose looks go with their emotions, in folders by expression.
 
-Each person has two expressions that they show more often than others, as people in real databases do, so that a network
-that knows a person knows something of the label: what is learned of emotions is mixed with who somebody is. Files are
-named `<person>_<number>.png`, for the adapter `folder` with its `subject_pattern`.
+All have one face, and are told apart by the colours of hair and clothes. Each person has two expressions that they
+show more often than others, as people in real databases do, so that a network that knows a person knows something of
+the label: what is learned of emotions is mixed with who somebody is. Files are named `<person>_<number>.png`, for the
+adapter `folder` with its `subject_pattern`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from abaw_ray.synthetic.behaviour import NEUTRAL, head_motion, still
 from abaw_ray.synthetic.faces import Actions, Pose, random_identity
 from abaw_ray.synthetic.labels import EXPRESSIONS
 from abaw_ray.synthetic.records import write_png
-from abaw_ray.synthetic.scenes import Camera, Face, random_background, take_picture
+from abaw_ray.synthetic.scenes import ZOOM, Camera, Face, take_picture
 
 STREAM = 11
 FOLDER = "folder"
@@ -35,6 +36,12 @@ FAVOURED = 0.6
 VALIDATION_ONE_IN = 4
 CLEAR = 0.6
 """Least intensity of an expression that is not neutral."""
+COLOURS = (20, 230)
+"""Least and greatest brightness of blue, green and red of hair and clothes."""
+_PLAIN = {"bald": False, "long_hair": False, "glasses": False, "moustache": False, "beard": 0.0}
+FACE = replace(random_identity(np.random.default_rng(STREAM)), **_PLAIN)
+"""Everybody's, but for the colours."""
+BACKGROUND = np.full((ZOOM * SIDE, ZOOM * SIDE, 3), 128, np.uint8)
 CAMERA = Camera(light=(0.0, 0.0), gain=(1.0, 1.0, 1.0), blur=0.0, noise=3.0, jpeg_quality=95)
 
 
@@ -46,7 +53,7 @@ class Size:
     pictures: int
 
 
-SIZES = {"tiny": Size(6, 16), "small": Size(20, 120), "medium": Size(60, 200)}
+SIZES = {"tiny": Size(6, 16), "small": Size(12, 120), "medium": Size(60, 200)}
 
 
 def generate_subjects(
@@ -90,7 +97,8 @@ def generate_subjects(
 
 
 def _write_person(rng: np.random.Generator, root: Path, person: int, num_pictures: int, counts: Counter[str]) -> None:
-    who = random_identity(rng)
+    colours = rng.uniform(*COLOURS, (2, 3)).tolist()
+    who = replace(FACE, hair=tuple(colours[0]), clothes=tuple(colours[1]))
     favourites = rng.choice(len(EXPRESSIONS), NUM_FAVOURITES, replace=False)
     for number in range(num_pictures):
         is_favoured = rng.random() < FAVOURED
@@ -99,7 +107,7 @@ def _write_person(rng: np.random.Generator, root: Path, person: int, num_picture
         pose = Pose(*head_motion(rng, 1, (0.15, 0.08, 0.08))[0].tolist())
         centre = SIDE * rng.uniform(0.47, 0.53), SIDE * rng.uniform(0.4, 0.46)
         face = Face(who, actions, pose, (float(centre[0]), float(centre[1])), float(SIDE * rng.uniform(0.36, 0.4)))
-        picture, _ = take_picture(rng, random_background(rng, SIDE, SIDE), [face], CAMERA)
+        picture, _ = take_picture(rng, BACKGROUND, [face], CAMERA)
         split = "validation" if number % VALIDATION_ONE_IN == VALIDATION_ONE_IN - 1 else "train"
         folder = root / split / EXPRESSIONS[expression]
         folder.mkdir(parents=True, exist_ok=True)
