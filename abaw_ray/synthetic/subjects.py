@@ -20,7 +20,7 @@ import numpy as np
 from abaw_ray.databases.reading.generated import GENERATED
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.owned_folder import OwnedFolder
-from abaw_ray.synthetic.behaviour import NEUTRAL, head_motion, still
+from abaw_ray.synthetic.behaviour import head_motion, posed
 from abaw_ray.synthetic.faces import Actions, Pose, random_identity
 from abaw_ray.synthetic.labels import EXPRESSIONS
 from abaw_ray.synthetic.records import write_png
@@ -34,8 +34,6 @@ NUM_FAVOURITES = 2
 FAVOURED = 0.6
 """Share of a person's pictures that show one of their own expressions, beside those that would by chance."""
 VALIDATION_ONE_IN = 4
-CLEAR = 0.6
-"""Least intensity of an expression that is not neutral."""
 COLOURS = (20, 230)
 """Least and greatest brightness of blue, green and red of hair and clothes."""
 _PLAIN = {"bald": False, "long_hair": False, "glasses": False, "moustache": False, "beard": 0.0}
@@ -103,8 +101,8 @@ def _write_person(rng: np.random.Generator, root: Path, person: int, num_picture
     for number in range(num_pictures):
         is_favoured = rng.random() < FAVOURED
         expression = int(rng.choice(favourites) if is_favoured else rng.integers(len(EXPRESSIONS)))
-        actions = _clear(rng, expression)
-        pose = Pose(*head_motion(rng, 1, (0.15, 0.08, 0.08))[0].tolist())
+        actions = Actions(*posed(rng, expression).tolist())
+        pose = Pose(*head_motion(rng, 1, (0.06, 0.04, 0.04))[0].tolist())
         centre = SIDE * rng.uniform(0.47, 0.53), SIDE * rng.uniform(0.4, 0.46)
         face = Face(who, actions, pose, (float(centre[0]), float(centre[1])), float(SIDE * rng.uniform(0.36, 0.4)))
         picture, _ = take_picture(rng, BACKGROUND, [face], CAMERA)
@@ -113,11 +111,3 @@ def _write_person(rng: np.random.Generator, root: Path, person: int, num_picture
         folder.mkdir(parents=True, exist_ok=True)
         write_png(folder / f"S{person:03d}_{number:04d}.png", picture)
         counts[split] += 1
-
-
-def _clear(rng: np.random.Generator, expression: int) -> Actions:
-    """What a face does that shows an expression clearly."""
-    while True:
-        behaviour = still(rng, expression)
-        if expression == NEUTRAL or behaviour.intensity[0] >= CLEAR:
-            return Actions(*behaviour.actions[0].tolist())
