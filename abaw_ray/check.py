@@ -28,6 +28,9 @@ from abaw_ray.models import checkpoint
 from abaw_ray.monitoring.run_log import read_metrics
 from abaw_ray.storage import AnyPath
 from abaw_ray.training.snapshot import CHECKPOINTS, SNAPSHOT
+from abaw_ray.training.step_checkpoints import FOLDER as STEPS
+from abaw_ray.training.step_checkpoints import REMEDY as WITHIN
+from abaw_ray.training.step_checkpoints import STATE, STEP, read_step
 from abaw_ray.training.trainer import JOB_FILE
 from abaw_ray.tuning.record import CLOCK, RETRAINED, SWEEP, TEACHER_OUTPUTS, TRIALS
 
@@ -141,6 +144,9 @@ def _check_run(place: AnyPath, report: Report, progress: Progress | None) -> Non
             read_json(place / SNAPSHOT)
     for folder in _sorted(place.glob(CHECKPOINTS)):
         _check_checkpoint(folder, report, progress)
+    for folder in _sorted((place / STEPS).iterdir() if (place / STEPS).is_dir() else []):
+        with _noted(report, folder / STEP, WITHIN):
+            _check_files([Expected(folder / STATE, read_step(folder).state_sha256)], report, progress, WITHIN)
     if (place / checkpoint.RUN_FILE).is_file():
         with _noted(report, place / checkpoint.RUN_FILE, FRESH):
             best = place / checkpoint.best_of(place)

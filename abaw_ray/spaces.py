@@ -116,6 +116,35 @@ def all_spaces(of_each: Iterable[Iterable[LabelSpace]]) -> tuple[LabelSpace, ...
     return tuple(sorted(joined, key=lambda space: (KINDS.index(space.kind), space.name)))
 
 
+def joined_dimensions(source: LabelSpace, target: LabelSpace, key: str) -> list[int]:
+    """Places in a regression's dimensions of those of another one, which have their names.
+
+    The numbers of the two say the same where they are as far between `low` and `high`.
+
+    Args:
+        source: that has the dimensions.
+        target: that is made of them.
+        key: setting that asks for it, for errors.
+
+    Raises:
+        ConfigurationError: one of them is no regression, they are not of one level, or a dimension is not there.
+    """
+    for space in (source, target):
+        if space.kind != "regression":
+            raise ConfigurationError(f"{key}: expected a regression, found {space.name}, which is {space.kind}")
+    if source.level != target.level:
+        raise ConfigurationError(
+            f"{key}: {target.name} is of a {target.level}, {source.name} of a {source.level}; expected one level"
+        )
+    places = source.places(target.names)
+    unknown = [name for name, place in zip(target.names, places, strict=True) if place < 0]
+    if unknown:
+        raise ConfigurationError(
+            f"{key}: {', '.join(unknown)} not among the dimensions of {source.name}: {', '.join(source.names)}"
+        )
+    return places
+
+
 def _joined(spaces: set[LabelSpace]) -> LabelSpace:
     first, *others = sorted(spaces, key=lambda space: (space.size, space.names, _meaning(space)))
     for other in others:

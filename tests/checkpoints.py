@@ -12,6 +12,7 @@ from stores import SIZE
 from abaw_ray.config import Recipe, load_recipe
 from abaw_ray.models import checkpoint
 from abaw_ray.models.kinds import NETWORKS
+from abaw_ray.spaces import LabelSpace
 from abaw_ray.tasks import build_tasks
 
 
@@ -28,23 +29,24 @@ def make_checkpoint(
     recipe: Recipe | None = None,
     streams: dict[str, tuple[int, ...]] | None = None,
     size: int = SIZE,
+    spaces: tuple[LabelSpace, ...] = SPACES,
 ) -> Path:
     """Writes the checkpoint of all tasks, with options of some; other seeds have other weights."""
     recipe = recipe or small_recipe().model_copy(update={"tasks": tasks or {}})
     torch.manual_seed(seed)
-    made = build_tasks(SPACES, recipe.loss, recipe.model, options=recipe.tasks)
+    made = build_tasks(spaces, recipe.loss, recipe.model, options=recipe.tasks)
     outputs = {name: task.num_outputs for name, task in made.items()}
     described = checkpoint.Description(
         role="teacher",
         epoch=0,
-        spaces=SPACES,
+        spaces=spaces,
         image_size=size,
         streams=streams or {},
         store_hash="",
         stopping={},
         scores={},
         kind=kind,
-        decisions={"action_units": {"thresholds": [0.5] * TASKS["action_units"]}},
+        decisions={"action_units": {"thresholds": [0.5] * TASKS["action_units"]}} if "action_units" in made else {},
     )
     network = NETWORKS.get(kind, "kind")(recipe, outputs, described.shapes)
     folder.mkdir(parents=True)

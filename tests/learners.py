@@ -6,12 +6,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 from checkpoints import small_recipe
 from safetensors.torch import load_file
 
 from abaw_ray.config import Recipe
+from abaw_ray.config.checkpoint import CheckpointConfig
 from abaw_ray.training.job import Job
 from abaw_ray.training.loop import EpochResult, train
 from abaw_ray.training.stage import Stage
@@ -39,10 +41,25 @@ def learner_of(store: Path, recipe: Recipe, teachers: tuple[str, ...] = ()) -> t
     return stage, learner
 
 
+class Killed(Exception):
+    """A training that was cut off."""
+
+
 def run(
-    recipe: Recipe, store: Path, keep: Path, resume: Path | None = None, world: World | None = None
+    recipe: Recipe,
+    store: Path,
+    keep: Path,
+    resume: Path | None = None,
+    world: World | None = None,
+    killed_at: tuple[int, int] | None = None,
 ) -> list[EpochResult]:
-    """Trains; keeps each epoch's checkpoint as `keep`/<epoch>, and the run as `keep`/run."""
+    """Trains; keeps each epoch's checkpoint as `keep`/<epoch>, and the run as `keep`/run.
+
+    Args:
+        recipe, store, resume, world: of the training.
+        keep: a folder.
+        killed_at: epoch, 0-based, and step, 1-based, that is the last of its life, once it is logged.
+    """
     results = []
 
     def report(result: EpochResult, folder: Path | None) -> None:
@@ -50,7 +67,11 @@ def run(
         if folder is not None:
             shutil.copytree(folder, keep / str(result.epoch))
 
-    train(Job(recipe, str(store), str(keep / "run")), world or World(), report, resume)
+    def die(epoch: int, step: int, num_steps: int, loss: float) -> None:
+        if (epoch, step) == killed_at:
+            raise Killed
+
+    train(Job(recipe, str(store), str(keep / "run")), world or World(), report, resume, die)
     return results
 
 
@@ -70,13 +91,26 @@ def equal(one: Any, other: Any) -> bool:
 
 
 def resumes(recipe: Recipe, store: Path, folder: Path) -> bool:
-    """Whether a run that goes on after its first epoch ends with every tensor of one that was not interrupted."""
-    run(recipe, store, folder / "whole")
-    run(recipe, store, folder / "resumed", folder / "whole" / "0")
+    """Whether runs that go on after their first epoch, and within the second, end with every tensor of one that was not
+    interrupted."""
+    often = {"checkpoint": CheckpointConfig(every="1 steps"), "train": recipe.train.model_copy(update={"log_every": 1})}
+    saved = recipe.model_copy(update=often)
+    run(saved, store, folder / "whole")
+    run(saved, store, folder / "resumed", folder / "whole" / "0")
+    cut_off(saved, store, folder / "cut_off", (1, NUM_STEPS))
     last = str(recipe.train.epochs - 1)
     names = sorted(p.name for p in (folder / "whole" / last).iterdir())
-    found = [{name: _content(folder / part / last / name) for name in names} for part in ("whole", "resumed")]
-    return equal(*found)
+    whole, *others = (
+        {name: _content(folder / part / last / name) for name in names} for part in ("whole", "resumed", "cut_off")
+    )
+    return all(equal(whole, other) for other in others)
+
+
+def cut_off(recipe: Recipe, store: Path, keep: Path, at: tuple[int, int]) -> list[EpochResult]:
+    """A run that is cut off at an epoch, 0-based, and step, 1-based, and goes on; gives the epochs since then."""
+    with pytest.raises(Killed):
+        run(recipe, store, keep, killed_at=at)
+    return run(recipe, store, keep, keep / str(at[0] - 1) if at[0] else None)
 
 
 def _content(file: Path) -> Any:

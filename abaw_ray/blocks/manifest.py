@@ -259,6 +259,9 @@ class Manifest(Entry):
             f" ({s.kind}, {s.size}, {s.encoding})"
             for s in self.streams
         ]
+        for space, made in self.prepare.get("label_maps", {}).items():
+            having = ", ".join(d.name for d in self.databases if made["source"] in (own.name for own in d.spaces))
+            lines.append(f"labels of {space} are made from those of {made['source']}: {having}")
         for d in self.databases:
             named = [by_split for task, by_split in d.labels.items() if "@" in task]
             if named:

@@ -61,4 +61,11 @@ SplitOption = Annotated[str, typer.Option(help="train, validation or test.")]
 VerboseOption = Annotated[
     bool, typer.Option("--verbose", help="Print the whole configuration, not only what differs from the recipe.")
 ]
+ExtendOption = Annotated[
+    bool,
+    typer.Option(
+        "--extend",
+        help="Go on with the run in the folder, finished or not, up to another train.epochs or train.patience.",
+    ),
+]
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Remove an earlier run in the folder first.")]

@@ -13,6 +13,7 @@ from abaw_ray.cli.options import (
     PLACE,
     CnnOption,
     CpusOption,
+    ExtendOption,
     FeaturesOption,
     FreshOption,
     GpuOption,
@@ -66,6 +67,7 @@ def train(
     cpus_per_worker: CpusOption = 1,
     gpu: GpuOption = None,
     fresh: FreshOption = False,
+    extend: ExtendOption = False,
     report: ReportOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -74,7 +76,7 @@ def train(
         job = job_of(store, out, [], (temporal, features, cnn), load_recipe(recipe, overrides))
         _warn_of_unused(job, keys_of(overrides))
         show(job.recipe, recipe, verbose)
-        _train(job, (workers, gpu, cpus_per_worker), fresh, report, as_json)
+        _train(job, (workers, gpu, cpus_per_worker), (fresh, extend), report, as_json)
 
 
 @app.command(epilog="Example: abaw-ray distill --store store --teacher runs/teacher --out runs/student --set seed=1")
@@ -101,6 +103,7 @@ def distill(
     cpus_per_worker: CpusOption = 1,
     gpu: GpuOption = None,
     fresh: FreshOption = False,
+    extend: ExtendOption = False,
     report: ReportOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -109,7 +112,7 @@ def distill(
         job = job_of(store, out, teachers, (temporal, features, cnn), load_recipe(recipe, overrides), teacher_outputs)
         _warn_of_unused(job, keys_of(overrides))
         show(job.recipe, recipe, verbose)
-        _train(job, (workers, gpu, cpus_per_worker), fresh, report, as_json)
+        _train(job, (workers, gpu, cpus_per_worker), (fresh, extend), report, as_json)
 
 
 @app.command(
@@ -295,17 +298,24 @@ def _warn_of_unused(job: Job, keys: list[str]) -> None:
     warn_of(unused_in(job, keys), f"the training of a {job.role}, a {kind},")
 
 
-def _train(job: Job, resources: tuple[int, bool | None, int], fresh: bool, report: bool, as_json: bool) -> None:
+def _train(
+    job: Job, resources: tuple[int, bool | None, int], earlier: tuple[bool, bool], report: bool, as_json: bool
+) -> None:
+    """`earlier`: whether to replace the run in the folder, and whether to extend it."""
     from abaw_ray.training.resources import Resources
     from abaw_ray.training.trainer import fit
 
+    fresh, extend = earlier
+    if fresh and extend:
+        raise ConfigurationError("expected --fresh or --extend, found both")
     output = Output()
-    values = fit(job, Resources(*resources), fresh)
+    values = fit(job, Resources(*resources), fresh, extend=extend)
     text = (
         f"{values['kind']} {values['role']} in {job.run}: best epoch {values['best_epoch'] + 1} of"
         f" {values['num_epochs']}, criterion {values['best_criterion']:.4f}\n"
         f"TensorBoard: tensorboard --logdir {shlex.quote(job.run)}"
     )
+    text += "".join(f"\nnotice: {symptom}" for symptom in values["symptoms"])
     if report:
         values |= {"report": _report(job)}
         text += f"\nreport: {values['report']}"

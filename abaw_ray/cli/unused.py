@@ -32,6 +32,7 @@ USED: dict[str, tuple[str, ...]] = {
 
 DISTILLING = (
     "teacher",
+    "teacher_maps",
     "kd",
     "temperature",
     "temperature_squared",
@@ -56,6 +57,7 @@ def unused_by(command: str, keys: Iterable[str]) -> list[str]:
 def unused_in(job: Job, keys: Iterable[str]) -> list[str]:
     """Those of `keys` that a training does not use."""
     from abaw_ray.config import Operation
+    from abaw_ray.config.augment import SOUND_OPERATIONS
     from abaw_ray.tasks import nuisance_settings
 
     unused = ["prepare"]
@@ -69,6 +71,8 @@ def unused_in(job: Job, keys: Iterable[str]) -> list[str]:
         unused += ["model.fusion", "model.modality_dropout"]
     if not job.teachers:
         unused += [f"loss.{name}" for name in DISTILLING]
+    if not job.is_temporal and not job.recipe.model.encoders:  # faces alone
+        unused += [f"augment.{name}" for name in SOUND_OPERATIONS]
     if job.is_temporal or job.recipe.augment.views is None:
         unused.append("augment.views_seed")
     unused += _unused_of_optim(job.recipe)

@@ -2,10 +2,11 @@
 
 Numbers are the paper's or its reference code's unless a comment says otherwise (Vu et al., ICCVW 2021).
 
-data, model, loss, augment, train   the sections, each key with its meaning
-noise                               of labels, a part of data
-recipe                              all of them together
-section, yaml_values                what sections share, and how their values are read
+data, model, loss, augment,
+train, checkpoint      the sections, each key with its meaning
+noise                  of labels, a part of data
+recipe                 all of them together
+section, yaml_values   what sections share, and how their values are read
 """
 
 from abaw_ray.config.augment import (
@@ -13,13 +14,16 @@ from abaw_ray.config.augment import (
     AugmentConfig,
     BlurConfig,
     ErasingConfig,
+    GainConfig,
     JitterConfig,
     JpegConfig,
+    NoiseConfig,
     Operation,
     RandAugmentConfig,
+    SpecMasksConfig,
     require_plain_views,
 )
-from abaw_ray.config.data import Balance, JoinedCNN, PrepareConfig, SamplingConfig, TemporalConfig
+from abaw_ray.config.data import Balance, JoinedCNN, PrepareConfig, SamplingConfig, SpaceMap, TemporalConfig
 from abaw_ray.config.loss import LabelSetsConfig, LossConfig
 from abaw_ray.config.model import HUB, PRETRAINED, ModelConfig, of_hub
 from abaw_ray.config.noise import (
@@ -54,6 +58,7 @@ __all__ = [
     "BlurConfig",
     "ConfusionNoise",
     "ErasingConfig",
+    "GainConfig",
     "InconsistentNoise",
     "JitterConfig",
     "JoinedCNN",
@@ -62,6 +67,7 @@ __all__ = [
     "LabelSetsConfig",
     "LossConfig",
     "ModelConfig",
+    "NoiseConfig",
     "Operation",
     "OptimConfig",
     "OutlierNoise",
@@ -70,6 +76,8 @@ __all__ = [
     "Recipe",
     "SamplingConfig",
     "Section",
+    "SpaceMap",
+    "SpecMasksConfig",
     "SymmetricNoise",
     "TemporalConfig",
     "TrainConfig",

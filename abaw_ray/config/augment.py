@@ -1,4 +1,4 @@
-"""Random changes of images in training."""
+"""Random changes of images and sounds in training."""
 
 from __future__ import annotations
 
@@ -85,6 +85,37 @@ class CutmixConfig(Operation):
     """Shares are of Beta(alpha, alpha)."""
 
 
+class GainConfig(Operation):
+    """A sound louder or softer."""
+
+    decibels: float = Field(10.0, ge=0, le=60)
+    """Greatest change, to both sides."""
+
+
+class NoiseConfig(Operation):
+    """An even noise under a sound, whose bands have one power each, from low to high ones rising or falling."""
+
+    decibels: tuple[float, Annotated[float, Field(le=100)]] = (5.0, 30.0)
+    """Least and greatest ratio of the sound's power to the noise's."""
+    tilt: float = Field(10.0, ge=0, le=60)
+    """Greatest difference in decibels between the lowest and the highest band, either way."""
+
+
+class SpecMasksConfig(Operation):
+    """Bands and steps of a sound with its mean in their place (SpecAugment, Park et al., Interspeech 2019)."""
+
+    bands: float = Field(0.15, ge=0, le=1)
+    """Greatest share of the bands that a mask of bands takes."""
+    steps: float = Field(0.2, ge=0, le=1)
+    """Greatest share of the steps that a mask of steps takes."""
+    masks: int = Field(2, ge=1, le=4)
+    """Masks of each kind."""
+
+
+SOUND_OPERATIONS = ("gain", "noise", "spec_masks")
+"""Sections of what changes single sounds, in the order in which it does."""
+
+
 class AugmentConfig(Section):
     """Zoom, random crop and flip; and, off as long as their probability is 0, other changes in the training of a CNN.
 
@@ -111,6 +142,9 @@ class AugmentConfig(Section):
     blur: BlurConfig = BlurConfig()
     jpeg: JpegConfig = JpegConfig()
     erasing: ErasingConfig = ErasingConfig()
+    gain: GainConfig = GainConfig()
+    noise: NoiseConfig = NoiseConfig()
+    spec_masks: SpecMasksConfig = SpecMasksConfig()
     mixup: MixupConfig = MixupConfig()
     cutmix: CutmixConfig = CutmixConfig()
 
@@ -121,6 +155,11 @@ class AugmentConfig(Section):
         return [name for name in names if getattr(self, name).probability > 0]
 
     @property
+    def sound_operations(self) -> list[str]:
+        """Those of `SOUND_OPERATIONS` that are switched on."""
+        return [name for name in SOUND_OPERATIONS if getattr(self, name).probability > 0]
+
+    @property
     def mixings(self) -> list[str]:
         """Names of what mixes pairs of samples."""
         return [name for name in ("mixup", "cutmix") if getattr(self, name).probability > 0]
@@ -128,9 +167,9 @@ class AugmentConfig(Section):
     @property
     def changes(self) -> list[str]:
         """Names of all that is more than zoom, crop and flip."""
-        return [*self.operations, *self.mixings]
+        return [*self.operations, *self.sound_operations, *self.mixings]
 
-    @field_validator("blur", "jpeg", "erasing")
+    @field_validator("blur", "jpeg", "erasing", "noise")
     @classmethod
     def _ascending(cls, section: Operation) -> Operation:
         for name, value in section:

@@ -11,6 +11,18 @@ from abaw_ray.config.noise import LabelNoise
 from abaw_ray.config.section import Section
 
 
+class SpaceMap(Section):
+    """A regression space whose labels are made from those of another one, by dimensions of one name."""
+
+    source: str
+    """The space that databases have."""
+    names: list[str] = Field(min_length=1)
+    """Of its dimensions, among those of the source."""
+    low: float = -1.0
+    high: float = 1.0
+    """Range, onto which the source's is mapped: low + (x - low of the source) * the ratio of the ranges' lengths."""
+
+
 class PrepareConfig(Section):
     """Databases -> store."""
 
@@ -37,6 +49,9 @@ class PrepareConfig(Section):
     """Annotators that are made up, for experiments with wrong labels: name -> label space -> noise. Each has the train
     labels of the annotator without a name, whose own stay as they are, with errors that follow from the seed, its name
     and what an image is of. `loss.label_sets` trains on them."""
+    label_maps: dict[str, SpaceMap] = {}
+    """Label spaces that are made from others that databases have: name -> from which, so that a database with numbers
+    of its own joins others. {valence_arousal: {source: vad, names: [valence, arousal]}} makes -1 to 1 of 1 to 10."""
     exclude_leaking_videos: bool = False
     """Leave out of validation the videos that are in another task's training split; False, as the reference."""
 

@@ -35,6 +35,9 @@ class LossConfig(Section):
     """Multiply distillation losses by T^2 (reference code; not in the paper)."""
     teacher: str = "ensemble"
     """Kind of teacher: the mean of the networks that a student is given, or another of `teachers`."""
+    teacher_maps: dict[str, str] = {}
+    """Regression of a student -> that of its teachers which it is taught by where they have no task of its name: the
+    dimensions are joined by name, and the ranges mapped onto each other. Not of outputs computed beforehand."""
     kd: dict[str, dict[str, Any]] = {"kl": {}}
     """KD losses of a student, which add up: name -> its options. `kl` is the paper's; see `objectives/kd`."""
     label_sets: dict[str, LabelSetsConfig] = {}

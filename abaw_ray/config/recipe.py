@@ -10,6 +10,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from abaw_ray.config.augment import AugmentConfig
+from abaw_ray.config.checkpoint import CheckpointConfig
 from abaw_ray.config.data import PrepareConfig, SamplingConfig, TemporalConfig
 from abaw_ray.config.loss import LossConfig
 from abaw_ray.config.model import ModelConfig
@@ -38,6 +39,7 @@ class Recipe(Section):
     temporal: TemporalConfig = TemporalConfig()
     train: TrainConfig = TrainConfig()
     optim: OptimConfig = OptimConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
 
     @property
     def backbones(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from abaw_ray.evaluation.evaluator import HEADLINE, Evaluation
 from abaw_ray.evaluation.figures import reliability_figure, risk_coverage_figure, save, task_figures
 from abaw_ray.evaluation.intervals import score_intervals
 from abaw_ray.evaluation.on_device import EQUAL, FIT, TUNE, Asked, Found, evaluate_members
-from abaw_ray.evaluation.predictions import Decisions, pairs, video_scores, write_predictions
+from abaw_ray.evaluation.predictions import POOLED, Decisions, pairs, video_scores, write_predictions
 from abaw_ray.evaluation.smoothing import parse_smoothing
 from abaw_ray.evaluation.uncertain_networks import UncertaintySettings, require_heard_together
 from abaw_ray.evaluation.uncertainty import with_uncertainty
@@ -33,6 +34,8 @@ from abaw_ray.on_worker import on_worker
 from abaw_ray.spaces import Split
 from abaw_ray.storage import AnyPath, local_folder
 from abaw_ray.tasks.base import Task
+
+logger = logging.getLogger(__name__)
 
 
 def evaluate(
@@ -136,6 +139,7 @@ def evaluate(
         spaces = [task.space for task in scored.values()]
         table = with_uncertainty(evaluation.table, spaces, found.uncertainty.of_frames)
         evaluation = replace(evaluation, table=table)
+    warn_of_absent(evaluation.scores[HEADLINE][POOLED])
     with local_folder(out) as folder:
         _write(folder, evaluation, scored, store, calibration)
         for name, of_task in curves.items():
@@ -198,6 +202,14 @@ def _write(
     figures |= {f"{name}_reliability": reliability_figure(of_task) for name, of_task in calibration.items()}
     for name, figure in figures.items():
         save(figure, out / f"{name}.png")
+
+
+def warn_of_absent(scores: Mapping[str, Any]) -> None:
+    """A line for every task with attributes that means of the average precision leave out, from its scores."""
+    for name, of_task in scores.items():
+        count = of_task.get("num_never_present", 0) if isinstance(of_task, Mapping) else 0
+        if count:
+            logger.warning("%s: %d of its attributes are never present, and no part of the mAP", name, count)
 
 
 def _has_thresholds(decisions: Decisions) -> bool:

@@ -8,7 +8,7 @@ and of the 1,000 scores the middle 95 %.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from abaw_ray.evaluation.groups import groups_of
 from abaw_ray.evaluation.predictions import POOLED, Decisions, labelled, pairs
 from abaw_ray.tasks.base import Task
-from abaw_ray.tasks.sums import Scores, Summed
+from abaw_ray.tasks.sums import Scores, Summed, Weighed
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,9 @@ LEVEL = 0.95
 SEED = 0
 MAX_GROUPS = 2_000
 """More are dealt into as many at random: independent groups that are drawn together leave the intervals as wide."""
+
+MAX_WEIGHTS = 2_000_000
+"""Numbers of a matrix of how often draws have frames."""
 
 SAME = 1e-6
 """How far sums' scores may be from a task's own to be the same."""
@@ -50,6 +53,16 @@ class Resampling:
         """(n,) which of `num_parts` each frame is in."""
         equal = np.full(self.num_parts, 1 / self.num_parts)
         self._weights = rng.multinomial(self.num_parts, equal, NUM_RESAMPLES).astype(np.float64)
+
+    def weights(self, part: np.ndarray) -> Iterator[np.ndarray]:
+        """How often each draw has each frame, (n, draws) for some of the draws after the other.
+
+        Args:
+            part: (n,) which part each frame is in.
+        """
+        step = max(1, MAX_WEIGHTS // max(1, len(part)))
+        for start in range(0, NUM_RESAMPLES, step):
+            yield np.ascontiguousarray(self._weights[start : start + step].T)[part]
 
     def sums(self, sums: np.ndarray) -> np.ndarray:
         """Sums (resamples, k) of each draw, from those of the parts (parts, k)."""
@@ -77,8 +90,8 @@ def score_intervals(
 
     Returns:
         Database -> task -> key -> [low, high], and `criterion` -> [low, high], nested as the scores. A database whose
-        frames are of one group has none. Nor has a task whose scores do not follow from sums over frames
-        (`tasks.sums.Summed`), nor a criterion that it is part of; a warning names it.
+        frames are of one group has none. Nor have scores that follow neither from sums over frames nor from their
+        weights (`tasks.sums`), nor a criterion that one is part of; a warning names the task.
     """
     group, _ = groups_of(table)
     unsummed: set[str] = set()
@@ -111,12 +124,13 @@ def _of_database(
         if name not in scores:
             continue
         resampled = _resampled(table, task, decisions.get(name, {}), scores[name], draws)
-        if resampled is None:
-            unsummed.add(name)
-        else:
+        has_criterion = resampled is not None and resampled.keys() >= scores[name].keys() & {"criterion"}
+        if resampled is not None:
             found[name] = _intervals(resampled)
+        if not has_criterion:
+            unsummed.add(name)
         if task.role == "target":
-            criteria.append(_criteria(task, resampled) if resampled is not None else None)
+            criteria.append(_criteria(task, resampled) if resampled is not None and has_criterion else None)
     of_all = [values for values in criteria if values is not None]
     if of_all and len(of_all) == len(criteria):
         found |= _intervals({"criterion": np.sum(of_all, axis=0)})
@@ -131,11 +145,25 @@ def _resampled(
         return None
     name = task.space.name
     true, predicted = pairs(table, name)
-    sums = task.score_sums(true, predicted, decision, draws.part[labelled(table, name)], draws.num_parts)
+    part = draws.part[labelled(table, name)]
+    sums = task.score_sums(true, predicted, decision, part, draws.num_parts)
     if not _agree(task.scores_of_sums(sums.sum(0)), scores):
         return None
     resampled = task.scores_of_sums(draws.sums(sums))
+    if isinstance(task, Weighed):
+        of_draws = [task.scores_of_weights(true, predicted, decision, weights) for weights in draws.weights(part)]
+        resampled |= _concatenated(of_draws)
     return {key: values for key, values in resampled.items() if key in scores}
+
+
+def _concatenated(parts: Sequence[Scores]) -> Scores:
+    """Scores of some draws after the other, as those of all; nested as they are."""
+    return {
+        key: _concatenated([part[key] for part in parts])
+        if isinstance(value, Mapping)
+        else np.concatenate([part[key] for part in parts])
+        for key, value in parts[0].items()
+    }
 
 
 def _agree(of_sums: Mapping[str, Any], scores: Mapping[str, Any]) -> bool:

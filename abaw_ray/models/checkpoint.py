@@ -314,48 +314,6 @@ def save(
     description.save(folder, {name: sha256_of(folder / name) for name in names})
 
 
-def restore(folder: Path, network: nn.Module, optimizer: Optimizer) -> Description:
-    """Loads weights and optimiser state of a checkpoint to go on training, on the network's device.
-
-    Raises:
-        StoreError: a file is damaged.
-    """
-    found = load(folder)
-    network.load_state_dict(load_file(found.whole(WEIGHTS)))
-    # it moves to the device what belongs there; numbers of steps do not: each would be waited for in every step
-    state = torch.load(found.whole(OPTIMIZER), map_location="cpu", weights_only=True)
-    for saved, own in zip(state["param_groups"], optimizer.param_groups, strict=True):
-        saved |= {key: own[key] for key in ("foreach", "fused") if key in own}  # how a step is computed is the device's
-    optimizer.load_state_dict(state)
-    return found.description
-
-
-def learned_losses(folder: Path) -> dict[str, Any]:
-    """What the losses had learned at a checkpoint, on the CPU; empty: there was nothing to learn.
-
-    Raises:
-        StoreError: a file is damaged.
-    """
-    return _resumed(folder, LOSSES)
-
-
-def training_state(folder: Path) -> dict[str, Any]:
-    """What else training goes on from, on the CPU; empty: nothing.
-
-    Raises:
-        StoreError: a file is damaged.
-    """
-    return _resumed(folder, TRAINING)
-
-
-def _resumed(folder: Path, name: str) -> dict[str, Any]:
-    found = load(folder)
-    if name not in found.description.files:
-        return {}
-    state: dict[str, Any] = torch.load(found.whole(name), map_location="cpu", weights_only=True)
-    return state
-
-
 def load(path: AnyPath | str) -> Checkpoint:
     """A checkpoint folder, or the best checkpoint of a run's folder.
 

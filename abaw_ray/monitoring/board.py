@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from abaw_ray.evaluation.evaluator import Evaluation
 from abaw_ray.evaluation.figures import reliability_figure, task_figures
 from abaw_ray.monitoring import tags
 from abaw_ray.monitoring.description import SHOWN, RunDescription
-from abaw_ray.monitoring.event_files import keep_epochs
+from abaw_ray.monitoring.event_files import event_file_sizes, keep_epochs, keep_sizes
 from abaw_ray.monitoring.hparams import FAILURE, SUCCESS, columns, row_end, row_start
 from abaw_ray.monitoring.pictures import fitted, sample_figure
 from abaw_ray.monitoring.precision_recall import precision_recall
@@ -35,12 +35,18 @@ class Board:
         name: of the run among others.
         described: the run.
         first_epoch: that will be written, 0-based.
+        kept: `sizes` to go on from within it; None: from its beginning.
     """
 
-    def __init__(self, folder: Path, name: str, described: RunDescription, first_epoch: int) -> None:
-        keep_epochs(folder, first_epoch, tags.CRITERION)
+    def __init__(
+        self, folder: Path, name: str, described: RunDescription, first_epoch: int, kept: Sequence[int] | None = None
+    ) -> None:
+        if kept is not None:
+            keep_sizes(folder, kept)
+        else:
+            keep_epochs(folder, first_epoch, tags.CRITERION)
         begins = not any(folder.glob("events.*"))
-        self._writer, self._described = SummaryWriter(str(folder)), described
+        self._folder, self._writer, self._described = folder, SummaryWriter(str(folder)), described
         self._machine, self._learning_rate = Usage(described.device), 0.0
         if begins:
             self._begin(name)
@@ -77,6 +83,11 @@ class Board:
         self._write({f"{tags.CRITERION}_of_{name}_weights": value for name, value in of_weights.items()}, epoch)
         self._write({tags.CRITERION: result["criterion"]}, epoch)  # an epoch's last point: see keep_epochs
         self._writer.flush()
+
+    def sizes(self) -> list[int]:
+        """Bytes of each of the files with all points so far."""
+        self._writer.flush()
+        return event_file_sizes(self._folder)
 
     def close(self, failed: bool = False) -> None:
         """Writes what is still to be written, and how the run ended."""

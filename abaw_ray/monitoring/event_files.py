@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
@@ -24,14 +25,38 @@ def keep_epochs(folder: Path, num_epochs: int, last_tag: str) -> None:
             `num_epochs`, nothing was written after it.
     """
     is_cut = num_epochs == 0
-    for number, file in enumerate(sorted(folder.glob("events.*"))):
+    for number, file in enumerate(_files(folder)):
         if is_cut:
             file.unlink()
             continue
         if (size := _size_till(file, num_epochs, last_tag)) is not None:
             os.truncate(file, size)
             is_cut = True
-        file.rename(folder / f"events.out.tfevents.{number:010d}")
+        file.rename(_numbered(folder, number))
+
+
+def keep_sizes(folder: Path, sizes: Sequence[int]) -> None:
+    """Cuts the first files down to the sizes that `event_file_sizes` gave, removes later ones, and names them as
+    `keep_epochs` does."""
+    for number, file in enumerate(_files(folder)):
+        if number >= len(sizes):
+            file.unlink()
+            continue
+        os.truncate(file, min(sizes[number], file.stat().st_size))
+        file.rename(_numbered(folder, number))
+
+
+def event_file_sizes(folder: Path) -> list[int]:
+    """Bytes of all event files, in the order that TensorBoard reads them in."""
+    return [file.stat().st_size for file in _files(folder)]
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob("events.*"))
+
+
+def _numbered(folder: Path, number: int) -> Path:
+    return folder / f"events.out.tfevents.{number:010d}"
 
 
 def _size_till(file: Path, num_epochs: int, last_tag: str) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,16 @@ class RunLog:
         run: the run's folder; of a remote one, a copy on this machine is sent there after every epoch.
         described: the run; None on all workers but the first: nothing is written then.
         first_epoch: that is logged, 0-based; what was written of it and later ones, which are run again, is removed.
+        kept: `state`'s events, of a state within the first epoch: what was written till then is kept.
     """
 
-    def __init__(self, run: AnyPath, described: RunDescription | None, first_epoch: int = 0) -> None:
+    def __init__(
+        self,
+        run: AnyPath,
+        described: RunDescription | None,
+        first_epoch: int = 0,
+        kept: Sequence[int] | None = None,
+    ) -> None:
         self._run = run
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._board: Board | None = None
@@ -48,7 +55,7 @@ class RunLog:
         earlier = [line for line in read_metrics(run) if line["epoch"] < first_epoch]
         write_text(self._lines, "".join(json.dumps(line) + "\n" for line in earlier))
         events, earlier_events = self._folder / described.name, self._fetch(described.name)
-        self._board = Board(events, f"{run.name} ({run.parent.name})", described, first_epoch)
+        self._board = Board(events, f"{run.name} ({run.parent.name})", described, first_epoch, kept)
         for file in earlier_events - files_below(events):
             (run / described.name / file).unlink(missing_ok=True)
 
@@ -72,6 +79,18 @@ class RunLog:
         means = {name: float(total) / self._num_added[name] for name, total in self._sums.items()}
         self._sums, self._num_added = {}, {}
         return means
+
+    def state(self) -> dict[str, Any]:
+        """What to go on from within an epoch, with all points so far written; its tensors are in use."""
+        events = self._board.sizes() if self._board is not None else []
+        if self._board is not None:
+            self._send()
+        return {"sums": self._sums, "num_added": self._num_added, "events": events}
+
+    def load_state(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """The inverse of `state`; points that were written after it are to be removed before: see `kept`."""
+        self._sums = {name: total.to(device) for name, total in state["sums"].items()}
+        self._num_added = dict(state["num_added"])
 
     def step(self, step: int, numbers: Mapping[str, float], learning_rate: float, clock: StepClock) -> None:
         """One point of every training curve.

@@ -11,6 +11,7 @@ class StepClock:
     def __init__(self, images_per_step: int) -> None:
         self._images_per_step = images_per_step
         self._mark = time.perf_counter()
+        self._all_data = self._all = 0.0
         self._reset()
 
     def data_ready(self) -> None:
@@ -28,6 +29,7 @@ class StepClock:
         """Tag -> mean seconds a step, images a second (over all workers), share of time (0 to 1) without data; starts
         anew."""
         total = self._data + self._step
+        self._all_data, self._all = self._all_data + self._data, self._all + total
         values = {
             "speed/data_seconds": self._data / max(self._num_steps, 1),
             "speed/step_seconds": self._step / max(self._num_steps, 1),
@@ -36,6 +38,11 @@ class StepClock:
         }
         self._reset()
         return values
+
+    @property
+    def waiting(self) -> float:
+        """Share of all time until the last `read`, 0 to 1, without data."""
+        return self._all_data / max(self._all, 1e-9)
 
     def _reset(self) -> None:
         self._data = self._step = 0.0

@@ -38,6 +38,7 @@ from abaw_ray.preprocess.contents import (
 )
 from abaw_ray.preprocess.dataflow import BlockTask, write_blocks
 from abaw_ray.preprocess.label_files import consecutive_rows, of_videos, write_label_files
+from abaw_ray.preprocess.label_maps import with_mapped_labels
 from abaw_ray.preprocess.label_noise import with_label_noise
 from abaw_ray.preprocess.leaks import with_leaks_noted
 from abaw_ray.preprocess.plan import DatabasePlan, Source, plan_database
@@ -127,7 +128,8 @@ def _write(
 ) -> Manifest:
     """Writes a store to a folder that is held; `recorded`: blocks of an earlier run by path."""
     damaged = _damaged(store, recorded) if verify else set()
-    ordered = with_label_noise(sorted(sources, key=lambda s: s.database.name), config.label_noise, seed)
+    mapped = with_mapped_labels(sorted(sources, key=lambda s: s.database.name), config.label_maps)
+    ordered = with_label_noise(mapped, config.label_noise, seed)
     plans = [plan_database(source, config) for source in ordered]
     streams = all_streams(plans)
     begin_store(store)
@@ -162,8 +164,8 @@ def _write(
 
 def _settings(config: PrepareConfig) -> dict[str, Any]:
     """What the manifest says of the section; what is off and newer than a store's layout leaves its hash as it was."""
-    without = {"databases"} if config.label_noise else {"databases", "label_noise"}
-    return config.model_dump(mode="json", exclude=without)
+    unsaid = {name for name in ("label_noise", "label_maps") if not getattr(config, name)}
+    return config.model_dump(mode="json", exclude={"databases", *unsaid})
 
 
 @dataclass(frozen=True)

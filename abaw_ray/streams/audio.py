@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from abaw_ray.blocks.row_readers import FixedSizeRows, RowReader
+from abaw_ray.config import AugmentConfig
 from abaw_ray.streams.base import Stream
 from abaw_ray.streams.kind import Cut, CutSettings, Kind
+
+if TYPE_CHECKING:
+    from torch import Tensor  # reading and writing samples does without
 
 BANDS = 64
 """Mel bands."""
@@ -36,6 +41,11 @@ class AudioKind(Kind):
 
     def reader(self, stream: Stream, locate: Callable[[int], Path], num_rows: Sequence[int]) -> RowReader:
         return FixedSizeRows(locate, num_rows, self.field(stream), self.shape(stream), np.float16)
+
+    def random_views(self, samples: Tensor, uniforms: Tensor, config: AugmentConfig) -> Tensor:
+        from abaw_ray.augmentation.sounds import change_sounds
+
+        return change_sounds(samples, uniforms, config)
 
     def cut(self, rows: pa.Table, root: Path, stream: Stream, settings: CutSettings) -> Cut:
         from abaw_ray.preprocess.sounds import cut_sounds  # only preparation needs what decodes sound and videos

@@ -9,20 +9,20 @@ import numpy as np
 
 from abaw_ray.config import LossConfig, ModelConfig
 from abaw_ray.spaces import LabelSpace
+from abaw_ray.tasks.attributes import AttributeOptions, Attributes
 from abaw_ray.tasks.base import Decision, TaskOptions, TrainLabels
 from abaw_ray.tasks.criteria import Criterion
-from abaw_ray.tasks.multilabel import Multilabel
 
 
-class ActionUnitsOptions(TaskOptions):
-    """Which criterion selects models."""
+class ActionUnitsOptions(AttributeOptions):
+    """Those of attributes, and which criterion selects models."""
 
     criterion: Criterion = "abaw2"
     """abaw2: 0.5 macro F1 + 0.5 accuracy; abaw3: macro F1, the mean over the units."""
 
 
-class ActionUnits(Multilabel):
-    """A multilabel task whose criterion is 0.5 macro F1 + 0.5 accuracy (Deng et al., and ABAW2), or the macro F1."""
+class ActionUnits(Attributes):
+    """Attributes whose criterion is 0.5 macro F1 + 0.5 accuracy (Deng et al., and ABAW2), or the macro F1."""
 
     Options: ClassVar[type[TaskOptions]] = ActionUnitsOptions
     columns: ClassVar[Mapping[str, str]] = {"AU": "criterion", "AU F1": "macro_f1", "AU accuracy": "accuracy"}

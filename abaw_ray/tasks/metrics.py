@@ -162,6 +162,74 @@ def best_threshold(target: np.ndarray, probability: np.ndarray) -> float:
     return float(sorted_probability[f1.argmax()])
 
 
+def balanced_threshold(target: np.ndarray, probability: np.ndarray) -> float:
+    """The threshold t at which precision is recall: `probability >= t` is true as often as the target, or nearly so.
+
+    Args:
+        target: (n,) bool.
+        probability: (n,) finite.
+
+    Returns:
+        One of the probabilities, of two that are as near the larger; 0.5 if nothing is true.
+    """
+    if not target.any():
+        return 0.5
+    thresholds, counts = np.unique(-probability, return_counts=True)
+    return float(-thresholds[np.abs(np.cumsum(counts) - target.sum()).argmin()])
+
+
+def average_precision(target: np.ndarray, probability: np.ndarray) -> float | None:
+    """Mean over the true of the precision among all that are at least as probable: sum of P (R - previous R).
+
+    It is scikit-learn's `average_precision_score`.
+
+    Args:
+        target: (n,) bool.
+        probability: (n,) finite.
+
+    Returns:
+        In (0, 1], the share of the true if all are equally probable; None: nothing is true.
+    """
+    if not target.any():
+        return None
+    order = np.argsort(-probability, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(probability[order])), len(order) - 1)  # of those that are equal
+    num_right = np.cumsum(target[order])[last]
+    return float((num_right / (last + 1)) @ np.diff(num_right, prepend=0) / num_right[-1])
+
+
+def weighted_average_precisions(target: np.ndarray, probability: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """`average_precision` of rows that count several times, or not at all, for several such weights at once.
+
+    Args:
+        target: (n,) bool.
+        probability: (n,) finite.
+        weights: (n, draws), not negative.
+
+    Returns:
+        (draws,) float64; NaN where nothing is true.
+    """
+    order = np.argsort(-probability, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(probability[order])), len(order) - 1)  # of those that are equal
+    true = np.flatnonzero(target[order])
+    if not len(true):
+        return np.full(weights.shape[1], np.nan)
+    equals = np.searchsorted(ends, true)
+    counts = weights[order]
+    of_true = counts[true]
+    num_answered = np.cumsum(counts, axis=0, out=counts)[ends[equals]]
+    num_right = np.cumsum(of_true, axis=0)
+    precision = num_right[np.searchsorted(equals, equals, side="right") - 1] / np.where(num_answered, num_answered, 1.0)
+    with np.errstate(invalid="ignore"):
+        return (of_true * precision).sum(0) / num_right[-1]
+
+
+def jaccard(target: np.ndarray, answered: np.ndarray) -> np.ndarray:
+    """Of each row what is both true and answered / what is either, (n,) float64 of (n, k) bool; 1 where nothing is."""
+    either = (target | answered).sum(1)
+    return np.where(either == 0, 1.0, (target & answered).sum(1) / np.maximum(either, 1))
+
+
 def _expected_random_f1(count: int, num_frames: int, num_classes: int) -> float:
     """Expected F1 of a class of `count` frames among `num_frames` when every frame gets one of all classes at random.
 

@@ -1,190 +1,130 @@
-"""Attributes, each present or absent: weighted binary cross-entropy, and distillation of every attribute's odds.
-
-The paper has no such task; its ancestor (Deng et al., FG 2020) has action units as a third one.
-"""
+"""Any attributes, scored by how they rank frames (average precision) and by what they answer (F1, Jaccard index)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from abaw_ray.config import LossConfig, ModelConfig
 from abaw_ray.spaces import LabelSpace
-from abaw_ray.tasks.base import Decision, Role, TaskOptions, TrainLabels
-from abaw_ray.tasks.metrics import best_threshold, binary_f1
-from abaw_ray.tasks.soft import Distributions, masked_sum, ratio, sigmoid_distributions, zero_unlabelled
-from abaw_ray.tasks.sums import Scores, attribute_sums, scores_of_attribute_sums
+from abaw_ray.tasks.attributes import AttributeOptions, Attributes
+from abaw_ray.tasks.base import Decision, TaskOptions, TrainLabels
+from abaw_ray.tasks.metrics import average_precision, jaccard, weighted_average_precisions
+from abaw_ray.tasks.sums import Scores, group_sums
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-MAX_POSITIVE_WEIGHT = 10.0
-"""An attribute that is present in fewer frames would drown the others whenever it is seen."""
+MEAN_AP = "mean_average_precision"
 
 
-class Multilabel:
-    """Logits of the attributes; labels are 0 or 1, or NaN where a row's attribute is not known."""
+class MultilabelOptions(AttributeOptions):
+    """Those of attributes, and which criterion selects models."""
 
-    Options: ClassVar[type[TaskOptions]] = TaskOptions
+    criterion: Literal["macro_f1", "mean_average_precision"] = "macro_f1"
+    """macro_f1: the mean of the attributes' F1; mean_average_precision: of their average precisions, for which no
+    threshold is needed, over the attributes that are present anywhere."""
+
+
+class Multilabel(Attributes):
+    """A task of attributes whose criterion is the macro F1, or the mean average precision."""
+
+    Options: ClassVar[type[TaskOptions]] = MultilabelOptions
 
     def __init__(
         self,
         space: LabelSpace,
         loss: LossConfig,
         model: ModelConfig,
-        options: TaskOptions,
+        options: MultilabelOptions,
         train_labels: TrainLabels | None = None,
     ) -> None:
-        del loss, model
-        self.role: Role = options.role
-        self.space = space
-        self.num_outputs = self.num_groups = space.size
-        self._positive_weights = torch.ones(self.num_outputs)
-        if train_labels is not None:
-            labels = train_labels()
-            num_known = np.isfinite(labels).sum(0)
-            num_present = np.nansum(labels, axis=0, dtype=np.float64)
-            weights = (num_known - num_present) / np.maximum(num_present, 1)
-            self._positive_weights = torch.tensor(weights).clamp(1 / MAX_POSITIVE_WEIGHT, MAX_POSITIVE_WEIGHT).float()
+        super().__init__(space, loss, model, options, train_labels)
+        self._by_rank = options.criterion == MEAN_AP
 
     @property
     def columns(self) -> Mapping[str, str]:
-        """Macro F1 and accuracy."""
-        return {f"{self.space.name} F1": "macro_f1", f"{self.space.name} accuracy": "accuracy"}
-
-    def statistics(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
-        """Sum over rows and known attributes of the cross-entropies, and number of labelled rows.
-
-        An attribute's presence weighs as much as its absence over the training labels: absences / presences, at most
-        10.
-        """
-        # kept where they are used: a copy in every step would wait for the device
-        self._positive_weights = weights = self._positive_weights.to(logits.device)
-        present = zero_unlabelled(target, labelled)
-        unknown = present.isnan()
-        present = present.masked_fill(unknown, 0.0)
-        losses = F.binary_cross_entropy_with_logits(logits.float(), present, reduction="none", pos_weight=weights)
-        losses = losses.masked_fill(unknown, 0.0)
-        return torch.stack([masked_sum(losses.sum(-1), labelled), labelled.double().sum()])
-
-    def supervised(self, statistics: Tensor) -> Tensor:
-        """Mean over rows of the sum over attributes."""
-        return ratio(statistics[0], statistics[1])
-
-    def distributions(self, logits: Tensor, temperature: float) -> Distributions:
-        """Present against absent, for each attribute: (batch, attributes, 2).
-
-        At T = 1 the gradient of their divergence is that of the cross-entropy against the teacher's probabilities
-        (Deng et al.).
-        """
-        return sigmoid_distributions(logits.float() / temperature)
-
-    def logits_of(self, log_p: Tensor) -> Tensor:
-        """The log-odds (batch, attributes)."""
-        return log_p[..., 0] - log_p[..., 1]
-
-    def target_classes(self, target: Tensor, labelled: Tensor) -> Tensor:
-        """0 where an attribute is present, 1 where it is absent (batch, attributes)."""
-        target = zero_unlabelled(target, labelled)
-        return torch.where(labelled[:, None] & ~target.isnan(), (target < 0.5).long(), -1)
-
-    def decode(self, logits: Tensor) -> Tensor:
-        """Probability of each attribute (batch, attributes)."""
-        return logits.float().sigmoid()
-
-    def deviation(self, logits: Tensor) -> None:
-        """None: predictions are probabilities."""
-        return None
-
-    def balance_weights(self, labels: np.ndarray) -> np.ndarray:
-        """All rows alike: the loss has the weights."""
-        return np.full(len(labels), 1.0 / len(labels))
-
-    def balance_groups(self, labels: np.ndarray) -> np.ndarray:
-        """All rows in one."""
-        return np.zeros(len(labels), np.int64)
-
-    def fit_decision(self, target: np.ndarray, prediction: np.ndarray) -> Decision:
-        """`thresholds`: for each attribute the one with the greatest F1."""
-        columns = zip(target.T > 0.5, prediction.T, np.isfinite(target.T), strict=True)
-        return {"thresholds": [best_threshold(present[known], p[known]) for present, p, known in columns]}
+        """Macro F1, accuracy and mean average precision, which is the first if it is the criterion; Jaccard index."""
+        name = self.space.name
+        answers, ranks = super().columns, {f"{name} mAP": MEAN_AP}
+        parts = (ranks, answers) if self._by_rank else (answers, ranks)
+        return {**parts[0], **parts[1], f"{name} Jaccard": "jaccard"}
 
     def score(self, target: np.ndarray, prediction: np.ndarray, decision: Decision) -> dict[str, Any]:
-        """Scores at the thresholds of `decision`.
+        """Scores at the thresholds of `decision`, and of the probabilities themselves.
 
         Returns:
-            `criterion`; `macro_f1`, the mean over the attributes that are known anywhere; `accuracy` over all that is
-            known; `f1` by attribute; `macro_f1_at_half`, with all thresholds 0.5; `thresholds`; `num_frames`.
+            Those of `Attributes.score`; `average_precision` by attribute that is present anywhere,
+            `mean_average_precision` over these, if there are any; `num_never_present`, the number of attributes that
+            are known, but nowhere present, and have none; `jaccard`, the mean over the frames of the index of their
+            known attributes.
         """
-        known = np.isfinite(target)
-        present, answered = target > 0.5, self.answers(prediction, decision) > 0.5
-        f1, at_half = (binary_f1(present, known & answer)[known.any(0)] for answer in (answered, prediction >= 0.5))
-        accuracy = float(((present == answered) & known).sum() / known.sum())
-        names = [name for name, is_known in zip(self.space.names, known.any(0), strict=True) if is_known]
-        return {
-            "criterion": self._criterion(float(f1.mean()), accuracy),
-            "macro_f1": float(f1.mean()),
-            "accuracy": accuracy,
-            "f1": dict(zip(names, f1.tolist(), strict=True)),
-            "macro_f1_at_half": float(at_half.mean()),
-            "thresholds": dict(zip(self.space.names, self._thresholds(decision), strict=True)),
-            "num_frames": len(target),
+        scores, known, present = super().score(target, prediction, decision), np.isfinite(target), target > 0.5
+        found = {
+            name: average_precision(present[known[:, k], k], prediction[known[:, k], k])
+            for k, name in enumerate(self.space.names)
         }
+        by_name = {name: value for name, value in found.items() if value is not None}
+        scores["average_precision"] = by_name
+        if by_name:
+            scores[MEAN_AP] = float(np.mean(list(by_name.values())))
+        scores["num_never_present"] = int(known.any(0).sum()) - len(by_name)
+        scores["jaccard"] = float(self._jaccard(target, prediction, decision).mean())
+        if self._by_rank:
+            scores["criterion"] = scores.get(MEAN_AP, 0.0)
+        return scores
 
     def score_sums(
         self, target: np.ndarray, prediction: np.ndarray, decision: Decision, group: np.ndarray, num_groups: int
     ) -> np.ndarray:
-        """`sums.attribute_sums` of each group."""
-        return attribute_sums(target, self.answers(prediction, decision) > 0.5, prediction >= 0.5, group, num_groups)
+        """`sums.attribute_sums` of each group, number of frames, sum of their Jaccard indices."""
+        of_frames = np.stack([np.ones(len(target)), self._jaccard(target, prediction, decision)], axis=1)
+        sums = super().score_sums(target, prediction, decision, group, num_groups)
+        return np.concatenate([sums, group_sums(of_frames, group, num_groups)], axis=1)
 
     def scores_of_sums(self, sums: np.ndarray) -> Scores:
-        """The numbers of `score` but for the thresholds."""
-        scores = scores_of_attribute_sums(sums, self.space.names)
-        criterion = np.vectorize(self._criterion, otypes=[float])(scores["macro_f1"], scores["accuracy"])
-        return {"criterion": criterion, **scores}
+        """The numbers of `score` but for the thresholds and those of `scores_of_weights`."""
+        scores = super().scores_of_sums(sums[..., :-2])
+        if self._by_rank:
+            del scores["criterion"]
+        with np.errstate(invalid="ignore"):
+            return {**scores, "jaccard": sums[..., -1] / sums[..., -2]}
 
-    def criterion(self, scores: Mapping[str, Any]) -> float:
-        """The macro F1."""
-        return float(scores["criterion"])
+    def scores_of_weights(
+        self, target: np.ndarray, prediction: np.ndarray, decision: Decision, weights: np.ndarray
+    ) -> Scores:
+        """What follows from ranks."""
+        known, found = np.isfinite(target), {}
+        for k, name in enumerate(self.space.names):
+            of = known[:, k]
+            present, counts = target[of, k] > 0.5, weights if of.all() else weights[of]
+            if present.any():
+                found[name] = weighted_average_precisions(present, prediction[of, k], counts)
+        scores: Scores = {"average_precision": found}
+        if found:
+            values = np.stack(list(found.values()))
+            there = np.isfinite(values)
+            with np.errstate(invalid="ignore"):
+                scores[MEAN_AP] = np.where(there, values, 0.0).sum(0) / there.sum(0)
+        if self._by_rank:
+            scores["criterion"] = scores.get(MEAN_AP, np.zeros(weights.shape[1]))
+        return scores
 
     def chance(self, target: np.ndarray) -> dict[str, float]:
-        """Each number by itself is the better of all attributes always present and all always absent."""
-        num_known, num_present = np.isfinite(target).sum(0), (target > 0.5).sum(0)
-        share = num_present[num_known > 0] / num_known[num_known > 0]
-        always_f1, always_right = float((2 * share / (1 + share)).mean()), float(num_present.sum() / num_known.sum())
-        accuracies = always_right, 1 - always_right
-        return {
-            "criterion": max(self._criterion(always_f1, accuracies[0]), self._criterion(0.0, accuracies[1])),
-            "macro_f1": always_f1,
-            "accuracy": max(accuracies),
-        }
+        """Beside those of `Attributes.chance`: frames in any order, and the better of all present and all absent."""
+        chance, known, present = super().chance(target), np.isfinite(target), target > 0.5
+        answers = (jaccard(present, answered) for answered in (known, np.zeros_like(known)))
+        chance["jaccard"] = max(float(values.mean()) for values in answers)
+        shares = present.sum(0)[present.any(0)] / known.sum(0)[present.any(0)]
+        if len(shares):
+            chance[MEAN_AP] = float(shares.mean())
+        if self._by_rank:
+            chance["criterion"] = chance.get(MEAN_AP, 0.0)
+        return chance
 
-    def answers(self, prediction: np.ndarray, decision: Decision) -> np.ndarray:
-        """1 or 0 for each attribute (n, attributes)."""
-        return (prediction >= np.asarray(self._thresholds(decision), prediction.dtype)).astype(np.int64)
-
-    def figures(self, target: np.ndarray, prediction: np.ndarray, decision: Decision) -> dict[str, Figure]:
-        """F1 of each attribute beside how often it is present, and predicted."""
-        from abaw_ray.tasks.figures import attributes_figure
-
-        answered, f1 = self.answers(prediction, decision) > 0.5, self.score(target, prediction, decision)["f1"]
-        return {self.space.name: attributes_figure(target, answered, list(f1.values()), self.space)}
-
-    def describe(self, vector: np.ndarray, decision: Decision) -> str:
-        """Names of the attributes that are present."""
-        present = self.answers(vector[None], decision)[0]
-        return " ".join(name for name, is_present in zip(self.space.names, present, strict=True) if is_present)
-
-    def _thresholds(self, decision: Decision) -> list[float]:
-        return decision.get("thresholds", [0.5] * self.space.size)
-
-    def _criterion(self, macro_f1: float, accuracy: float) -> float:
-        return macro_f1
+    def _jaccard(self, target: np.ndarray, prediction: np.ndarray, decision: Decision) -> np.ndarray:
+        """Index of each frame (n,)."""
+        known = np.isfinite(target)
+        return jaccard(target > 0.5, (self.answers(prediction, decision) > 0.5) & known)
 
 
 TASK = Multilabel

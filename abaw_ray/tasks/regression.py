@@ -113,15 +113,16 @@ class Regression:
         del train_labels  # its losses do not weigh by them
         self.role: Role = options.role
         self.space = space
-        self._is_plain = options.form == "plain"
-        self._form = PlainForm(space, options) if self._is_plain else BinnedForm(space, loss, model)
+        self.is_plain = options.form == "plain"
+        self._form = PlainForm(space, options) if self.is_plain else BinnedForm(space, loss, model)
         self.num_outputs, self.num_groups = self._form.num_outputs, space.size
         self._binning = loss.va_binning
+        self._with_absolute_errors = True
 
     @property
     def columns(self) -> Mapping[str, str]:
-        """CCC, then root mean square error, of each dimension; of plain numbers the mean absolute error, too."""
-        of_names = {"CCC": "ccc", "RMSE": "rmse"} | ({"MAE": "mae"} if self._is_plain else {})
+        """CCC, root mean square error, then mean absolute error, of each dimension."""
+        of_names = {"CCC": "ccc", "RMSE": "rmse", "MAE": "mae"}
         return {f"{title} {name}": f"{key}_{name}" for title, key in of_names.items() for name in self.space.names}
 
     def statistics(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
@@ -167,9 +168,9 @@ class Regression:
         return {}
 
     def score(self, target: np.ndarray, prediction: np.ndarray, decision: Decision) -> dict[str, Any]:
-        """See `metrics.regression_scores`; of plain numbers `metrics.mean_absolute_errors`, too."""
-        scores = regression_scores(target, prediction, self.space.names)
-        return scores | mean_absolute_errors(target, prediction, self.space.names) if self._is_plain else scores
+        """`metrics.regression_scores` and `metrics.mean_absolute_errors`, in the units of the labels."""
+        scores, names = regression_scores(target, prediction, self.space.names), self.space.names
+        return scores | mean_absolute_errors(target, prediction, names) if self._with_absolute_errors else scores
 
     def score_sums(
         self, target: np.ndarray, prediction: np.ndarray, decision: Decision, group: np.ndarray, num_groups: int
@@ -195,7 +196,7 @@ class Regression:
         chance = {f"ccc_{d}": 0.0 for d in known} | {
             f"rmse_{d}": float(values.std(dtype=np.float64)) for d, values in known.items()
         }
-        if self._is_plain:
+        if self._with_absolute_errors:
             chance |= {f"mae_{d}": float(np.abs(values - np.median(values)).mean()) for d, values in known.items()}
         return chance
 

@@ -1,7 +1,8 @@
 """Scores from sums over frames, group by group: what resampling whole groups of frames needs. NumPy only.
 
 A task gives each group's sums (`Summed.score_sums`); those of any choice of groups add up to the choice's scores
-(`Summed.scores_of_sums`), with which `score` agrees for all groups together.
+(`Summed.scores_of_sums`), with which `score` agrees for all groups together. What follows from no sums a task may give
+of frames that are drawn several times (`Weighed`).
 """
 
 from __future__ import annotations
@@ -40,7 +41,23 @@ class Summed(Protocol):
         ...
 
     def scores_of_sums(self, sums: np.ndarray) -> Scores:
-        """Scores of frames whose sums are (..., sums); NaN where there is no frame."""
+        """Scores of frames whose sums are (..., sums), those of `score` that follow; NaN where there is no frame."""
+        ...
+
+
+@runtime_checkable
+class Weighed(Protocol):
+    """A task some of whose scores follow from no sums, but from all frames, each as often as it was drawn."""
+
+    def scores_of_weights(
+        self, target: np.ndarray, prediction: np.ndarray, decision: Decision, weights: np.ndarray
+    ) -> Scores:
+        """Those scores of frames that count as often as weights say; NaN where there is no frame to score.
+
+        Args:
+            target, prediction, decision: as of `Task.score`.
+            weights: (n, draws) float64, not negative.
+        """
         ...
 
 

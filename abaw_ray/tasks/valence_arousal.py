@@ -40,6 +40,7 @@ class ValenceArousal(Regression):
     ) -> None:
         super().__init__(space, loss, model, options, train_labels)
         self._of = options.criterion
+        self._with_absolute_errors = self.is_plain  # the paper, whose values are binned, has none
 
     def criterion(self, scores: Mapping[str, Any]) -> float:
         """CCC of valence + CCC of arousal, or half of it."""

@@ -16,7 +16,7 @@ from abaw_ray.errors import UserError, WorkerFault
 T = TypeVar("T")
 
 MAX_RESTARTS = 3
-"""How often a run that lost a worker, as with its node, goes on from its last epoch before it gives up."""
+"""How often a run that lost a worker, as with its node, goes on from its last checkpoint before it gives up."""
 
 UNKNOWN = -1
 """Stands for a rank."""

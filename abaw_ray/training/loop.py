@@ -14,6 +14,7 @@ import torch
 
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
+from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.evaluator import Evaluation, Evaluator
 from abaw_ray.machine import describe_machine
 from abaw_ray.models import checkpoint
@@ -21,15 +22,18 @@ from abaw_ray.models.sets import Network
 from abaw_ray.models.weight_sources import settled
 from abaw_ray.monitoring.board import GRADIENT_NORM
 from abaw_ray.monitoring.description import RunDescription
-from abaw_ray.monitoring.run_log import RunLog, named_losses, read
+from abaw_ray.monitoring.run_log import RunLog, named_losses, read, read_metrics
 from abaw_ray.storage import as_path
 from abaw_ray.streams.base import FACE
 from abaw_ray.training.collapse import CollapseWatch
 from abaw_ray.training.divergence import Watch
 from abaw_ray.training.early_stopping import EarlyStopping
 from abaw_ray.training.job import Job
+from abaw_ray.training.resume import learned_losses, restore, restore_within, state_within, training_state
 from abaw_ray.training.stage import Stage
 from abaw_ray.training.step import Learner
+from abaw_ray.training.step_checkpoints import StepCheckpoints
+from abaw_ray.training.symptoms import symptoms
 from abaw_ray.training.updates import Updates
 from abaw_ray.world import World
 
@@ -45,6 +49,8 @@ class EpochResult:
     losses: dict[str, float]
     num_images: int
     seconds: float
+    waiting: float = 0.0
+    """Share of the epoch's time, 0 to 1, in which the first worker waited for data."""
     criteria: dict[str, float] = field(default_factory=dict)
     """Kind of weights -> criterion, where the average of the weights is evaluated beside them; the better is kept."""
 
@@ -70,12 +76,13 @@ def train(
         job: what to train.
         world: this worker.
         report: receives every epoch's result and checkpoint.
-        resume: a checkpoint of this run to go on from.
+        resume: a checkpoint of this run to go on from, or within the epoch after it, where the run's folder has more.
         progress: shows how far it is.
         is_trial: of a sweep.
 
     Returns:
-        Summary: role, epochs run, best epoch, its criterion, steps, workers and what they ran on.
+        Summary: role, epochs run, best epoch, its criterion, steps, workers, what they ran on, and `symptoms`, what is
+        striking of the training, in sentences.
     """
     model = settled(job.recipe.model) if resume is None else checkpoint.load(resume).recipe.model
     recipe = job.recipe.model_copy(update={"model": model})
@@ -87,19 +94,23 @@ def train(
     stopping = EarlyStopping(recipe.train.patience)
     epoch = 0
     if resume is not None:
-        description = checkpoint.restore(resume, learner.network, learner.optimizer)
-        learner.load_losses(checkpoint.learned_losses(resume))
-        stopping = EarlyStopping(**description.stopping)
+        description = restore(resume, learner.network, learner.optimizer)
+        learner.load_losses(learned_losses(resume))
+        _require_store(description, stage.store, job)
+        stopping = EarlyStopping(**description.stopping | {"patience": recipe.train.patience})
         epoch = description.epoch + 1
-        updates.resume(epoch, description.weights, checkpoint.training_state(resume))
+        updates.resume(epoch, description.weights, training_state(resume))
+    saved = StepCheckpoints(as_path(job.run), recipe, world, stage.store.manifest.content_hash)
+    step, state = saved.find(epoch) or (0, None)
     watch = Watch(job, stage, world)
     collapse = CollapseWatch(stage.data.tasks, stage.data.nuisances, recipe.train.epochs)
     described = _described(job, stage, learner.network, world, is_trial) if world.rank == 0 else None
-    with RunLog(as_path(job.run), described, first_epoch=epoch) as log:
+    with RunLog(as_path(job.run), described, epoch, state["log"]["events"] if state is not None else None) as log:
+        seconds = restore_within(state, learner, updates, log, world) if state is not None else 0.0
+        training = _Training(learner, updates, stage, recipe, world, watch, log, saved, progress)
+        shown: Evaluation | None = None
         while epoch < recipe.train.epochs and not stopping.stop:
-            started = time.perf_counter()
-            losses = _train_epoch(epoch, learner, updates, stage, recipe, world, watch, log, progress)
-            seconds = time.perf_counter() - started
+            losses, seconds, waiting = training.epoch(epoch, step, seconds)
             evaluations = {name: _evaluate(n, evaluator, world) for name, n in updates.networks.items()}
             kept = max(evaluations, key=lambda name: evaluations[name].criterion)
             evaluation = evaluations[kept]
@@ -108,6 +119,7 @@ def train(
             if world.rank == 0:
                 collapse.look(epoch, evaluation, losses)
             improved = stopping.update(epoch, evaluation.criterion)
+            shown = evaluation if improved or shown is None else shown
             num_images = stage.data.order.num_steps * stage.data.images_per_step
             result = EpochResult(
                 epoch,
@@ -117,6 +129,7 @@ def train(
                 losses,
                 num_images,
                 seconds,
+                waiting,
                 criteria if len(criteria) > 1 else {},
             )
             log.epoch(asdict(result), evaluation)
@@ -147,7 +160,10 @@ def train(
                         updates.state(kept),
                     )
                 report(result, Path(folder) if world.rank == 0 else None)
-            epoch += 1
+            saved.epoch_saved()
+            epoch, step, seconds = epoch + 1, 0, 0.0
+    saved.finished()
+    losses_of_epochs = [line["losses"] for line in read_metrics(as_path(job.run))] if world.rank == 0 else []
     return {
         "kind": stage.kind,
         "role": job.role,
@@ -158,7 +174,18 @@ def train(
         "best_epoch": stopping.best_epoch,
         "best_criterion": stopping.best,
         "stopped_early": stopping.stop,
+        "symptoms": symptoms(losses_of_epochs, shown, stage.data.tasks) if shown is not None else [],
     }
+
+
+def _require_store(description: checkpoint.Description, store: Store, job: Job) -> None:
+    """Refuses to go on with another store than the run began with."""
+    found = store.manifest.content_hash
+    if found != description.store_hash:
+        raise ConfigurationError(
+            f"{job.run}: trained on a store with the content hash {description.store_hash[:12]} so far, found"
+            f" {found[:12]} in {job.store}; give the store that it began with, or --fresh to train anew"
+        )
 
 
 def _described(job: Job, stage: Stage, network: Network, world: World, is_trial: bool) -> RunDescription:
@@ -200,48 +227,70 @@ def _learner(stage: Stage, recipe: Recipe, world: World) -> Learner:
     return Learner(network, teacher, objective, added, recipe, world)
 
 
-def _train_epoch(
-    epoch: int,
-    learner: Learner,
-    updates: Updates,
-    stage: Stage,
-    recipe: Recipe,
-    world: World,
-    watch: Watch,
-    log: RunLog,
-    progress: Progress | None,
-) -> dict[str, float]:
-    """One pass over the epoch's steps; returns the mean of each logged loss."""
-    # dropout differs from worker to worker and is the same when the epoch is run again
-    torch.manual_seed(int(np.random.SeedSequence([recipe.seed, epoch, world.rank]).generate_state(1)[0]))
-    learner.network.train()
-    num_steps, accumulate = stage.data.order.num_steps, recipe.train.accumulate
-    clock = log.clock(stage.data.images_per_step)
-    for step, batch in enumerate(stage.batches(epoch, world)):
-        clock.data_ready()
-        last = step + 1 == num_steps
-        # the steps at the end of an epoch that do not fill an accumulation are averaged among themselves
-        num_accumulated = min(accumulate, num_steps - step // accumulate * accumulate)
-        update = last or (step + 1) % accumulate == 0
-        rate = learner.optimizer.param_groups[0]["lr"]
-        loss, norm = learner.step(batch, update, num_accumulated)
-        if update:
-            updates.done()
-        losses = named_losses(loss)
-        numbers = losses | ({GRADIENT_NORM: norm} if norm is not None else {})
-        watch.take(epoch, step, batch, numbers)
-        logged = last or (step + 1) % recipe.train.log_every == 0
-        # waits for the device, which is part of the step
-        values = read(numbers) if logged else {}
-        clock.step_done()
-        log.add(losses)
-        if logged:
-            log.step(epoch * num_steps + step, values, rate, clock)
-            if progress is not None:
-                progress(epoch, step + 1, num_steps, values["total"])
+@dataclass(frozen=True)
+class _Training:
+    """What an epoch is trained with, and followed by."""
+
+    learner: Learner
+    updates: Updates
+    stage: Stage
+    recipe: Recipe
+    world: World
+    watch: Watch
+    log: RunLog
+    saved: StepCheckpoints
+    progress: Progress | None
+
+    def epoch(self, epoch: int, first: int, seconds: float) -> tuple[dict[str, float], float, float]:
+        """One pass over an epoch's steps.
+
+        Args:
+            epoch: 0-based.
+            first: step that it goes on with.
+            seconds: that the steps before took.
+
+        Returns:
+            The mean of each logged loss, the seconds of the epoch, and the share of the time since `first` in which
+            this worker waited for data.
+        """
+        if first == 0:
+            # dropout differs from worker to worker and is the same when the epoch is run again
+            states = np.random.SeedSequence([self.recipe.seed, epoch, self.world.rank]).generate_state(1)
+            torch.manual_seed(int(states[0]))
+        started = time.perf_counter() - seconds
+        self.learner.network.train()
+        num_steps, accumulate = self.stage.data.order.num_steps, self.recipe.train.accumulate
+        clock = self.log.clock(self.stage.data.images_per_step)
+        for step, batch in enumerate(self.stage.batches(epoch, self.world, first), first):
+            clock.data_ready()
+            last = step + 1 == num_steps
+            # the steps at the end of an epoch that do not fill an accumulation are averaged among themselves
+            num_accumulated = min(accumulate, num_steps - step // accumulate * accumulate)
+            update = last or (step + 1) % accumulate == 0
+            rate = self.learner.optimizer.param_groups[0]["lr"]
+            loss, norm = self.learner.step(batch, update, num_accumulated)
+            if update:
+                self.updates.done()
+            losses = named_losses(loss)
+            numbers = losses | ({GRADIENT_NORM: norm} if norm is not None else {})
+            self.watch.take(epoch, step, batch, numbers)
+            logged = last or (step + 1) % self.recipe.train.log_every == 0
+            # waits for the device, which is part of the step
+            values = read(numbers) if logged else {}
+            clock.step_done()
+            self.log.add(losses)
+            if logged:
+                self.log.step(epoch * num_steps + step, values, rate, clock)
+                if self.progress is not None:
+                    self.progress(epoch, step + 1, num_steps, values["total"])
+            if update and not last and self.saved.is_due((step + 1) // accumulate):
+                self.watch.look()
+                spent = time.perf_counter() - started
+                state = state_within(self.learner, self.updates, self.log, self.world, spent)
+                self.saved.save(epoch, step + 1, state)
             clock.log_written()
-    watch.look()
-    return log.mean_losses()
+        self.watch.look()
+        return self.log.mean_losses(), time.perf_counter() - started, clock.waiting
 
 
 def _evaluate(network: Network, evaluator: Evaluator, world: World) -> Evaluation:

@@ -11,11 +11,12 @@ from abaw_ray.threads import be_one_of_many, in_turn
 T = TypeVar("T")
 
 
-def prefetch(make: Callable[[int], T], num_items: int, num_threads: int = 1) -> Iterator[T]:
-    """make(0), make(1), ..., in order; while one is used, a thread each makes the next ones, and one more is ready.
+def prefetch(make: Callable[[int], T], num_items: int, num_threads: int = 1, first: int = 0) -> Iterator[T]:
+    """make(first), make(first + 1), ..., make(num_items - 1), in order; while one is used, a thread each makes the next
+    ones, and one more is ready.
 
     An error in `make` is raised here, in its turn.
     """
     start = be_one_of_many if num_threads > 1 else None
     with ThreadPoolExecutor(num_threads, "prefetch", start) as pool:
-        yield from in_turn((pool.submit(make, number) for number in range(num_items)), num_threads + 1)
+        yield from in_turn((pool.submit(make, number) for number in range(first, num_items)), num_threads + 1)

@@ -89,12 +89,11 @@ def _whole_description(folder: AnyPath, before: list[AnyPath]) -> checkpoint.Des
 
 def _snapshot(checkpoints: Mapping[str, checkpoint.Description]) -> dict[str, Any]:
     """Ray Train's list of checkpoints, given by name from the first to the latest."""
-    latest = checkpoints[max(checkpoints)]
     results = [
         {
             "version": 0,
             "checkpoint_dir_name": name,
-            "metrics": {SELECTION: selection(found.epoch, found.epoch == latest.stopping["best_epoch"])},
+            "metrics": {SELECTION: selection(found.epoch, found.epoch == found.stopping["best_epoch"])},
         }
         for name, found in checkpoints.items()
     ]

@@ -27,6 +27,7 @@ from abaw_ray.streams.base import FACE
 from abaw_ray.tasks import targets
 from abaw_ray.teachers import TEACHERS
 from abaw_ray.teachers.base import Teacher
+from abaw_ray.teachers.mapped import MappedNetwork, TaskMap, task_maps
 from abaw_ray.teachers.stored import StoredTeacher
 from abaw_ray.threads import num_threads
 from abaw_ray.training.colours import warn_of_grey
@@ -89,7 +90,7 @@ class Stage:
         if self._job.teacher_outputs is not None:
             return StoredTeacher()
         make = TEACHERS.get(self._recipe.loss.teacher, "loss.teacher")
-        return make([teacher.network(device) for teacher in found], self.data.tasks)
+        return make([self._teaching(teacher, device) for teacher in found], self.data.tasks)
 
     def objective(self, network: Network, teacher: Teacher | None) -> Supervised | Distillation:
         """What the heads of a network learn.
@@ -152,8 +153,9 @@ class Stage:
         """
         return Evaluator(self.store, self.data.tasks, Split.VALIDATION, self._recipe, self._kind.source)
 
-    def batches(self, epoch: int, world: World) -> Iterator[Batch]:
-        """This worker's batches of an epoch on its device, made ahead on threads: see `SetBatch.prepared_for`."""
+    def batches(self, epoch: int, world: World, first: int = 0) -> Iterator[Batch]:
+        """This worker's batches of an epoch from a step on, on its device, made ahead on threads: see
+        `SetBatch.prepared_for`."""
 
         def make(step: int) -> Batch:
             batch = self.data.batch(epoch, step, world)
@@ -163,9 +165,9 @@ class Stage:
         num_steps = self.data.order.num_steps
         if world.device.type == "cuda":
             copies = DeviceCopies(world.device)
-            return copies.arrived(prefetch(lambda step: copies.start(make(step)), num_steps))
+            return copies.arrived(prefetch(lambda step: copies.start(make(step)), num_steps, first=first))
         # a thread a batch is the fastest way to views; without them it is all threads on one batch
-        return prefetch(make, num_steps, num_threads() if self._kind.makes_views else 1)
+        return prefetch(make, num_steps, num_threads() if self._kind.makes_views else 1, first)
 
     def _fetch(self, epoch: int, world: World) -> None:
         """Brings this node's share of a remote store here, and the next epoch's, if every node has a share."""
@@ -174,9 +176,18 @@ class Stage:
             if blocks is not None and number < self._recipe.train.epochs:
                 self.store.fetch(blocks)
 
+    def _teaching(self, teacher: Checkpoint, device: torch.device) -> Network:
+        """A teacher's network, which says something of every task that is taught."""
+        network, maps = teacher.network(device), self._maps(teacher)
+        return MappedNetwork(network, maps) if maps else network
+
+    def _maps(self, teacher: Checkpoint) -> dict[str, TaskMap]:
+        names = self._recipe.loss.teacher_maps
+        return task_maps(teacher.tasks(teacher.recipe), self.data.tasks, names, f"teacher {teacher.path}")
+
     def _check_teacher(self, teacher: Checkpoint) -> None:
-        found = teacher.description
-        taught = targets(self.data.tasks)
+        found, maps = teacher.description, self._maps(teacher)
+        taught = [name for name in targets(self.data.tasks) if name not in maps]
         spaces = {self.data.tasks[name].space for name in taught}
         if not spaces <= set(found.spaces) or found.image_size != self.store.image_size:
             raise ConfigurationError(

@@ -66,7 +66,7 @@ class Learner:
         self._beside = SideStream(world.device)
         is_captured = _is_captured(recipe, world)
         self._captured = CapturedGradient(self._gradient, self._parameters) if is_captured else None
-        self._num_overflown = torch.zeros((), dtype=torch.long, device=world.device)
+        self.num_overflown = torch.zeros((), dtype=torch.long, device=world.device)
 
     def step(self, batch: Batch, update: bool, num_accumulated: int) -> tuple[StepLoss, Tensor | None]:
         """Adds a step's gradient, and with `update` takes the optimiser step.
@@ -90,8 +90,8 @@ class Learner:
 
     def take_overflown(self) -> int:
         """Optimiser steps that were left out since the last call, as their gradient overflowed float16."""
-        num = int(self._num_overflown)
-        self._num_overflown.zero_()
+        num = int(self.num_overflown)
+        self.num_overflown.zero_()
         return num
 
     def losses(self) -> dict[str, Any]:
@@ -162,7 +162,7 @@ class Learner:
         self.added.update()
         if self.scaler.is_enabled():
             overflown = ~norm.isfinite()
-            self._num_overflown += overflown
+            self.num_overflown += overflown
             norm = norm.masked_fill(overflown, 0.0)
         return norm
 

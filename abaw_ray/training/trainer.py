@@ -19,7 +19,7 @@ from ray.util.queue import Queue
 from abaw_ray.blocks.files import read_json, write_json, write_text
 from abaw_ray.config import dump_recipe, parse_recipe
 from abaw_ray.disk import write_errors_named
-from abaw_ray.errors import ConfigurationError, WorkerFault
+from abaw_ray.errors import ConfigurationError, MissingInputError, WorkerFault
 from abaw_ray.interruption import on_a_thread
 from abaw_ray.models import checkpoint
 from abaw_ray.monitoring.run_log import flatten
@@ -41,8 +41,13 @@ logger = logging.getLogger(__name__)
 
 JOB_FILE = "job.json"
 REPLACE = "--fresh replaces the run"
+EXTENDED = ("recipe.train.epochs", "recipe.train.patience")
+"""What may differ in a run that is trained for more epochs."""
 CRITERION, NUM_EPOCHS = "criterion", "num_epochs"
 """Reported numbers that a sweep goes by."""
+
+WAITING_IS_SAID = 0.1
+"""Share of an epoch's time from which on it is told that its data came too late."""
 
 RESTARTS = "restarts"
 """Reported with them once workers were lost: what `fit` said of it."""
@@ -55,6 +60,7 @@ def fit(
     callbacks: list[Any] | None = None,
     one_of_many: bool = False,
     say: Callable[[str], None] = logger.warning,
+    extend: bool = False,
 ) -> dict[str, Any]:
     """Trains on Ray and writes `run.json` into the run's folder; a run that was cut off goes on where it stopped.
 
@@ -65,6 +71,7 @@ def fit(
         callbacks: of Ray Train, called with every epoch's report.
         one_of_many: of a sweep: no progress bar, and what cannot run is found out by its workers.
         say: prints a line where workers were lost.
+        extend: the run in the folder, finished or not, goes on with the job's `train.epochs` and `train.patience`.
 
     Returns:
         The contents of `run.json`: role, best and last checkpoint (folders in the run's folder), criterion, scores,
@@ -83,7 +90,7 @@ def fit(
         Stage(job.going_on() if goes_on else job, torch.device("cpu")).check(resources.num_workers)
     run = as_path(job.run)
     with OwnedFolder(run, "a run", (JOB_FILE,)).held(fresh):
-        _begin(run, job)
+        _begin(run, job, extend)
         with ray_session(), _progress_bar(job, shown=not one_of_many) as bar:
             check_room(resources)
             queue = bar.queue if bar is not None else None
@@ -96,7 +103,7 @@ def fit(
 def finished(job: Job) -> dict[str, Any] | None:
     """The contents of `run.json` if the run's folder holds this very job, finished."""
     run = as_path(job.run)
-    if not (run / checkpoint.RUN_FILE).is_file() or read_json(run / JOB_FILE, REPLACE) != to_dict(job):
+    if not (run / checkpoint.RUN_FILE).is_file() or _differences(run, job):
         return None
     return read_json(run / checkpoint.RUN_FILE, REPLACE)
 
@@ -115,7 +122,7 @@ def _run(
 ) -> dict[str, Any]:
     """What the first worker returns.
 
-    A run that loses a worker goes on from its last epoch; any other error ends it at once.
+    A run that loses a worker goes on from its last checkpoint; any other error ends it at once.
 
     Raises:
         UserError: of a worker.
@@ -130,7 +137,7 @@ def _run(
             lost = describe_losses(failures(error))
             if len(restarts) == MAX_RESTARTS:
                 raise WorkerFault(f"{lost}, after {MAX_RESTARTS} restarts; the same command goes on") from None
-            restarts.append(f"{lost}: restart {len(restarts) + 1} of {MAX_RESTARTS}, from the last epoch")
+            restarts.append(f"{lost}: restart {len(restarts) + 1} of {MAX_RESTARTS}, from the last checkpoint")
             say(restarts[-1])
         else:
             return result.return_value
@@ -166,7 +173,9 @@ def _trainer(
             name=run.name,
             storage_path=str(run.parent),
             checkpoint_config=CheckpointConfig(
-                num_to_keep=1, checkpoint_score_attribute=SELECTION, checkpoint_score_order="max"
+                num_to_keep=job.recipe.checkpoint.best,
+                checkpoint_score_attribute=SELECTION,
+                checkpoint_score_order="max",
             ),
             # Ray would try errors again that cannot go away
             failure_config=FailureConfig(max_failures=0),
@@ -225,9 +234,10 @@ def describe(result: EpochResult) -> str:
     """An epoch in one line."""
     rate = result.num_images / result.seconds
     best = ", best so far" if result.improved else ""
+    waiting = f", {result.waiting:.0%} of the time waiting for data" if result.waiting > WAITING_IS_SAID else ""
     return (
         f"epoch {result.epoch + 1}: loss {result.losses['total']:.4f}, criterion {result.criterion:.4f}{best},"
-        f" {rate:.0f} images/s"
+        f" {rate:.0f} images/s{waiting}"
     )
 
 
@@ -252,24 +262,38 @@ def _job_of(values: dict[str, Any], run: str) -> Job:
     return Job(**values | lists | {"recipe": recipe, "run": run})
 
 
-def _begin(run: AnyPath, job: Job) -> None:
+def _begin(run: AnyPath, job: Job, extend: bool) -> None:
     """Makes the folder that of this job, or refuses."""
-    described = run / JOB_FILE
-    if (run / checkpoint.RUN_FILE).is_file():
-        raise ConfigurationError(f"{run} holds a finished run; choose another folder, or --fresh to replace it")
+    described, result = run / JOB_FILE, run / checkpoint.RUN_FILE
+    if result.is_file() and not extend:
+        raise ConfigurationError(
+            f"{run} holds a finished run; choose another folder, --extend to train it for more epochs, or --fresh to"
+            " replace it"
+        )
     if described.is_file():
-        before, now = read_json(described, REPLACE), to_dict(job)
-        if before != now:
-            changed = [k for k, v in leaves_of(now).items() if leaves_of(before).get(k) != v]
+        changed = [key for key in _differences(run, job) if not (extend and key in EXTENDED)]
+        if changed:
             raise ConfigurationError(
-                f"{run} holds an unfinished run that differs in {', '.join(changed)}; choose another folder,"
-                " the same settings to continue it, or --fresh to replace it"
+                f"{run} holds a run that differs in {', '.join(changed)}; choose another folder, the same settings to"
+                " continue it, or --fresh to replace it"
             )
         check_checkpoints(run)
-        logger.warning("going on with the unfinished run in %s", run)
-    else:
-        write_json(described, to_dict(job))  # before anything else: it makes the folder a run
+        logger.warning("going on with the run in %s", run)
+        if extend and job.recipe.optim.schedule == "cosine":
+            logger.warning("optim.schedule: rates are from now on those of %d epochs", job.recipe.train.epochs)
+    elif extend:
+        raise MissingInputError(f"{run}: found no run, expected one that --extend goes on with")
+    write_json(described, to_dict(job))  # before anything else: it makes the folder a run
     write_text(run / "recipe.yaml", dump_recipe(job.recipe))
+    result.unlink(missing_ok=True)
+
+
+def _differences(run: AnyPath, job: Job) -> list[str]:
+    """Keys of what a run's folder holds another training of than the job; how often it is saved makes no other."""
+    before, now = leaves_of(read_json(run / JOB_FILE, REPLACE)), leaves_of(to_dict(job))
+    keys = [key for key, value in now.items() if key not in before or before[key] != value]
+    keys += [key for key in before if key not in now]
+    return [key for key in keys if not key.startswith("recipe.checkpoint.")]
 
 
 def _finish(run: AnyPath, job: Job, summary: dict[str, Any]) -> dict[str, Any]:

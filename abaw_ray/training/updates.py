@@ -81,3 +81,24 @@ class Updates:
         if "schedule" in state:
             self._schedule.load_state(state["schedule"])
         self._schedule.updated(self._count)
+
+    def state_within(self) -> dict[str, Any]:
+        """All that is needed to go on within an epoch, also the weights in training."""
+        return {
+            "count": self._count,
+            "weights": {name: network.state_dict() for name, network in self.networks.items()},
+            "schedule": self._schedule.state(),
+            "scaler": self._learner.scaler.state_dict(),
+            "num_overflown": self._learner.num_overflown,
+        }
+
+    def resume_within(self, state: Mapping[str, Any]) -> None:
+        """The inverse of `state_within`, once the optimiser has its own state."""
+        for name, network in self.networks.items():
+            network.load_state_dict(state["weights"][name])
+        if state["scaler"]:
+            self._learner.scaler.load_state_dict(state["scaler"])
+        self._learner.num_overflown.copy_(state["num_overflown"])
+        self._count = state["count"]
+        self._schedule.load_state(state["schedule"])
+        self._schedule.updated(self._count)

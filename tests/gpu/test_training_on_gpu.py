@@ -17,6 +17,7 @@ from steps import CPU, batches, changed, job_of, learner_on, losses_of
 from abaw_ray.augmentation import window_variants
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
+from abaw_ray.config.checkpoint import CheckpointConfig
 from abaw_ray.errors import DivergedError
 from abaw_ray.inference.features import view_features
 from abaw_ray.inference.predict import predict_rows
@@ -28,6 +29,7 @@ from abaw_ray.training.divergence import Watch
 from abaw_ray.training.job import Job
 from abaw_ray.training.kinds.base import Batch
 from abaw_ray.training.loop import EpochResult, train
+from abaw_ray.training.resume import restore
 from abaw_ray.training.stage import Stage
 from abaw_ray.world import World, autocast_dtype
 
@@ -126,6 +128,25 @@ def test_a_run_learns_is_gone_on_with_and_predicts_the_same_on_the_cpu(
         np.testing.assert_allclose(evaluator.predict(again, World()).frames[task], found[task], atol=0.1)
 
 
+def test_a_run_goes_on_within_an_epoch_with_the_devices_random_numbers(device, store, recipe, tmp_path):
+    often = changed(recipe, train={"epochs": 1, "log_every": 1}, model={"head_dropout": 0.5})
+    often = often.model_copy(update={"checkpoint": CheckpointConfig(every="1 steps")})
+    job = Job(often, str(store), str(tmp_path / "run"))
+    num_steps, drawn = Stage(job, device).data.order.num_steps, []
+
+    def at_the_end(epoch: int, step: int, num_steps: int, loss: float) -> None:
+        if step == num_steps:
+            drawn.append(torch.rand(4, device=device).tolist())
+            raise InterruptedError
+
+    for _ in range(2):  # the second time only the last step is taken
+        with pytest.raises(InterruptedError):
+            train(job, World(device=device), lambda result, folder: None, progress=at_the_end)
+    assert drawn[0] == drawn[1]
+    (folder,) = (tmp_path / "run" / "steps").iterdir()
+    assert folder.name == f"0000-{num_steps - 1:08d}"
+
+
 def test_a_resumed_optimiser_is_where_a_new_one_is(device, store, recipe, tmp_path):
     """Numbers of steps on a GPU would be waited for, one by one, in every step."""
     job = Job(changed(recipe, train={"epochs": 1}), str(store), str(tmp_path / "run"))
@@ -133,7 +154,7 @@ def test_a_resumed_optimiser_is_where_a_new_one_is(device, store, recipe, tmp_pa
     stage, new = learner_on(device, job)
     losses_of(new, batches(stage, recipe, 1), device)
     _, resumed = learner_on(device, job)
-    checkpoint.restore(tmp_path / "kept" / "0", resumed.network, resumed.optimizer)
+    restore(tmp_path / "kept" / "0", resumed.network, resumed.optimizer)
     for parameter, state in new.optimizer.state.items():
         assert parameter.device.type == state["exp_avg"].device.type == device.type
     states = zip(new.optimizer.state.values(), resumed.optimizer.state.values(), strict=True)

@@ -83,7 +83,7 @@ def test_a_run_goes_on_when_a_worker_dies_and_says_which(run):
     # its neighbour's broken connection can be known first
     lost = r"(worker 2|a worker) on \S+ was lost \(.*died.*\): |a worker was lost \(.*onnection.*\): "
     assert re.match(lost, line), line
-    assert line.endswith("restart 1 of 3, from the last epoch")
+    assert line.endswith("restart 1 of 3, from the last checkpoint")
 
 
 def test_a_run_whose_worker_dies_as_it_is_started_goes_on_and_holds_nothing(run, tmp_path):
@@ -105,7 +105,7 @@ def test_a_run_whose_worker_dies_as_it_is_started_goes_on_and_holds_nothing(run,
     result, said, _ = run(FirstReaderDies(tmp_path / "first"))
     assert result == "done"
     assert len(said) == 1
-    assert re.match(r"a worker on \S+ was lost \(.*died.*\): restart 1 of 3, from the last epoch", said[0]), said
+    assert re.match(r"a worker on \S+ was lost \(.*died.*\): restart 1 of 3, from the last checkpoint", said[0]), said
     limit = time.monotonic() + WAIT_SECONDS
     while ray.available_resources().get("CPU", 0) < ray.cluster_resources()["CPU"]:
         assert time.monotonic() < limit, "CPUs are held by a training that has ended"

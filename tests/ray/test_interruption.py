@@ -25,7 +25,7 @@ class Command:
     """A command that runs, and what it has printed on stderr so far."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
+        self._process, self.pid = process, process.pid
         self.said = ""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

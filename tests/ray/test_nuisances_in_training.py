@@ -14,6 +14,7 @@ from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.synthetic.subjects import FOLDER, SUBJECT_PATTERN, generate_subjects
 from abaw_ray.training.job import Job
 from abaw_ray.training.resources import Resources
+from abaw_ray.training.resume import learned_losses
 from abaw_ray.training.trainer import fit
 
 
@@ -29,7 +30,7 @@ def test_two_workers_forget_people_that_files_are_named_after(cluster, recipe: R
     fit(Job(short, str(store), str(run)), Resources(2, use_gpu=False))
     found = checkpoint.load(run)
     assert found.description.tasks == ("expression",)
-    state = checkpoint.learned_losses(Path(str(found.path)))["added"]
+    state = learned_losses(Path(str(found.path)))["added"]
     assert state["num_updates"] > 0
     assert set(state["optimizers"]) == {"subject"}
     probed = probe(run, "subject")

@@ -21,6 +21,7 @@ from abaw_ray.check import check_place
 from abaw_ray.config import dump_recipe
 from abaw_ray.errors import MissingInputError, StoreError
 from abaw_ray.models import checkpoint
+from abaw_ray.training.resume import restore
 from abaw_ray.training.snapshot import CHECKPOINTS, SNAPSHOT, check_checkpoints
 
 FILES = [checkpoint.DESCRIPTION, checkpoint.RECIPE, checkpoint.WEIGHTS, checkpoint.OPTIMIZER]
@@ -41,7 +42,7 @@ def spoilt(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def use(folder: Path) -> None:
     """All that is done with a checkpoint."""
     network = checkpoint.load(folder).network(torch.device("cpu"))
-    checkpoint.restore(folder, network, torch.optim.Adam(network.parameters()))
+    restore(folder, network, torch.optim.Adam(network.parameters()))
 
 
 def test_a_whole_checkpoint_is_used(whole: Path) -> None:

@@ -22,12 +22,14 @@ from abaw_ray.spaces import LabelSpace
 from abaw_ray.tasks import build_tasks
 from abaw_ray.tasks.base import Decision, Task
 from abaw_ray.tasks.multiclass import Multiclass
-from abaw_ray.tasks.sums import Summed
+from abaw_ray.tasks.sums import Summed, Weighed
 
 COLOUR = LabelSpace(name="colour", kind="multiclass", names=("red", "green", "blue", "grey"))
 SIGNS = LabelSpace(name="signs", kind="multilabel", names=("a", "b", "c"))
 SIZES = LabelSpace(name="sizes", kind="regression", names=("width", "height"), low=0, high=10)
 SPACES = (COLOUR, SIGNS, SIZES)
+NO_NUMBERS = {"num_frames", "thresholds", "num_never_present"}
+"""What `score` gives beside scores."""
 TASKS = build_tasks(SPACES, LossConfig(), ModelConfig(), options={"sizes": {"form": "plain"}})
 
 
@@ -86,7 +88,11 @@ def test_sums_of_all_groups_give_the_scores(num_frames: int, num_groups: int, se
         decision = task.fit_decision(labels, predictions)
         sums = task.score_sums(labels, predictions, decision, rng.integers(0, num_groups, len(labels)), num_groups)
         found, expected = task.scores_of_sums(sums.sum(0)), task.score(labels, predictions, decision)
-        expected = {key: value for key, value in expected.items() if key not in ("num_frames", "thresholds")}
+        expected = {key: value for key, value in expected.items() if key not in NO_NUMBERS}
+        if isinstance(task, Weighed):
+            of_weights = task.scores_of_weights(labels, predictions, decision, np.ones((len(labels), 2)))
+            found |= {k: v[0] for k, v in of_weights.items() if k != "average_precision"}
+            found["average_precision"] = {k: v[0] for k, v in of_weights["average_precision"].items()}
         assert found.keys() == expected.keys()
         for key, value in expected.items():
             assert found[key] == pytest.approx(value, abs=1e-9)
@@ -97,7 +103,7 @@ def test_intervals_are_nested_as_scores_and_hold_them():
     assert list(found) == ["db0", "db1", "all"]
     for database, of_database in found.items():
         for name in TASKS:
-            expected = scores[database][name].keys() - {"num_frames", "thresholds"}
+            expected = scores[database][name].keys() - NO_NUMBERS
             assert of_database[name].keys() == expected
         low, high = of_database["criterion"]
         assert low < scores[database]["criterion"] < high
@@ -217,6 +223,54 @@ def test_a_task_without_sums_has_no_interval_and_that_is_said(form: str, caplog:
     assert found["all"].keys() == {"signs", "sizes"}
     (record,) = caplog.records
     assert record.getMessage().startswith("colour: ")
+
+
+BY_RANK = {"signs": {"criterion": "mean_average_precision"}}
+
+
+def test_a_criterion_of_ranks_has_an_interval():
+    by_rank = build_tasks(SPACES, LossConfig(), ModelConfig(), options=BY_RANK)
+    found, scores = intervals_of(made(), by_rank)
+    of_signs, intervals = scores["all"]["signs"], found["all"]["signs"]
+    assert of_signs["criterion"] == of_signs["mean_average_precision"]
+    assert intervals["criterion"] == intervals["mean_average_precision"]
+    low, high = intervals["criterion"]
+    assert low < of_signs["criterion"] < high
+    assert intervals["average_precision"].keys() == of_signs["average_precision"].keys()
+    low, high = found["all"]["criterion"]
+    assert low < scores["all"]["criterion"] < high
+
+
+def test_draws_are_scored_alike_in_parts_and_at_once(monkeypatch: pytest.MonkeyPatch):
+    at_once = intervals_of(made())[0]
+    monkeypatch.setattr("abaw_ray.evaluation.intervals.MAX_WEIGHTS", 50_000)
+    assert intervals_of(made())[0]["all"]["signs"] == at_once["all"]["signs"]
+
+
+class Unweighed(Foreign):
+    """A task that has sums, but nothing of frames that were drawn several times."""
+
+    def score_sums(self, *arguments: Any) -> np.ndarray:
+        return self.of.score_sums(*arguments)  # type: ignore[attr-defined]
+
+    def scores_of_sums(self, sums: np.ndarray) -> dict[str, Any]:
+        return self.of.scores_of_sums(sums)  # type: ignore[attr-defined]
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "scores_of_weights":
+            raise AttributeError(name)
+        return getattr(self.of, name)
+
+
+def test_a_criterion_that_is_no_sum_has_no_interval_and_other_scores_keep_theirs(caplog: pytest.LogCaptureFixture):
+    by_rank = build_tasks(SPACES, LossConfig(), ModelConfig(), options=BY_RANK)
+    tasks = by_rank | {"signs": Unweighed(by_rank["signs"])}
+    with caplog.at_level(logging.WARNING):
+        found, _ = intervals_of(made(), tasks)  # type: ignore[arg-type]
+    assert found["all"].keys() == {"colour", "signs", "sizes"}
+    assert found["all"]["signs"].keys() == {"macro_f1", "accuracy", "f1", "macro_f1_at_half", "jaccard"}
+    (record,) = caplog.records
+    assert record.getMessage().startswith("signs: ")
 
 
 def test_a_nuisance_task_is_no_part_of_the_criterion():

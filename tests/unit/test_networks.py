@@ -342,7 +342,7 @@ def test_parts_from_outside_are_used_through_the_recipe(own_parts: None) -> None
         (
             "model.encoders.audio=spectrogram",
             r"model\.encoders\.audio: found 'spectrogram', which is no encoder; known: "
-            "audio_cnn, image_cnn, vector_mlp",
+            "audio_cnn, image_cnn, torch_module, vector_mlp",
         ),
         ("model.encoders.text=vector_mlp", r"model\.encoders: text not among the streams: face, audio, voice"),
         (

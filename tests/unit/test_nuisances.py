@@ -30,6 +30,7 @@ from abaw_ray.spaces import LabelSpace, Split
 from abaw_ray.tasks import build_task, build_tasks
 from abaw_ray.training.added import AddedObjectives
 from abaw_ray.training.collapse import CollapseWatch, class_entropy
+from abaw_ray.training.resume import learned_losses
 from abaw_ray.world import World
 
 WHO = LabelSpace(name="who", kind="multiclass", names=("Ann", "Bo", "Cy"))
@@ -242,7 +243,7 @@ def test_two_workers_reach_the_weights_of_one(store, tmp_path, mode):
     one, two = weights(tmp_path / "one" / "0"), weights(tmp_path / "two" / "0")
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=1e-4, atol=1e-5)
-    heads = [checkpoint.learned_losses(tmp_path / name / "0")["added"]["objectives"] for name in ("one", "two")]
+    heads = [learned_losses(tmp_path / name / "0")["added"]["objectives"] for name in ("one", "two")]
     for name, value in heads[0]["subject"].items():
         torch.testing.assert_close(heads[1]["subject"][name], value, rtol=1e-3, atol=1e-4)
 

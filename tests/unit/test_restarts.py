@@ -92,7 +92,7 @@ def test_a_run_that_loses_workers_goes_on_and_says_which_where_and_why(monkeypat
     assert (found, num_tries) == ("summary", 3)
     assert said[0] == (
         "worker 2 on 10.0.0.7 was lost (its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail:"
-        " End of file.): restart 1 of 3, from the last epoch"
+        " End of file.): restart 1 of 3, from the last checkpoint"
     )
     assert said[1].startswith("a worker was lost (Connection closed by peer [10.0.0.2]): restart 2 of 3")
 

@@ -10,6 +10,7 @@ from checkpoints import make_checkpoint
 from torch import nn
 
 from abaw_ray.models import checkpoint
+from abaw_ray.training.resume import restore
 
 
 def step(optimizer: torch.optim.Optimizer, network: nn.Module) -> None:
@@ -30,7 +31,7 @@ def test_how_a_step_is_computed_is_the_devices(tmp_path: Path, saved: bool, own:
     folder = tmp_path / "saved"
     folder.mkdir()
     checkpoint.save(folder, networks[0], before, trained.recipe, trained.description)
-    checkpoint.restore(folder, networks[1], after)
+    restore(folder, networks[1], after)
     assert after.param_groups[0]["fused"] is own
     for optimizer, network in zip((before, after), networks, strict=True):
         step(optimizer, network)

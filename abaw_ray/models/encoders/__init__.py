@@ -25,7 +25,7 @@ def build_encoder(setting: Setting, key: str, shape: Shape, config: ModelConfig)
         MissingInputError: a file of weights is not there.
     """
     encoder, options = chosen(ENCODERS, setting, key)
-    if len(shape) != len(encoder.axes):
+    if encoder.axes and len(shape) != len(encoder.axes):
         raise ConfigurationError(
             f"{key}: it takes samples of the axes {', '.join(encoder.axes)}; found a stream of shape {tuple(shape)}"
         )

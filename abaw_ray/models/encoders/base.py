@@ -26,7 +26,7 @@ class Encoder(nn.Module):
     """The options that the encoder has; none unless it says so. One called `weights` is a file of first weights; None:
     random ones."""
     axes: ClassVar[tuple[str, ...]]
-    """Names of the axes of the samples that it takes, for messages."""
+    """Names of the axes of the samples that it takes, for messages; empty: any."""
     width: int
 
     def __init__(self, options: Any, shape: Shape, config: ModelConfig) -> None:
