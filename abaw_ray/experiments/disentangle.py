@@ -32,11 +32,13 @@ PUBLISHED = "up to 13 %"
 """All that the paper's abstract says of its disentanglement, of other data and measured in another way."""
 
 MTL = "mtl"
+LATER = 200
+"""Steps before people are to be forgotten: an adversary of an emotion that is not learned yet wins at once."""
 WAYS: dict[str, tuple[str, dict[str, Any] | None]] = {
     "emotion": ("emotion alone", None),
     MTL: ("multi-task", {"mode": "predict"}),
-    "reverse": ("gradient reversal", {"mode": "reverse"}),
-    "confuse": ("confusion", {"mode": "confuse", "own_steps": 2}),
+    "reverse": ("gradient reversal", {"mode": "reverse", "strength": 0.1, "delay": LATER}),
+    "confuse": ("confusion", {"mode": "confuse", "strength": 0.3, "delay": LATER, "learning_rate": 0.002}),
 }
 """Name -> title, and what is learned of people; the recipe's own `tasks.subject` is not used."""
 
