@@ -37,8 +37,8 @@ LATER = 200
 WAYS: dict[str, tuple[str, dict[str, Any] | None]] = {
     "emotion": ("emotion alone", None),
     MTL: ("multi-task", {"mode": "predict"}),
-    "reverse": ("gradient reversal", {"mode": "reverse", "strength": 0.1, "delay": LATER}),
-    "confuse": ("confusion", {"mode": "confuse", "strength": 0.3, "delay": LATER, "learning_rate": 0.002}),
+    "reverse": ("gradient reversal", {"mode": "reverse", "strength": 0.2, "delay": LATER}),
+    "confuse": ("confusion", {"mode": "confuse", "strength": 0.6, "delay": LATER, "learning_rate": 0.002}),
 }
 """Name -> title, and what is learned of people; the recipe's own `tasks.subject` is not used."""
 

@@ -36,8 +36,8 @@ FAVOURED = 0.6
 VALIDATION_ONE_IN = 4
 COLOURS = (20, 230)
 """Least and greatest brightness of blue, green and red of hair and clothes."""
-_PLAIN = {"bald": False, "long_hair": False, "glasses": False, "moustache": False, "beard": 0.0}
-FACE = replace(random_identity(np.random.default_rng(STREAM)), **_PLAIN)
+_ANYBODY = random_identity(np.random.default_rng(STREAM))
+FACE = replace(_ANYBODY, bald=False, long_hair=False, glasses=False, moustache=False, beard=0.0)
 """Everybody's, but for the colours."""
 BACKGROUND = np.full((ZOOM * SIDE, ZOOM * SIDE, 3), 128, np.uint8)
 CAMERA = Camera(light=(0.0, 0.0), gain=(1.0, 1.0, 1.0), blur=0.0, noise=3.0, jpeg_quality=95)
