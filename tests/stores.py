@@ -64,8 +64,8 @@ def videos_of(num_frames: dict[str, int]) -> pa.Table:
     return pa.table([list(num_frames), list(num_frames.values())], schema=videos_schema())
 
 
-def make_store(path: Path, encoding: str = "raw") -> Made:
-    """A store of two databases and three sets."""
+def make_store(path: Path, encoding: str = "raw", people: int = 0) -> Made:
+    """A store of two databases and three sets; with `people`, rows in turn are of as many."""
     rng = np.random.default_rng(0)
     pictures = smooth_images(sum(BLOCK_ROWS), rng)
     tables, blocks = [], []
@@ -87,7 +87,7 @@ def make_store(path: Path, encoding: str = "raw") -> Made:
     for numbers in ((0, 1), (2, 3)):
         block = np.concatenate([np.full(BLOCK_ROWS[n], n) for n in numbers])
         row = np.concatenate([np.arange(BLOCK_ROWS[n]) for n in numbers])
-        parts.append(index_part([tables[n] for n in numbers], block, row))
+        parts.append(index_part([tables[n] for n in numbers], block, row, people))
     videos = [videos_of({"video 0": 10, "video 1": 1}), videos_of({"no image": 4, "video 2": 12, "video 3": 6})]
     unseen = [
         unseen_frames(rng, [("video 0", 9), ("video 0", 8)]),
@@ -103,10 +103,13 @@ def make_store(path: Path, encoding: str = "raw") -> Made:
     return Made(path, pictures, pa.concat_tables(tables), unseen)
 
 
-def index_part(tables: list[pa.Table], block: np.ndarray, row: np.ndarray) -> IndexPart:
-    """Rows of faces of nobody named."""
+def index_part(tables: list[pa.Table], block: np.ndarray, row: np.ndarray, people: int = 0) -> IndexPart:
+    """Rows of faces of nobody named, or in turn of some people."""
     rows = pa.concat_tables(tables)
-    return IndexPart(rows.append_column("subject", pa.nulls(rows.num_rows, pa.string())), block, row)
+    subjects = pa.nulls(rows.num_rows, pa.string())
+    if people:
+        subjects = pa.array([f"person {number % people}" for number in range(rows.num_rows)])
+    return IndexPart(rows.append_column("subject", subjects), block, row)
 
 
 def finish_store(

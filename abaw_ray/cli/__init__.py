@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from abaw_ray.cli import data, evaluation, export, generations, labels, predict, report, submit, training, whole
+from abaw_ray.cli import data, evaluation, export, generations, labels, predict, probe, report, submit, training, whole
 from abaw_ray.errors import UserError
 from abaw_ray.interruption import stoppable
 from abaw_ray.jobs.submit import use_token
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for part in (data, training, generations, evaluation, labels, report, export, predict, whole, submit):
+for part in (data, training, generations, evaluation, labels, probe, report, export, predict, whole, submit):
     app.add_typer(part.app)
 
 

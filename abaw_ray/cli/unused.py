@@ -58,11 +58,13 @@ def unused_in(job: Job, keys: Iterable[str]) -> list[str]:
     """Those of `keys` that a training does not use."""
     from abaw_ray.config import Operation
     from abaw_ray.config.augment import SOUND_OPERATIONS
+    from abaw_ray.tasks import nuisance_settings
 
     unused = ["prepare"]
     if job.is_temporal:  # whose views are zoom, crop and flip
         unused += ["sampling", "augment.views", "train.layer_decay"]
         unused += [f"augment.{name}" for name, value in job.recipe.augment if isinstance(value, Operation)]
+        unused += [f"tasks.{name}.nuisance" for name in nuisance_settings(job.recipe.tasks)]
     else:
         unused.append("temporal")
     if not job.recipe.model.encoders:

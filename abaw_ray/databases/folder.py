@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember
 from abaw_ray.databases.reading.parsing import add_each, require_folder, split_by_name
 from abaw_ray.databases.reading.pictures import pictures_below, sub_folders
 from abaw_ray.databases.reading.spaces import EXPRESSION
+from abaw_ray.databases.reading.subjects import SubjectPattern, subjects_of
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInputError, quoted
 from abaw_ray.spaces import SPLIT_NAMES, Split
 
@@ -46,13 +47,24 @@ class FolderOptions(Options):
     """Folder -> class, of folders that are not named after their class: {"0": Anger, "1": Disgust}."""
     leave_out: tuple[Name, ...] = ()
     """Folders of classes that are not among ours: [contempt]."""
+    subject_pattern: SubjectPattern | None = None
+    """Who an image is of, from its path: a regular expression with a group named `subject`, as
+    '(?P<subject>S[0-9]+)_'. One that does not match is of nobody known, and counted."""
+    by: Literal["subject", "path"] = "path"
+    """What `validation_fraction` does not divide. An image of nobody known goes by its path."""
+
+    @model_validator(mode="after")
+    def _by_what_there_is(self) -> FolderOptions:
+        if self.by == "subject" and self.subject_pattern is None:
+            raise ValueError("by: found subject, expected a subject_pattern beside it")
+        return self
 
 
 def read(root: Path, options: FolderOptions) -> LabelTable:
     """One row an image, in a class folder or anywhere below it; `video` is its path."""
     require_folder(root, LAYOUT)
     by_folder = _class_by_folder(options)
-    rows, problems = RowBuilder(SPACES), Problems()
+    problems, pictures = Problems(), list[_Picture]()
     top = sub_folders(root, problems)
     folders: list[tuple[Path, Split | None]]
     if any(f.name.lower() in SPLIT_NAMES for f in top):
@@ -66,8 +78,26 @@ def read(root: Path, options: FolderOptions) -> LabelTable:
     for folder, split in folders:
         if folder.name.lower() not in by_folder:
             raise DatabaseFormatError(folder, None, f"folder {quoted(folder.name)}", f"one of {', '.join(by_folder)}")
-        _read_class(root, folder, by_folder[folder.name.lower()], split, options, rows, problems)
+        pictures += _of_class(root, folder, by_folder[folder.name.lower()], split, problems)
+    rows = RowBuilder(SPACES)
+    names = [picture.image for picture in pictures]
+    pattern = options.subject_pattern
+    subjects = subjects_of(names, pattern, problems) if pattern is not None else [None] * len(names)
+    for picture, subject in zip(pictures, subjects, strict=True):
+        named = subject if options.by == "subject" and subject is not None else picture.image
+        own = split_by_name(named, options.validation_fraction, options.split_seed)
+        split = picture.split if picture.split is not None else own
+        label = EXPRESSION.one_hot(picture.place)
+        rows.add(picture.image, 0, picture.image, {EXPRESSION.name: (label, split)}, subject=subject)
     return LabelTable(SPACES, rows.table(), problems)
+
+
+class _Picture(NamedTuple):
+    """An image of a class, as a path relative to the root; `split` is None where none is given by its folder."""
+
+    image: str
+    place: int
+    split: Split | None
 
 
 def _class_by_folder(options: FolderOptions) -> dict[str, int]:
@@ -105,24 +135,12 @@ def _check_named_folders(root: Path, found: set[str], options: FolderOptions) ->
         raise ConfigurationError(f"classes and leave_out name {', '.join(absent)}, no class folder in {root}")
 
 
-def _read_class(
-    root: Path,
-    folder: Path,
-    place: int,
-    split: Split | None,
-    options: FolderOptions,
-    rows: RowBuilder,
-    problems: Problems,
-) -> None:
-    pictures = pictures_below(folder, problems)
+def _of_class(root: Path, folder: Path, place: int, split: Split | None, problems: Problems) -> list[_Picture]:
+    found = pictures_below(folder, problems)
     if place == LEFT_OUT:
-        add_each(problems, f"class_left_out: {folder.name.lower()}", list(pictures), str)
-        return
-    label = EXPRESSION.one_hot(place)
-    for picture in pictures:
-        image = picture.relative_to(root).as_posix()
-        own = split_by_name(image, options.validation_fraction, options.split_seed) if split is None else split
-        rows.add(image, 0, image, {"expression": (label, own)})
+        add_each(problems, f"class_left_out: {folder.name.lower()}", list(found), str)
+        return []
+    return [_Picture(picture.relative_to(root).as_posix(), place, split) for picture in found]
 
 
 def sets(options: FolderOptions) -> tuple[SetMember, ...]:

@@ -14,14 +14,17 @@ An empty cell is no label. With `annotator`, the labels of somebody with a name 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 from pydantic import Field
 
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, SetMember
 from abaw_ray.databases.reading.parsing import entries, require_file, require_folder, split_by_name
+from abaw_ray.databases.reading.subjects import subjects_of
 from abaw_ray.databases.reading.table_cells import Texts
 from abaw_ray.databases.reading.table_columns import TableColumns, read_columns
 from abaw_ray.databases.reading.table_config import SETS, TableConfig, read_config
@@ -62,6 +65,8 @@ def read(root: Path, options: TableOptions) -> LabelTable:
     if config.split and (options.validation_fraction or options.split_seed):
         raise ConfigurationError(f"{config_path} has a split column: leave out validation_fraction and split_seed")
     columns, problems = read_columns(file, config), Problems()
+    if config.subject_pattern is not None:
+        columns = _with_subjects(columns, config.subject_pattern, problems)
     rows = TableRows(file, columns, _splits(file, config, columns, options), problems)
     rows.leave_out_unusable(config.geometry[0])
     has_image = rows.leave_out_missing(root, {_name_in(root, path), _name_in(root, config_path)})
@@ -81,6 +86,14 @@ def read(root: Path, options: TableOptions) -> LabelTable:
         sequential=rows.sequential,
         sets=tuple(SetMember(SETS.get(space.name, space.name), (space.name,)) for space in spaces),
     )
+
+
+def _with_subjects(columns: TableColumns, pattern: str, problems: Problems) -> TableColumns:
+    """The columns with who each path is of."""
+    paths = columns.paths.dictionary_encode()
+    found = subjects_of(paths.dictionary.to_pylist(), pattern, problems)
+    subjects = pa.array([subject or "" for subject in found], pa.string()).take(paths.indices)
+    return replace(columns, texts=columns.texts | {"subject": Texts.of([subjects])})
 
 
 def _name_in(root: Path, file: Path) -> str:

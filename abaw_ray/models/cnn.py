@@ -16,7 +16,7 @@ from abaw_ray.models.encoders.base import Shape
 from abaw_ray.models.heads import build_head, head_of
 from abaw_ray.models.kinds import input_shapes, own_heads
 from abaw_ray.models.layers import freeze, keep_frozen
-from abaw_ray.models.outputs import SetsOutput, split_by_set
+from abaw_ray.models.outputs import HeadsOutput, SetsOutput, split_outputs
 from abaw_ray.models.parts import Setting
 from abaw_ray.models.sets import FrameNetwork, Streams
 from abaw_ray.models.weight_sources import colours_for
@@ -55,7 +55,7 @@ class MultiTaskCNN(FrameNetwork):
             )
         self.backbone = create_backbone(config.backbone, image_size, config.weights)
         self._frozen_norms = freeze(self.backbone, config)
-        width = feature_width(self.backbone)
+        self._width = width = feature_width(self.backbone)
         self.heads = nn.ModuleDict(
             {t: build_head(*head_of(t, config, heads), width, n, config) for t, n in outputs.items()}
         )
@@ -73,7 +73,7 @@ class MultiTaskCNN(FrameNetwork):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """RGB images (batch, 3, H, W), 0-255 -> task -> logits (batch, outputs)."""
-        return self._heads(images)[0]
+        return dict(self._heads(images).logits)
 
     def task_features(self, images: Tensor) -> dict[str, Tensor]:
         """RGB images (batch, 3, H, W), 0-255 -> task -> what its classifier takes (batch, hidden), float32."""
@@ -97,19 +97,23 @@ class MultiTaskCNN(FrameNetwork):
         if not self._joint:
             return SetsOutput.of_sets({name: self._heads(batch) for name, batch in images.items()})
         sizes = [len(batch) for batch in images.values()]
-        logits, features = self._heads(torch.cat(list(images.values())))
-        return SetsOutput(split_by_set(logits, images, sizes), split_by_set(features, images, sizes))
+        joint = self._heads(torch.cat(list(images.values())))
+        return split_outputs(joint, images, sizes)
 
     @property
     def feature_widths(self) -> dict[str, int]:
         """Task -> length of what its classifier takes."""
         return dict.fromkeys(self.heads, self._head_features)
 
-    def _heads(self, images: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Task -> logits, and task -> what its classifier takes."""
+    @property
+    def shared_width(self) -> int:
+        """Length of what all heads take."""
+        return self._width
+
+    def _heads(self, images: Tensor) -> HeadsOutput:
         shared = self.backbone_features(images)
         features = {task: head.features(shared) for task, head in self.heads.items()}  # type: ignore[operator]
-        return self.classified(features), features
+        return HeadsOutput(self.classified(features), features, shared)
 
     def backbone_features(self, images: Tensor) -> Tensor:
         """RGB images (batch, 3, H, W), 0-255 -> what the heads take (batch, width)."""

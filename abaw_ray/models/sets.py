@@ -23,6 +23,11 @@ class Network(nn.Module, ABC):
     def feature_widths(self) -> dict[str, int]:
         """Task -> length of what its classifier takes."""
 
+    @property
+    def shared_width(self) -> int | None:
+        """Length of what all heads take, `SetsOutput.shared`; None: they do not share it."""
+        return None
+
 
 class Streams(NamedTuple):
     """Samples of several streams. A stream that no sample has may be left out.

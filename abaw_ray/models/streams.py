@@ -14,7 +14,7 @@ from abaw_ray.models.encoders.base import Encoder, Shape
 from abaw_ray.models.fusion import build_fusion
 from abaw_ray.models.heads import build_head, head_of
 from abaw_ray.models.kinds import input_shapes, own_heads
-from abaw_ray.models.outputs import SetsOutput, split_by_set
+from abaw_ray.models.outputs import HeadsOutput, SetsOutput, split_outputs
 from abaw_ray.models.parts import Setting
 from abaw_ray.models.sets import FrameNetwork, Streams
 
@@ -69,7 +69,7 @@ class MultiStreamNetwork(FrameNetwork):
             streams: as of `Streams`.
             present: as of `Streams`.
         """
-        return self._outputs(streams, present)[0]
+        return dict(self._outputs(streams, present).logits)
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -84,16 +84,20 @@ class MultiStreamNetwork(FrameNetwork):
         if not self._joint:
             return SetsOutput.of_sets({name: self._outputs(*streams) for name, streams in inputs.items()})
         sizes = [len(next(iter(streams.present.values()))) for streams in inputs.values()]
-        logits, features = self._outputs(*_joined(list(inputs.values()), list(self._encoders), sizes))
-        return SetsOutput(split_by_set(logits, inputs, sizes), split_by_set(features, inputs, sizes))
+        joint = self._outputs(*_joined(list(inputs.values()), list(self._encoders), sizes))
+        return split_outputs(joint, inputs, sizes)
 
     @property
     def feature_widths(self) -> dict[str, int]:
         """Task -> length of what its classifier takes."""
         return dict.fromkeys(self._task_heads, self._head_features)
 
-    def _outputs(self, streams: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> tuple[Outputs, Outputs]:
-        """Task -> logits, and task -> what its classifier takes."""
+    @property
+    def shared_width(self) -> int:
+        """Length of what all heads take."""
+        return self.fusion.width
+
+    def _outputs(self, streams: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> HeadsOutput:
         masks = self._masks(present)
         leading = masks[0].shape
         flat = {name: mask.flatten() for name, mask in zip(self._encoders, masks, strict=True)}
@@ -107,7 +111,7 @@ class MultiStreamNetwork(FrameNetwork):
             rows = head.rows(fused, masks.any(0)) if len(leading) == 2 else fused
             features[task] = head.features(rows)
             logits[task] = head.classifier(features[task])
-        return logits, features
+        return HeadsOutput(logits, features, fused.flatten(0, len(leading) - 1))
 
     def _masks(self, present: Mapping[str, Tensor]) -> Tensor:
         """Which streams each sample has (streams, batch) or (streams, clips, frames), in the encoders' order.

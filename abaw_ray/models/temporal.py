@@ -12,7 +12,7 @@ from abaw_ray.config import JoinedCNN, ModelConfig, Recipe, TemporalConfig
 from abaw_ray.models.cnn import MultiTaskCNN
 from abaw_ray.models.encoders.base import Shape
 from abaw_ray.models.kinds import input_shapes, own_heads
-from abaw_ray.models.outputs import SetsOutput
+from abaw_ray.models.outputs import HeadsOutput, SetsOutput
 from abaw_ray.models.parts import Setting
 from abaw_ray.models.sequences import build_sequence
 from abaw_ray.models.sets import Network
@@ -83,7 +83,7 @@ class TemporalNetwork(Network):
 
     def forward(self, features: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """CNN features (windows, frames, hidden) of some tasks -> logits (windows * frames, outputs) of the same."""
-        return self._heads(features)[0]
+        return dict(self._heads(features).logits)
 
     def forward_sets(self, features: Mapping[str, Mapping[str, Tensor]]) -> SetsOutput:
         """Logits and features of every frame by source set, from the CNN's features by source set."""
@@ -94,13 +94,14 @@ class TemporalNetwork(Network):
         """Task -> length of what its classifier takes."""
         return dict.fromkeys(self.heads, 2 * self._hidden)
 
-    def _heads(self, features: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Task -> logits, and task -> what its classifier takes, of each frame."""
+    def _heads(self, features: Mapping[str, Tensor]) -> HeadsOutput:
+        """Of each frame."""
         # they are small: float32 costs nothing
         with torch.autocast(next(iter(features.values())).device.type, enabled=False):
             of_frames = {task: self.heads[task].features(values.float()) for task, values in features.items()}  # type: ignore[operator]
             logits = {task: self.heads[task].classifier(values) for task, values in of_frames.items()}  # type: ignore[operator]
-        return {t: v.flatten(0, 1) for t, v in logits.items()}, {t: v.flatten(0, 1) for t, v in of_frames.items()}
+        flat, flat_features = ({t: v.flatten(0, 1) for t, v in values.items()} for values in (logits, of_frames))
+        return HeadsOutput(flat, flat_features)
 
 
 def _joined(config: JoinedCNN, tasks: Mapping[str, int], image_size: int) -> MultiTaskCNN:

@@ -41,6 +41,8 @@ class Context:
         shapes: stream -> shape of one sample in the store, of the streams that the network takes; none: it takes
             features.
         lacking: stream -> training rows that do not have it.
+        shared_width: length of what all heads take; None: they do not share it.
+        num_updates: steps of the network's optimiser in the whole training, if it does not stop early.
     """
 
     tasks: Mapping[str, Task]
@@ -48,6 +50,8 @@ class Context:
     feature_widths: Mapping[str, int]
     shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
     lacking: Mapping[str, int] = field(default_factory=dict)
+    shared_width: int | None = None
+    num_updates: int = 1
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,14 @@ class StepData:
         network: what the network in training gives.
         teacher: what its teacher gives for the same inputs; None: it has none.
         inputs: source set -> what the network takes: `models.sets.Streams` of views, or features of windows.
+        num_updates: steps that the network's optimiser took before.
     """
 
     labels: Mapping[str, SetLabels]
     network: SetsOutput
     teacher: SetsOutput | None
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    num_updates: int = 0
 
 
 @dataclass(frozen=True)

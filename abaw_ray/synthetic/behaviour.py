@@ -144,6 +144,11 @@ def between(rng: np.random.Generator, shares: np.ndarray) -> Behaviour:
     return _behave(shares[None], np.ones(1), expression, np.zeros((1, 2)), noise, random_habits(rng))
 
 
+def posed(rng: np.random.Generator, expression: int) -> np.ndarray:
+    """Movements (num_actions,) of a face that shows `expression` alone, clearly, as everybody would."""
+    return rng.uniform(0.8, 1.1) * _PROTOTYPES[expression] + rng.normal(0, 0.05, _NUM_ACTIONS)
+
+
 def moving(rng: np.random.Generator, num_frames: int, emotions: list[int]) -> Behaviour:
     """A video in which the face shows each of `emotions` once, in order: neutral, onset, apex, offset.
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
+from pydantic import model_validator
 from torch import Tensor
 
 from abaw_ray.config import Section
@@ -43,6 +44,18 @@ class TaskOptions(Section):
     role: Role = "target"
     head: str | dict[str, Any] | None = None
     """A name of `models/heads`, or `kind` and options; None: `model.head`."""
+    nuisance: str | dict[str, Any] | None = None
+    """What the network learns of a nuisance, of which it has no head then: `predict`, `reverse` or `confuse`, or `mode`
+    and options (see `objectives.nuisance`). The task is a label space of the store, or `subject` or `database`, which
+    every store knows of its rows. None: the network has a head of the task, as of any other."""
+
+    @model_validator(mode="after")
+    def _of_a_nuisance(self) -> TaskOptions:
+        if self.nuisance is not None and self.head is not None:
+            raise ValueError("head: of tasks of the network, expected none beside nuisance, whose option hidden it is")
+        if self.nuisance is not None and "role" in self.model_fields_set and self.role != "nuisance":
+            raise ValueError(f"role: expected nuisance beside the option of that name, found {self.role}")
+        return self
 
 
 class Task(Protocol):

@@ -46,6 +46,7 @@ class AddedObjectives:
 
     def terms(self, step: StepData) -> list[AnyTerm]:
         """What the network minimises beside its heads' losses."""
+        step = replace(step, num_updates=self._num_updates)
         terms: list[AnyTerm] = []
         for name, objective in self._objectives.items():
             objective.requires_grad_(True)
@@ -71,6 +72,7 @@ class AddedObjectives:
             (source set, `<objective>/<player>`) -> what those minimise that take a step next, without the weights.
         """
         values: dict[tuple[str, str], Tensor] = {}
+        step = replace(step, num_updates=self._num_updates)
         detached = replace(step, network=step.network.map(Tensor.detach)) if self._players else step
         for (name, of_part), player in self._due():
             self._objectives[name].requires_grad_(False)

@@ -26,6 +26,7 @@ from abaw_ray.streams.base import FACE
 from abaw_ray.tasks import build_tasks, targets
 from abaw_ray.training.balance import require_balance, set_balance, set_balance_groups
 from abaw_ray.training.labels import TrainLabels
+from abaw_ray.training.nuisances import nuisance_labels, trained_nuisances, without_nuisances
 from abaw_ray.world import World
 
 
@@ -90,6 +91,7 @@ class TrainingData:
         num_unlabelled: source set -> rows left out, which none of the annotators of `loss.label_sets` labelled.
         num_without_streams: source set -> rows left out, which one of the networks has no stream of.
         lacking: stream -> rows of the sets that do not have it.
+        nuisances: what is learned of every set's rows beside the tasks, by name.
 
     Raises:
         ConfigurationError: a set of `sampling.sets` that the store does not have, a balance of no task, outputs that do
@@ -106,8 +108,10 @@ class TrainingData:
         takers: Sequence[Sequence[str]] = (),
     ) -> None:
         self._store, self._augment, self._outputs, self._streams = store, recipe.augment, outputs, streams
-        chosen = [s for s in _chosen(store, recipe.sampling.sets) if len(s.rows)]
-        self.labels = TrainLabels(store, recipe.loss.label_sets, {task: None for s in chosen for task in s.tasks})
+        chosen = without_nuisances([s for s in _chosen(store, recipe.sampling.sets) if len(s.rows)], recipe)
+        self.nuisances = trained_nuisances(store, recipe, chosen)
+        trained = {task: None for s in chosen for task in s.tasks}
+        self.labels = TrainLabels(store, recipe.loss.label_sets, trained, nuisance_labels(self.nuisances))
         labelled = {s.name: self.labels.labelled_rows(s) for s in chosen}
         self.num_unlabelled = {s.name: len(s.rows) - len(labelled[s.name].rows) for s in chosen}
         takes = store.has_for_each(takers or [streams])
@@ -126,7 +130,7 @@ class TrainingData:
             for name, there in ((name, store.has_any([name])) for name in streams)
         }
         self.set_tasks = {name: s.tasks for name, s in self._sets.items()}
-        trained = {task for tasks in self.set_tasks.values() for task in tasks}
+        trained = {task: None for tasks in self.set_tasks.values() for task in tasks}
 
         def labels(task: str) -> np.ndarray:
             return np.concatenate([self.labels.vectors(task, s.rows) for s in self._sets.values() if task in s.tasks])
@@ -227,7 +231,8 @@ class TrainingData:
         mixing, labels = draw_mixing(uniforms, complete, self._augment), batch.labels
         values, labelled, annotators = {}, {}, {}
         for task, own in labels.labels.items():
-            kind = self.tasks[task].space.kind
+            of = self.tasks[task] if task in self.tasks else self.nuisances[task].task
+            kind = of.space.kind
             values[task], labelled[task] = mixing.labels(own, labels.labelled[task], kind)
             if task in labels.annotators:
                 annotators[task] = _mixed_sets(labels.annotators[task], mixing, kind)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import torch
 
+from abaw_ray.blocks.labels import LabelSet
 from abaw_ray.blocks.reader import SourceSet, Store
 from abaw_ray.config import LabelSetsConfig
 from abaw_ray.errors import ConfigurationError
@@ -27,6 +28,7 @@ class TrainLabels:
         store: whose labels they are.
         config: `loss.label_sets`.
         tasks: names of the tasks that are trained.
+        others: name -> labels of what is learned beside the tasks.
 
     Attributes:
         sets: task -> what it learns from several annotators.
@@ -35,8 +37,14 @@ class TrainLabels:
         ConfigurationError: a task, an annotator, an objective or an option that there is none of; no train label.
     """
 
-    def __init__(self, store: Store, config: Mapping[str, LabelSetsConfig], tasks: Iterable[str]) -> None:
-        self._store = store
+    def __init__(
+        self,
+        store: Store,
+        config: Mapping[str, LabelSetsConfig],
+        tasks: Iterable[str],
+        others: Mapping[str, LabelSet] | None = None,
+    ) -> None:
+        self._store, self._others = store, others or {}
         known = list(tasks)
         unknown = sorted(config.keys() - set(known))
         if unknown:
@@ -52,8 +60,14 @@ class TrainLabels:
                 self.sets[task].prepare(*self._of_annotators(task, rows))
 
     def of(self, rows: np.ndarray, tasks: Iterable[str]) -> SetLabels:
-        """Train labels of `rows` (n,) for `tasks`: their set's own, and those shared by another set or database."""
+        """Train labels of `rows` (n,) for `tasks`: their set's own, and those shared by another set or database.
+
+        Those of what is learned beside the tasks are there, too.
+        """
         labels, labelled, annotators = {}, {}, {}
+        for name, found in self._others.items():
+            vectors, splits = found.of(rows)
+            labels[name], labelled[name] = torch.from_numpy(vectors), torch.from_numpy(splits == Split.TRAIN)
         for task in tasks:
             if task not in self.sets:
                 vectors, splits = self._store.labels(task).of(rows)

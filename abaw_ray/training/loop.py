@@ -26,6 +26,7 @@ from abaw_ray.monitoring.run_log import RunLog, named_losses, read, read_metrics
 from abaw_ray.objectives.label_sets.learned import LearnedTable
 from abaw_ray.storage import as_path
 from abaw_ray.streams.base import FACE
+from abaw_ray.training.collapse import CollapseWatch
 from abaw_ray.training.divergence import Watch
 from abaw_ray.training.early_stopping import EarlyStopping
 from abaw_ray.training.job import Job
@@ -107,6 +108,7 @@ def train(
     saved = StepCheckpoints(as_path(job.run), recipe, world, stage.store.manifest.content_hash)
     step, state = saved.find(epoch) or (0, None)
     watch = Watch(job, stage, world)
+    collapse = CollapseWatch(stage.data.tasks, stage.data.nuisances, recipe.train.epochs)
     described = _described(job, stage, learner.network, world, is_trial) if world.rank == 0 else None
     kept_events = state["log"]["events"] if state is not None else None
     with saved, RunLog(as_path(job.run), described, epoch, kept_events) as log:
@@ -121,6 +123,8 @@ def train(
             evaluation = evaluations[kept]
             criteria = {str(name): of_weights.criterion for name, of_weights in evaluations.items()}
             updates.evaluated(evaluation.criterion, evaluation.criteria(stage.data.tasks))
+            if world.rank == 0:
+                collapse.look(epoch, evaluation, losses)
             improved = stopping.update(epoch, evaluation.criterion)
             shown = evaluation if improved or shown is None else shown
             num_images = stage.data.order.num_steps * stage.data.images_per_step

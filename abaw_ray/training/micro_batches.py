@@ -87,6 +87,7 @@ def _part(value: Any, at: int, num: int) -> Any:
 
 def _flat(output: SetsOutput) -> _Outputs:
     kinds = {"logits": output.logits, "features": output.features}
+    kinds |= {"shared": {name: {"": values} for name, values in output.shared.items()}}
     return {
         (kind, name, task): values
         for kind, outputs in kinds.items()
@@ -96,10 +97,11 @@ def _flat(output: SetsOutput) -> _Outputs:
 
 
 def _nested(flat: _Outputs) -> SetsOutput:
-    found: dict[str, dict[str, dict[str, Tensor]]] = {"logits": {}, "features": {}}
+    found: dict[str, dict[str, dict[str, Tensor]]] = {"logits": {}, "features": {}, "shared": {}}
     for (kind, name, task), values in flat.items():
         found[kind].setdefault(name, {})[task] = values
-    return SetsOutput(found["logits"], found["features"])
+    shared = {name: of_set[""] for name, of_set in found["shared"].items()}
+    return SetsOutput(found["logits"], found["features"], shared)
 
 
 def _random_state(device: torch.device) -> list[Tensor]:

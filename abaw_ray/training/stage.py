@@ -19,6 +19,7 @@ from abaw_ray.objectives import build_objectives
 from abaw_ray.objectives.base import Context, Objective
 from abaw_ray.objectives.distillation import Distillation
 from abaw_ray.objectives.kd import build_kd_losses
+from abaw_ray.objectives.nuisance import Nuisance
 from abaw_ray.objectives.supervised import Supervised
 from abaw_ray.plugins import import_plugins
 from abaw_ray.spaces import Split
@@ -111,13 +112,27 @@ class Stage:
         return None if stays else StagnationWeights(targets(self.data.tasks))
 
     def added_objectives(self, network: Network) -> dict[str, Objective]:
-        """The losses that the recipe adds.
+        """The losses that the recipe adds, and those of its nuisances.
 
         Raises:
             ConfigurationError: an unknown one, an option that it does not have, or a network that it is not for.
         """
-        context = Context(self.data.tasks, self.data.set_tasks, network.feature_widths, self.shapes, self.data.lacking)
-        return build_objectives(self._recipe.objectives, context)
+        train = self._recipe.train
+        num_updates = train.epochs * -(-self.data.order.num_steps // train.accumulate)
+        context = Context(
+            self.data.tasks,
+            self.data.set_tasks,
+            network.feature_widths,
+            self.shapes,
+            lacking=self.data.lacking,
+            shared_width=network.shared_width,
+            num_updates=num_updates,
+        )
+        added = build_objectives(self._recipe.objectives, context)
+        nuisances = self.data.nuisances
+        if both := sorted(added.keys() & nuisances.keys()):
+            raise ConfigurationError(f"objectives: found {', '.join(both)}, which is a nuisance of the recipe's tasks")
+        return added | {name: Nuisance(found.task, found.options, context) for name, found in nuisances.items()}
 
     def check(self, num_workers: int) -> None:
         """Refuses what can be known to fail before any worker starts.

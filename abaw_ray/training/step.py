@@ -19,6 +19,7 @@ from abaw_ray.objectives.base import Objective, StepData
 from abaw_ray.objectives.distillation import Distillation
 from abaw_ray.objectives.supervised import Supervised
 from abaw_ray.objectives.terms import SetLabels, StepLoss, combine
+from abaw_ray.tasks import nuisance_settings
 from abaw_ray.teachers.base import Teacher
 from abaw_ray.training.added import AddedObjectives
 from abaw_ray.training.captured import CapturedGradient, StepInput
@@ -212,6 +213,7 @@ def _is_captured(recipe: Recipe, world: World) -> bool:
     others = {
         "plugins": bool(recipe.plugins),  # nobody knows what they do beside the device
         "objectives": bool(recipe.objectives),
+        "nuisances": bool(nuisance_settings(recipe.tasks)),
         "several workers": world.size > 1,
         "train.accumulate": recipe.train.accumulate > 1,
         "train.micro_batches": recipe.train.micro_batches > 1,

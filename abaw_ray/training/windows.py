@@ -20,6 +20,7 @@ from abaw_ray.sampling.order import ShuffledOrder
 from abaw_ray.spaces import Split
 from abaw_ray.tasks import build_tasks, targets
 from abaw_ray.training.labels import TrainLabels
+from abaw_ray.training.nuisances import TrainedNuisance
 from abaw_ray.world import World
 
 
@@ -71,6 +72,7 @@ class WindowData:
         num_unlabelled: source set -> frames of its windows that none of the annotators of `loss.label_sets` labelled.
         num_without_streams: source set -> frames with a train label and without a face.
         lacking: as of `TrainingData`; none.
+        nuisances: none, as the heads share no features.
 
     Raises:
         ConfigurationError: outputs that do not fit, or label sets that there are not.
@@ -87,6 +89,7 @@ class WindowData:
         outputs: TeacherOutputs | None = None,
     ) -> None:
         self._source, self._distils, self._outputs = source, distils, outputs
+        self.nuisances: dict[str, TrainedNuisance] = {}
         config = recipe.temporal
         self._windows: dict[str, np.ndarray] = {}
         self.set_tasks: dict[str, tuple[str, ...]] = {}

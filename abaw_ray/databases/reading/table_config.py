@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from abaw_ray.config import UNREADABLE, Section, load_yaml, parse_options
 from abaw_ray.databases.reading.spaces import ACTION_UNITS, EXPRESSION, VALENCE_AROUSAL
+from abaw_ray.databases.reading.subjects import SubjectPattern
 from abaw_ray.errors import ConfigurationError, MissingInputError, shortened
 from abaw_ray.spaces import Kind, LabelSpace, Level
 
@@ -89,6 +90,9 @@ class TableConfig(Section):
     """How faces are cut out by landmarks."""
     subject: str | None = None
     """Who the face is of."""
+    subject_pattern: SubjectPattern | None = None
+    """The same from the path, in the place of a column: a regular expression with a group named `subject`, as
+    '(?P<subject>S[0-9]+)_'."""
     split: str | None = None
     """train, validation (valid, val, dev) or test; empty: the row's labels are for nothing."""
     video: str | None = None
@@ -103,6 +107,8 @@ class TableConfig(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> TableConfig:
+        if self.subject and self.subject_pattern:
+            raise ValueError("expected subject or subject_pattern, found both")
         if self.box and self.landmarks:
             raise ValueError("expected box or landmarks, found both")
         if len(self.box) not in (0, 1, 4):

@@ -20,6 +20,7 @@ from abaw_ray.tasks.base import Task
 from abaw_ray.training.data import SetBatch
 from abaw_ray.training.job import Job
 from abaw_ray.training.labels import TrainLabels
+from abaw_ray.training.nuisances import TrainedNuisance
 from abaw_ray.training.windows import WindowBatch
 from abaw_ray.world import World
 
@@ -39,6 +40,7 @@ class Data(Protocol):
         num_unlabelled: source set -> rows that none of the annotators of `loss.label_sets` labelled.
         num_without_streams: source set -> rows left out, which have nothing of what a network takes.
         lacking: stream -> rows of the sets that do not have it.
+        nuisances: what is learned of every set's rows beside the tasks, by name.
     """
 
     set_tasks: dict[str, tuple[str, ...]]
@@ -48,6 +50,7 @@ class Data(Protocol):
     num_unlabelled: dict[str, int]
     num_without_streams: dict[str, int]
     lacking: dict[str, int]
+    nuisances: dict[str, TrainedNuisance]
 
     @property
     def order(self) -> Order: ...

@@ -1,0 +1,53 @@
+"""Who a face is of, from the name of its file: `S010_004_00000017.png` is of S010."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from abaw_ray.databases.base import Problems
+from abaw_ray.databases.reading.parsing import add_each
+from abaw_ray.errors import ConfigurationError, quoted
+
+GROUP = "subject"
+UNMATCHED = "path_without_subject"
+"""Reason that a path is counted by which does not match."""
+
+
+def _with_group(pattern: str) -> str:
+    try:
+        found = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"no regular expression ({error})") from None
+    if GROUP not in found.groupindex:
+        raise ValueError(rf"expected a group named {GROUP}, as in '(?P<{GROUP}>S\d+)_', found {quoted(pattern)}")
+    return pattern
+
+
+SubjectPattern = Annotated[str, AfterValidator(_with_group)]
+"""A regular expression with a group named `subject`, which is looked for in a path relative to the root."""
+
+
+def subjects_of(paths: Iterable[str], pattern: str, problems: Problems) -> list[str | None]:
+    """Who each path is of; None where it does not match, or nothing is in the group, which is counted.
+
+    Args:
+        paths: relative to the root, with `/`.
+        pattern: a `SubjectPattern`.
+        problems: takes up the paths that do not match.
+
+    Raises:
+        ConfigurationError: there are paths, and none matches.
+    """
+    search, named = re.compile(pattern).search, list(paths)
+    found = [match[GROUP] or None if (match := search(path)) is not None else None for path in named]
+    without = [path for path, subject in zip(named, found, strict=True) if subject is None]
+    if named and len(without) == len(named):
+        raise ConfigurationError(
+            f"subject_pattern: {quoted(pattern)} matches none of {len(named)} paths, as {quoted(named[0])}"
+        )
+    add_each(problems, UNMATCHED, without, str)
+    return found
