@@ -45,8 +45,8 @@ class NuisanceOptions(ObjectiveOptions):
     """Options of a nuisance. `learning_rate` and `own_steps` are of the head where it has its own optimiser."""
 
     mode: Mode
-    strength: float = Field(1.0, ge=0)
-    """Lambda at the end of the training."""
+    strength: float = Field(0.3, ge=0)
+    """Lambda at the end of the training. With a great one the tasks are unlearned, too."""
     ramp: bool = True
     """Whether lambda rises over the training; False: it is `strength` from the first step."""
     hidden: int = Field(128, ge=1)

@@ -77,7 +77,7 @@ def test_the_ramp_is_that_of_the_paper():
     assert nuisance("confuse", strength=0.5).factor(10) == pytest.approx(0.23105858)
     assert nuisance("confuse", strength=0.5, ramp=False).factor(0) == 0.5
     assert nuisance("predict").factor(0) == 1
-    delayed = nuisance("reverse", delay=20)
+    delayed = nuisance("reverse", delay=20, strength=1.0)
     assert delayed.factor(20) == 0
     assert delayed.factor(60) == pytest.approx(-ramp(0.5))
 
@@ -106,7 +106,7 @@ def test_reversal_turns_the_features_gradient_alone():
 
 
 def test_confusion_draws_the_features_to_where_the_head_tells_nothing():
-    objective = nuisance("confuse", ramp=False)
+    objective = nuisance("confuse", ramp=False, strength=1.0)
     for player in objective.players().values():
         player.module.requires_grad_(False)
     gradient, of_head, before = gradients(objective, 0)
