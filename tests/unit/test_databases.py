@@ -37,6 +37,7 @@ NAMES = [
     "fer2013",
     "ferplus",
     "folder",
+    "heu",
     "rafdb",
     "table",
 ]
