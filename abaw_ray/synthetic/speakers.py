@@ -86,7 +86,7 @@ class Size:
     frames: int
 
 
-SIZES = {"tiny": Size(6, 8, 2), "small": Size(60, 16, 3), "medium": Size(150, 30, 5)}
+SIZES = {"tiny": Size(6, 8, 2), "small": Size(90, 12, 2), "medium": Size(150, 30, 4)}
 
 
 def generate_speakers(
@@ -175,9 +175,9 @@ def _write_pictures(
     background = random_background(rng, WIDTH, HEIGHT)
     poses = head_motion(rng, num_frames, (0.12, 0.06, 0.06))
     centre, scale = np.array([WIDTH / 2, 0.36 * HEIGHT]) + rng.normal(0, 2, 2), WIDTH * rng.uniform(0.21, 0.23)
-    rest = np.array([rng.uniform(0.8, 1.05) * look.get(action, 0.0) for action in Actions._fields])
+    rest = np.array([rng.uniform(1.0, 1.25) * look.get(action, 0.0) for action in Actions._fields])
     for frame in range(num_frames):
-        actions = Actions(*(rest + rng.normal(0, 0.06, len(rest))).tolist())
+        actions = Actions(*(rest + rng.normal(0, 0.05, len(rest))).tolist())
         face = Face(who, actions, Pose(*poses[frame].tolist()), (float(centre[0]), float(centre[1])), float(scale))
         picture, _ = take_picture(rng, background, [face], CAMERA)
         number = f"{FIRST_FRAME + frame + 1:05d}"
