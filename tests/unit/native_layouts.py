@@ -32,7 +32,8 @@ def read(name: str, root: Path, **options: object) -> tuple[list[dict[str, Any]]
 def read_table(name: str, root: Path, **options: object) -> LabelTable:
     """The label table of the database called `name`, with what holds for every adapter checked."""
     _, _, table = read_database(name, root, options)
-    assert table.rows.schema == row_schema(table.spaces, [key for key in label_keys(table.rows) if key[1]])
+    others = [key for key in label_keys(table.rows) if key[1]]
+    assert table.rows.schema == row_schema(table.spaces, others, table.streams)
     assert table.unseen.schema == unseen_schema(table.spaces)
     assert table.videos.schema == videos_schema()
     seen, unseen = ([(r["video"], r["frame"]) for r in t.to_pylist()] for t in (table.rows, table.unseen))

@@ -115,7 +115,7 @@ def test_what_is_left_out_is_counted_with_its_line(both: Path) -> None:
         "missing_body": 1,
         "missing_audio": 1,
         "frame_without_body": 1,
-        "unexpected_file": 1,
+        "unexpected_file": 3,
         "column_not_read": 1,
     }
     assert table.problems.examples["missing_faces"] == [f"{both / 'manifest.csv'}:2: gone: no faces/none"]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from abaw_ray.databases.base import Problems
+from abaw_ray.databases.reading.parsing import note_others
 from abaw_ray.databases.reading.table_files import TableFile
 from abaw_ray.errors import DatabaseFormatError, quoted, shortened
 from abaw_ray.spaces import SPLIT_NAMES, Split
@@ -59,12 +61,27 @@ class Clip:
         return DatabaseFormatError(self.file, self.line, found, expected)
 
 
+def _note_unnamed(path: Path, clips: Sequence[Clip], problems: Problems) -> None:
+    """Counts what lies beside the files of clips, or beside the manifest itself, and no clip names."""
+    root, named = path.parent, {place for clip in clips for place in (clip.faces, clip.body, clip.audio) if place}
+    known = defaultdict(set, {root: {path.name}})
+    for place in named:
+        parts = PurePosixPath(place).parts
+        for depth, part in enumerate(parts):
+            known[root.joinpath(*parts[:depth])].add(part)
+    own = {root / place for place in named}
+    for folder in sorted(known.keys() - own):
+        if folder.is_dir() and folder.is_relative_to(root):
+            note_others(problems, folder, known[folder])
+
+
 def read_clips(path: Path, problems: Problems) -> tuple[list[Clip], bool]:
     """The clips of a manifest (CSV or Parquet), and whether it says their splits.
 
     Args:
         path: of the manifest.
-        problems: takes up columns that are not read, and clips without a path of faces, which are left out.
+        problems: takes up columns that are not read, files that no clip names, and clips without a path of faces, which
+            are left out.
 
     Raises:
         DatabaseFormatError: a column is missing, a clip has no name or another one's, a split is none, or a subject is
@@ -94,6 +111,7 @@ def read_clips(path: Path, problems: Problems) -> tuple[list[Clip], bool]:
                 f"subject {quoted(clip.subject)} in {_name(clip.split)}, in line {first.line} in {_name(first.split)}",
                 "all clips of a subject in one split",
             )
+    _note_unnamed(path, list(clips.values()), problems)
     with_faces = [clip for clip in clips.values() if clip.faces]
     for clip in clips.values():
         if not clip.faces:
