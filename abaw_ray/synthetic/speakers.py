@@ -137,6 +137,16 @@ def generate_speakers(
     return described
 
 
+def split_of(subject: int) -> str:
+    """Every third subject of a part is for validation."""
+    return "validation" if subject // 2 % VALIDATION_ONE_IN == VALIDATION_ONE_IN - 1 else "train"
+
+
+def language_of(subject: int) -> str:
+    """What a subject of part 2 speaks: those of both splits speak each language."""
+    return LANGUAGES[subject // (2 * VALIDATION_ONE_IN) % len(LANGUAGES)]
+
+
 def _write_subject(root: Path, seed: int, subject: int, size: Size) -> list[dict[str, str]]:
     """Writes the clips of a subject; gives their lines of the manifest."""
     rng = np.random.default_rng([seed, STREAM, subject])
@@ -144,7 +154,6 @@ def _write_subject(root: Path, seed: int, subject: int, size: Size) -> list[dict
     pitch = LOWEST_PITCH * 2 ** (OCTAVES * rng.random())
     shown = [name for name in CLASSES if part == 2 or name not in HEARD]
     emotions = rng.permutation([shown[(subject // 2 + k) % len(shown)] for k in range(size.clips)])
-    split = "validation" if subject // 2 % VALIDATION_ONE_IN == VALIDATION_ONE_IN - 1 else "train"
     lines = []
     for number, emotion in enumerate(emotions.tolist()):
         name = f"s{subject:03d}_{number:03d}"
@@ -156,10 +165,10 @@ def _write_subject(root: Path, seed: int, subject: int, size: Size) -> list[dict
             "path_body": f"bodies/{name}",
             "label": NATIVE[emotion],
             "subject_id": f"S{subject:03d}",
-            SPLIT: split,
+            SPLIT: split_of(subject),
         }
         if part == 2:
-            line |= {"path_audio": f"audio/{name}.wav", "language": LANGUAGES[subject // 2 % len(LANGUAGES)]}
+            line |= {"path_audio": f"audio/{name}.wav", "language": language_of(subject)}
             seconds = (FIRST_FRAME + size.frames) / FPS + 0.2
             _write_sound(root / line["path_audio"], voice(rng, pitch, emotion, seconds))
         lines.append(line)

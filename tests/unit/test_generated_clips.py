@@ -18,7 +18,18 @@ from abaw_ray.errors import ConfigurationError
 from abaw_ray.preprocess.sounds import RATE, log_mel, window
 from abaw_ray.sound import read_sound
 from abaw_ray.spaces import Split
-from abaw_ray.synthetic.speakers import CLASSES, FPS, HEARD, LOOKS, generate_speakers, voice
+from abaw_ray.synthetic.speakers import (
+    CLASSES,
+    FPS,
+    HEARD,
+    LANGUAGES,
+    LOOKS,
+    SIZES,
+    generate_speakers,
+    language_of,
+    split_of,
+    voice,
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +75,12 @@ def test_clips_depend_on_the_seed_and_stay(drawn: Path, tmp_path: Path) -> None:
         generate_speakers(drawn, 1, "tiny")
     with pytest.raises(ConfigurationError, match="sizes: tiny"):
         generate_speakers(tmp_path / "none", 0, "huge")
+
+
+def test_both_splits_speak_every_language() -> None:
+    speakers = range(1, SIZES["small"].subjects, 2)
+    spoken = Counter((split_of(subject), language_of(subject)) for subject in speakers)
+    assert spoken.keys() == {(split, language) for split in ("train", "validation") for language in LANGUAGES}
 
 
 def test_sounds_cover_the_moments_of_the_frames(drawn: Path, table: LabelTable) -> None:
