@@ -74,6 +74,16 @@ def evaluate(
     other_domain: Annotated[
         str | None, typer.Option(help="Of --uncertainty: a database of the store as images of another kind.")
     ] = None,
+    clips: Annotated[
+        bool, typer.Option("--clips", help="Score videos whole, too: the mean of the predictions of their frames.")
+    ] = False,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Scores by the names of a label space, as language, too; streams: by which of the network's a frame"
+            " has. Given several times: by each."
+        ),
+    ] = None,
     recipe: RecipeOption = None,
     overrides: SetOption = None,
     verbose: VerboseOption = False,
@@ -86,8 +96,15 @@ def evaluate(
 
     The run's own configuration is used; --recipe and --set change how it predicts, as train.test_views.
     """
+    from abaw_ray.evaluation.clips import Parts
     from abaw_ray.evaluation.evaluate import evaluate as evaluate_run
-    from abaw_ray.evaluation.score_tables import calibration_rows, ensemble_rows, score_rows, uncertainty_rows
+    from abaw_ray.evaluation.score_tables import (
+        calibration_rows,
+        ensemble_rows,
+        group_rows,
+        score_rows,
+        uncertainty_rows,
+    )
     from abaw_ray.evaluation.uncertain_networks import UncertaintySettings
 
     output = Output()
@@ -108,6 +125,7 @@ def evaluate(
             weights,
             decisions,
             wanted,
+            Parts(clips, tuple(dict.fromkeys(by or ()))) if clips or by else None,
         )
     title = f"{result['kind']} {result['role']} {', '.join(map(str, runs))}, {result['split']} of {store}"
     if result["smoothing"]:
@@ -118,7 +136,9 @@ def evaluate(
         title += f", views of a face: {', '.join(map(str, dict.fromkeys(result['test_views'])))}"
     if result.get("ensemble", {}).get("fitted"):
         title += ", weights fitted on a part of these frames"
-    tables = [table(title, *score_rows(result)), table("", *calibration_rows(result))]
+    tables = [table(title, *score_rows(result))]
+    tables += [table("", *group_rows(result, name)) for name in result.get("by", {})]
+    tables.append(table("", *calibration_rows(result)))
     if "ensemble" in result:
         tables.append(table("", *ensemble_rows(result)))
     if wanted is not None:

@@ -17,6 +17,7 @@ from abaw_ray.blocks.reader import Store
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.calibration_report import Calibration, calibrations
+from abaw_ray.evaluation.clips import CLIPS, Parts, score_parts
 from abaw_ray.evaluation.decisions import decide, decisions_of, views_of
 from abaw_ray.evaluation.ensembles import Runs, databases_of, load_members, members_of, paths_of
 from abaw_ray.evaluation.evaluator import HEADLINE, Evaluation
@@ -30,6 +31,7 @@ from abaw_ray.evaluation.uncertainty import with_uncertainty
 from abaw_ray.evaluation.uncertainty_report import risk_curves, uncertainty_section
 from abaw_ray.inference.predict import Progress
 from abaw_ray.models.checkpoint import Checkpoint
+from abaw_ray.models.kinds import streams_of
 from abaw_ray.on_worker import on_worker
 from abaw_ray.spaces import Split
 from abaw_ray.storage import AnyPath, local_folder
@@ -50,6 +52,7 @@ def evaluate(
     weights: str = EQUAL,
     decisions: AnyPath | None = None,
     uncertainty: UncertaintySettings | None = None,
+    parts: Parts | None = None,
 ) -> dict[str, Any]:
     """Evaluates the best checkpoint of a run, or an ensemble of several, on a store's split, by both protocols.
 
@@ -80,6 +83,7 @@ def evaluate(
             scores (see `uncertainty_report.uncertainty_section`) and figures of risk against coverage; None: nothing.
             Of an ensemble it is that of its members together, each of which, or each of whose passes, is a voice with
             the weight that its predictions have.
+        parts: whether videos are scored whole, and what frames are grouped by; None: neither.
 
     Returns:
         `scores` by protocol, database and over `all`, `columns` of a table of them by task, `chance` level of the same
@@ -97,6 +101,8 @@ def evaluate(
             they hold; uncertainty of networks of frames and of windows together, or of several views of a face.
     """
     trained, store = load_members(run), Store(store_path)
+    if parts is not None:
+        parts.require(store)
     for member in trained:
         member.require(store)
     _require_possible(trained, split, smooth, weights, decisions)
@@ -128,6 +134,11 @@ def evaluate(
         "columns": {name: dict(task.columns) for name, task in scored.items()},
         "chance": _chance(evaluation, scored),
     }
+    if parts is not None:
+        streams = dict.fromkeys(name for recipe in recipes for name in streams_of(recipe.model))
+        of_clips, by = score_parts(evaluation, store, scored, list(streams), parts)
+        result["scores"] = evaluation.scores | ({CLIPS: of_clips} if of_clips else {})
+        result["by"] = by
     if max(views_of(recipes)) > 1:
         result["test_views"] = list(views_of(recipes))
     if len(trained) > 1:

@@ -1,6 +1,7 @@
 """Which frames belong together: those of a person where the store knows who it is, else those of a video or photo.
 
-Frames of a group are much alike, so that whoever counts on frames being independent must count groups.
+Frames of a group are much alike, so that whoever counts on frames being independent must count groups. Other groups
+are those of a name in a label space, or of the streams that rows have.
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from abaw_ray.blocks.reader import Store
+from abaw_ray.spaces import Split
+from abaw_ray.streams.base import FACE
 
 
 def groups_of(table: pa.Table) -> tuple[np.ndarray, list[str]]:
@@ -44,3 +49,25 @@ def first_part(names: Sequence[str]) -> np.ndarray:
     first = np.zeros(len(names), bool)
     first[order[::2]] = True
     return first
+
+
+def names_in_space(store: Store, space: str, rows: np.ndarray) -> list[str | None]:
+    """Name (n,) of the class of each row of a store in a multiclass space; None: no label, or no row (-1)."""
+    names = np.full(len(rows), None, object)
+    pictured = np.flatnonzero(rows >= 0)
+    labels, splits = store.labels(space).of(rows[pictured])
+    known = (splits != Split.NONE) & np.isfinite(labels).any(axis=1)
+    classes = np.array(store.spaces[space].names, object)
+    names[pictured[known]] = classes[np.nan_to_num(labels[known], nan=-1.0).argmax(1)]
+    return names.tolist()
+
+
+def names_of_streams(store: Store, streams: Sequence[str], rows: np.ndarray) -> list[str | None]:
+    """Which of `streams` each row of a store has, as `face + audio` (n,); None: none of them, or no row (-1)."""
+    has = np.zeros((len(rows), len(streams)), bool)
+    for place, name in enumerate(streams):
+        there = store.index.row[rows] >= 0 if name == FACE else np.isin(rows, store.streams[name].rows)
+        has[:, place] = there & (rows >= 0)
+    patterns, of = np.unique(has, axis=0, return_inverse=True)
+    joined = [" + ".join(np.array(streams)[own].tolist()) or None for own in patterns]
+    return [joined[place] for place in of.reshape(-1).tolist()]

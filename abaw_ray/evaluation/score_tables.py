@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from abaw_ray.evaluation.clips import CLIPS
 from abaw_ray.evaluation.evaluator import HEADLINE
 from abaw_ray.evaluation.predictions import POOLED
 
@@ -28,7 +29,7 @@ def score_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
             around = intervals.get(database, {})
             cells = [_cell(part["criterion"], around.get("criterion"))]
             cells += [_cell(part.get(name, {}).get(key), around.get(name, {}).get(key)) for name, key in columns]
-            rows.append([f"{database}, {protocol.replace('_', ' ')}", *cells])
+            rows.append([f"{database}, {_words(protocol)}", *cells])
     return ["database, protocol", "criterion", *columns.values()], rows
 
 
@@ -44,6 +45,25 @@ def calibration_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[st
         changes = ["-" if None in both else "{:.3f} → {:.3f}".format(*both) for both in losses.values()]
         rows.append([name, fitted[0] if fitted else "none", f"{of_task['num_scored']:,}", *changes])
     return ["calibration of", "parameter", "frames", *shown.values()], rows
+
+
+def group_rows(result: Mapping[str, Any], by: str) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows of a table of the scores of the groups `by` a space or by streams, one row a group."""
+    columns = {
+        (name, key): heading
+        for name, of_task in result["columns"].items()
+        if name in result["scores"][HEADLINE][POOLED]
+        for heading, key in of_task.items()
+    }
+    section, rows = result["by"][by], []
+    for group, found in section["groups"].items():
+        for protocol, scores in found["scores"].items():
+            count = found["num_clips" if protocol == CLIPS else "num_frames"]
+            cells = [_cell(scores.get(name, {}).get(key), None) for name, key in columns]
+            rows.append([f"{group}, {_words(protocol)}", f"{count:,}", _cell(scores["criterion"], None), *cells])
+    if section["num_unknown"]:
+        rows.append(["not known", f"{section['num_unknown']:,}", *["" for _ in columns], ""])
+    return [f"by {by}", "number", "criterion", *columns.values()], rows
 
 
 def ensemble_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -80,6 +100,10 @@ def uncertainty_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[st
             rows.append([f"{task}, {measure}", *(_cell(v, None) for v in (mean, *found, *areas, of_task.get("risk")))])
     sets = [f"AUROC {name.replace('_', ' ')}" for name in next(iter(section["auroc"].values()))]
     return ["uncertainty of", "mean", *sets, "AURC", "least", "risk"], rows
+
+
+def _words(protocol: str) -> str:
+    return protocol.replace("_", " ")
 
 
 def _cell(score: float | None, interval: Sequence[float] | None) -> str:

@@ -31,7 +31,7 @@ _CENTRES = {
 CENTRES = np.array([_CENTRES[name] for name in EXPRESSIONS])
 """(7, 2): valence and arousal of each class at full intensity."""
 
-_MOVES: dict[str, dict[str, float]] = {
+MOVES: dict[str, dict[str, float]] = {
     "Neutral": {},
     "Anger": {"frown": 1.0, "brow_raise": -0.5, "eye_open": 0.1, "press": 0.8, "corner": -0.35, "nose_wrinkle": 0.25},
     "Disgust": {
@@ -62,6 +62,8 @@ _MOVES: dict[str, dict[str, float]] = {
     "Sadness": {"inner_brow": 1.0, "corner": -0.8, "eye_open": -0.4, "press": 0.4, "brow_raise": -0.1},
     "Surprise": {"brow_raise": 1.0, "eye_open": 0.9, "jaw_open": 0.9, "stretch": -0.5},
 }
+"""Class -> movement of the face -> how far it goes at full intensity."""
+
 _NEIGHBOURS = {
     "Anger": ("Disgust", "Sadness"),
     "Disgust": ("Anger", "Sadness"),
@@ -77,7 +79,7 @@ def _table(rows: list[dict[str, float]]) -> np.ndarray:
     return np.array([[row.get(action, 0.0) for action in Actions._fields] for row in rows])
 
 
-_PROTOTYPES = _table([_MOVES[name] for name in EXPRESSIONS])
+_PROTOTYPES = _table([MOVES[name] for name in EXPRESSIONS])
 _RESIDUAL = _table(
     [
         {"corner": 0.7, "cheek_raise": 0.4, "frown": -0.4, "inner_brow": -0.2},  # valence

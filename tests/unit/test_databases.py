@@ -38,6 +38,7 @@ NAMES = [
     "fer2013",
     "ferplus",
     "folder",
+    "heu",
     "rafdb",
     "table",
 ]

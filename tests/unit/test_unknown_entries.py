@@ -40,12 +40,19 @@ def root(request: pytest.FixtureRequest, generated: Path, tmp_path: Path) -> Pat
         images(tmp_path / "Image" / "aligned", "train_1_aligned.jpg")
         write(tmp_path / "EmoLabel" / "list_patition_label.txt", "train_1.jpg 1")
         return tmp_path
+    if request.param == "heu":
+        images(tmp_path / "faces" / "a", "1.jpg")
+        images(tmp_path / "bodies" / "a", "1.jpg")
+        images(tmp_path / "sound" / "part 2", "a.wav")
+        columns = "clip_id,part,path_face_frames,path_body,path_audio,label,subject_id,language"
+        write(tmp_path / "manifest.csv", f"{columns}\na,2,faces/a,bodies/a,sound/part 2/a.wav,fear,,\n")
+        return tmp_path
     return generated / request.param
 
 
 @pytest.mark.parametrize(
     ("name", "root"),
-    [(name, name) for name in (*DATABASES, "fer2013", "ferplus", "folder", "rafdb")],
+    [(name, name) for name in (*DATABASES, "fer2013", "ferplus", "folder", "heu", "rafdb")],
     indirect=["root"],
 )
 def test_a_file_that_nobody_asks_for_is_counted_in_any_folder(name: str, root: Path) -> None:

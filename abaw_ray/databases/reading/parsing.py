@@ -127,13 +127,16 @@ def note_others(problems: Problems, folder: Path, known: Iterable[str]) -> None:
             problems.add("unexpected_folder" if entry.is_dir() else "unexpected_file", entry.path)
 
 
-def split_by_name(name: str, validation_fraction: float, seed: int) -> Split:
-    """VALIDATION for about `validation_fraction` of all names, TRAIN for the others.
+def split_by_name(name: str, validation_fraction: float, seed: int, test_fraction: float = 0.0) -> Split:
+    """VALIDATION for about `validation_fraction` of all names, TEST for `test_fraction`, TRAIN for the others.
 
     A hash of seed and name decides, so a photo keeps its split whatever other photos come or go.
     """
     digest = hashlib.sha256(f"{seed}:{stored_name(name)}".encode()).digest()
-    return Split.VALIDATION if int.from_bytes(digest[:8], "big") < validation_fraction * 2**64 else Split.TRAIN
+    drawn = int.from_bytes(digest[:8], "big")
+    if drawn < validation_fraction * 2**64:
+        return Split.VALIDATION
+    return Split.TEST if drawn >= (1 - test_fraction) * 2**64 else Split.TRAIN
 
 
 def rows_table(

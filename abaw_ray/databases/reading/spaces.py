@@ -18,6 +18,9 @@ same task: beside databases of seven classes a head has eight, and their rows ar
 EIGHT_EXPRESSIONS = EXPRESSION.model_copy(update={"names": (*EXPRESSION.names, "Contempt")})
 """The seven and contempt, for databases that can have it."""
 
+TEN_EXPRESSIONS = EXPRESSION.model_copy(update={"names": (*EXPRESSION.names, "Bored", "Confused", "Disappointed")})
+"""The seven and three more, which only HEU Emotion has."""
+
 VALENCE_AROUSAL = LabelSpace(name="valence_arousal", kind="regression", names=("valence", "arousal"))
 """Both in [-1, 1]."""
 

@@ -9,7 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from abaw_ray.blocks.reader import Store
+from abaw_ray.evaluation.groups import names_in_space, names_of_streams
 from abaw_ray.evaluation.predictions import score
+from abaw_ray.models.kinds import streams_of
 from abaw_ray.reports.markup import Cell, Markup, count, number, paragraph, table
 from abaw_ray.reports.run_data import RunData
 from abaw_ray.reports.sections.scores import Column, columns
@@ -52,10 +54,10 @@ def _groupings(run: RunData, store: Store) -> Iterator[_Grouping]:
     targets = {name for name, task in run.tasks.items() if task.role == "target"}
     for name, space in store.spaces.items():
         if space.kind == "multiclass" and name not in targets:
-            labels = np.full((len(rows), space.size), np.nan, np.float32)
-            labels[pictured] = store.labels(name).of(rows[pictured])[0]
-            classes = np.where(np.isfinite(labels).any(axis=1), np.nan_to_num(labels).argmax(1), -1)
-            yield _Grouping(name, [space.names[place] if place >= 0 else None for place in classes.tolist()])
+            yield _Grouping(name, names_in_space(store, name, rows))
+    streams = streams_of(run.trained.recipe.model)
+    if len(streams) > 1:
+        yield _Grouping("streams", names_of_streams(store, streams, rows))
 
 
 def _table(run: RunData, grouping: _Grouping) -> Markup:

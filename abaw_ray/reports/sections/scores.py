@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from abaw_ray.evaluation.clips import CLIPS
 from abaw_ray.evaluation.evaluator import HEADLINE
 from abaw_ray.evaluation.predictions import POOLED
 from abaw_ray.reports.markup import Cell, Markup, folded, number, paragraph, section, table, with_interval
@@ -14,6 +15,7 @@ LOWER_IS_BETTER = ("rmse_", "mae_")
 PROTOCOLS = {
     HEADLINE: "Every labelled frame counts once, also where no face was found.",
     "paper": "Only frames with a face, and for networks over time only windows without a gap, as the paper scores.",
+    CLIPS: "A video whose frames have one label counts once, with the mean of their predictions.",
 }
 
 
