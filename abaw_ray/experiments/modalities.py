@@ -17,22 +17,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from abaw_ray.blocks.reader import Store
-from abaw_ray.config import Recipe
 from abaw_ray.console import mean_and_spread, progress_bar
 from abaw_ray.databases.heu import PART
 from abaw_ray.databases.reading.spaces import TEN_EXPRESSIONS
-from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.clips import clip_table
 from abaw_ray.evaluation.evaluator import Evaluator
 from abaw_ray.evaluation.groups import names_in_space
 from abaw_ray.evaluation.predictions import pairs
 from abaw_ray.experiments.base import Comparison, Experiment, Plan
+from abaw_ray.experiments.streams import ChangedStream, with_streams
 from abaw_ray.models import checkpoint
 from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.side_by_side import side_by_side
 from abaw_ray.spaces import Split
-from abaw_ray.storage import AnyPath
 from abaw_ray.streams.base import FACE
 from abaw_ray.synthetic.speakers import FPS, NAME, generate_speakers
 from abaw_ray.tasks.base import Task
@@ -73,47 +70,6 @@ WAYS = {
 }
 
 
-class ChangedSound(Store):
-    """A store whose sound is another one.
-
-    Args:
-        path: of the store.
-        sound: `other`, of another row that has any; `missing`; `zeros`; empty: as it is.
-    """
-
-    def __init__(self, path: AnyPath | str, sound: str) -> None:
-        super().__init__(path)
-        self._sound = sound
-        if sound:
-            own = self.streams[AUDIO].rows
-            self._other = np.arange(len(self.index))
-            self._other[own] = np.random.default_rng(0).permutation(own)
-
-    def samples(self, stream: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if stream != AUDIO or not self._sound:
-            return super().samples(stream, rows)
-        found, present = super().samples(stream, self._other[rows] if self._sound == "other" else rows)
-        if self._sound == "other":
-            return found, present
-        return np.zeros_like(found), present & (self._sound != "missing")
-
-
-def recipe_of(plan: Plan, network: str, seed: int) -> Recipe:
-    """The recipe of a run.
-
-    Raises:
-        ConfigurationError: the plan's has no encoder of one of the network's streams.
-    """
-    model, streams = plan.recipe.model, NETWORKS[network]
-    lacking = [name for name in streams if name not in model.encoders]
-    if lacking:
-        raise ConfigurationError(f"model.encoders: found none of {', '.join(lacking)}, expected one of each stream")
-    encoders = {name: model.encoders[name] for name in streams}
-    train = plan.recipe.train.model_copy(update={"patience": plan.recipe.train.epochs})
-    changed = {"model": model.model_copy(update={"encoders": encoders}), "train": train, "seed": seed}
-    return plan.recipe.model_copy(update=changed)
-
-
 def run(plan: Plan, networks: Sequence[str] = tuple(NETWORKS)) -> Comparison:
     """Trains the networks for every seed side by side as there is room, and scores each way.
 
@@ -150,7 +106,9 @@ def _prepared(plan: Plan) -> None:
 def measured(plan: Plan, network: str, seed: int, say: Callable[[str], None]) -> dict[str, dict[str, Any]]:
     """Trains a network, unless it is finished: way -> `parts` as of `scores_by_part`, `run`, `seconds`."""
     name = f"{network}-{seed}"
-    job = Job(recipe_of(plan, network, seed), str(plan.out / "store"), str(plan.out / "runs" / name))
+    job = Job(
+        with_streams(plan.recipe, NETWORKS[network], seed), str(plan.out / "store"), str(plan.out / "runs" / name)
+    )
     say(f"{name}: {job.run}")
     summary = finished(job) or fit(job, plan.resources, say=say)
     results = {}
@@ -168,9 +126,9 @@ def scores_by_part(network: Path, store_path: str, sound: str = "") -> dict[str,
     Args:
         network: a checkpoint.
         store_path: of the clips.
-        sound: see `ChangedSound`.
+        sound: see `ChangedStream`.
     """
-    trained, store = checkpoint.load(network), ChangedSound(store_path, sound)
+    trained, store = checkpoint.load(network), ChangedStream(store_path, AUDIO, sound)
     device = local_device()
     tasks = {TEN_EXPRESSIONS.name: trained.tasks(trained.recipe)[TEN_EXPRESSIONS.name]}
     evaluator = Evaluator(store, tasks, Split.VALIDATION, trained.recipe)

@@ -12,7 +12,8 @@ from abaw_ray.config import load_recipe
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.experiments import EXPERIMENTS
 from abaw_ray.experiments.base import Plan
-from abaw_ray.experiments.modalities import NETWORKS, WAYS, ChangedSound, comparison, recipe_of
+from abaw_ray.experiments.modalities import NETWORKS, WAYS, comparison
+from abaw_ray.experiments.streams import ChangedStream, with_streams
 from abaw_ray.training.resources import Resources
 
 
@@ -46,13 +47,13 @@ def test_the_table_has_gains_beside_the_paper_s() -> None:
 def test_every_network_has_the_encoders_of_its_streams() -> None:
     assert "modalities" in EXPERIMENTS.names()
     for name, streams in NETWORKS.items():
-        recipe = recipe_of(plan(), name, 3)
+        recipe = with_streams(plan().recipe, NETWORKS[name], 3)
         assert (tuple(recipe.model.encoders), recipe.seed) == (streams, 3)
         assert recipe.train.patience == recipe.train.epochs
     assert {way.network for way in WAYS.values()} == set(NETWORKS)
     other = plan().recipe.model_copy(update={"model": plan().recipe.model.model_copy(update={"encoders": {}})})
     with pytest.raises(ConfigurationError, match="found none of face"):
-        recipe_of(Plan("modalities", Path("out"), other, Resources(1)), "all", 0)
+        with_streams(other, NETWORKS["all"], 0)
 
 
 @pytest.mark.parametrize("sound", ["", "other", "missing", "zeros"])
@@ -69,7 +70,7 @@ def test_the_sound_is_changed_and_nothing_else(sound: str, monkeypatch: pytest.M
 
     monkeypatch.setattr(Store, "samples", samples)
     monkeypatch.setattr(Store, "__init__", opened)
-    store = ChangedSound(Path("store"), sound)
+    store = ChangedStream(Path("store"), "audio", sound)
     np.testing.assert_array_equal(store.samples("face", rows)[0][:, 0], rows + 1)
     found, present = store.samples("audio", rows)
     np.testing.assert_array_equal(present, np.isin(rows, own) & (sound != "missing"))
