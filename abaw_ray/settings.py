@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from abaw_ray.config import Recipe
@@ -38,3 +39,8 @@ def leaves_of(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in values.items():
         leaves |= leaves_of(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {prefix + key: value}
     return leaves
+
+
+def is_within(key: str, names: Sequence[str]) -> bool:
+    """Whether a dotted key is one of `names`, or in a section of such a name."""
+    return any(key == name or key.startswith(f"{name}.") for name in names)

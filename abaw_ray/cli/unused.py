@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from abaw_ray.config import Recipe
     from abaw_ray.training.job import Job
+
+from abaw_ray.settings import is_within
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +53,7 @@ def keys_of(overrides: Iterable[str] | None) -> list[str]:
 def unused_by(command: str, keys: Iterable[str]) -> list[str]:
     """Those of `keys` that a command in `USED` does not use."""
     used = (*USED[command], "plugins")
-    return [key for key in keys if not _is_within(key, used) and not any(_is_within(name, (key,)) for name in used)]
+    return [key for key in keys if not is_within(key, used) and not any(is_within(name, (key,)) for name in used)]
 
 
 def unused_in(job: Job, keys: Iterable[str]) -> list[str]:
@@ -76,7 +78,7 @@ def unused_in(job: Job, keys: Iterable[str]) -> list[str]:
     if job.is_temporal or job.recipe.augment.views is None:
         unused.append("augment.views_seed")
     unused += _unused_of_optim(job.recipe)
-    return [key for key in keys if _is_within(key, unused)]
+    return [key for key in keys if is_within(key, unused)]
 
 
 def _unused_of_optim(recipe: Recipe) -> list[str]:
@@ -102,7 +104,3 @@ def warn_of(unused: Iterable[str], what: str) -> None:
     """A line for every setting that `what` does not use."""
     for key in unused:
         logger.warning("%s changes nothing: %s does not use it", key, what)
-
-
-def _is_within(key: str, names: Sequence[str]) -> bool:
-    return any(key == name or key.startswith(f"{name}.") for name in names)

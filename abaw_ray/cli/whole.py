@@ -23,6 +23,7 @@ from abaw_ray.config import load_recipe
 from abaw_ray.console import Output
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.interruption import GOES_ON, stoppable
+from abaw_ray.settings import is_within
 
 if TYPE_CHECKING:
     from abaw_ray.experiments.base import Experiment
@@ -95,6 +96,8 @@ def reproduce(
         own = experiment.recipe_for(data)
         resolved = with_weights(load_recipe(recipe, overrides, load_recipe(own)))
         show(resolved, own, verbose)
+        replaced = [key for key in keys_of(overrides) if is_within(key, experiment.replaces)]
+        warn_of(replaced, f"reproduce {name}, which has its own,")
         plan = ExperimentPlan(
             name, out.resolve(), resolved, resources, seeds or experiment.seeds, data, None if data else size
         )

@@ -76,6 +76,7 @@ class Experiment:
         generated_recipe: the same on generated ones.
         seeds: number of seeds where none is asked for.
         run: does it, with Ray there.
+        replaces: settings of the recipe that it has its own values of, by dotted keys.
     """
 
     title: str
@@ -84,6 +85,7 @@ class Experiment:
     generated_recipe: str
     seeds: int
     run: Callable[[Plan], Comparison]
+    replaces: Sequence[str] = ()
 
     def recipe_for(self, data: Path | None) -> str:
         """The installed recipe that it begins with."""

@@ -176,4 +176,5 @@ EXPERIMENT = Experiment(
     generated_recipe="context",
     seeds=1,
     run=run,
+    replaces=("train.patience",),
 )

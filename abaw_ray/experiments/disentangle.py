@@ -137,4 +137,5 @@ EXPERIMENT = Experiment(
     generated_recipe="disentangle",
     seeds=1,
     run=run,
+    replaces=("tasks.subject", "train.patience"),
 )

@@ -194,4 +194,5 @@ EXPERIMENT = Experiment(
     generated_recipe="modalities",
     seeds=1,
     run=run,
+    replaces=("train.patience",),
 )

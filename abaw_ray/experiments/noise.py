@@ -206,4 +206,5 @@ EXPERIMENT = Experiment(
     generated_recipe="demo",
     seeds=1,
     run=run,
+    replaces=("loss.label_sets", "loss.hard_weight", "train.patience", "optim.average"),
 )

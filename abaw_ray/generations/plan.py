@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.uncertain_networks import UncertaintySettings
-from abaw_ray.settings import changed_settings, leaves_of
+from abaw_ray.settings import changed_settings, is_within, leaves_of
 from abaw_ray.storage import AnyPath
 from abaw_ray.training.job import Job
 from abaw_ray.training.resources import Resources
@@ -86,8 +85,8 @@ class Plan:
             raise ConfigurationError(f"{len(self.jobs)} recipes for {self.num_members} members: some would not be used")
         first = self.jobs[0].recipe
         for number, job in enumerate(self.jobs[1:], 2):
-            changed = [key for key in changed_settings(job.recipe, first) if _is_within(key, SHARED)]
-            changed += [key for key in changed_settings(first, job.recipe) if _is_within(key, SHARED)]
+            changed = [key for key in changed_settings(job.recipe, first) if is_within(key, SHARED)]
+            changed += [key for key in changed_settings(first, job.recipe) if is_within(key, SHARED)]
             if changed:
                 found = ", ".join(dict.fromkeys(changed))
                 raise ConfigurationError(
@@ -150,7 +149,3 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         had, has = map(leaves_of, pair)
         found += [f"{RECIPES}.{number}.{key}" for key in {**has, **had} if had.get(key) != has.get(key)]
     return found
-
-
-def _is_within(key: str, names: Sequence[str]) -> bool:
-    return any(key == name or key.startswith(f"{name}.") for name in names)
