@@ -6,11 +6,11 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from abaw_ray.settings import is_within
+
 if TYPE_CHECKING:
     from abaw_ray.config import Recipe
     from abaw_ray.training.job import Job
-
-from abaw_ray.settings import is_within
 
 logger = logging.getLogger(__name__)
 
