@@ -193,7 +193,7 @@ class Regression:
         """
         known = {d: column[np.isfinite(column)] for d, column in zip(self.space.names, target.T, strict=True)}
         known = {d: values for d, values in known.items() if len(values)}
-        chance = dict.fromkeys([*(f"ccc_{d}" for d in known), "ccc_mean"], 0.0) | {
+        chance = {f"ccc_{d}": 0.0 for d in known} | {
             f"rmse_{d}": float(values.std(dtype=np.float64)) for d, values in known.items()
         }
         if self._with_absolute_errors:

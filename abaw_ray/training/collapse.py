@@ -13,6 +13,7 @@ from abaw_ray.objectives.base import OWN
 from abaw_ray.tasks import targets
 from abaw_ray.tasks.base import Task
 from abaw_ray.training.nuisances import TrainedNuisance
+from abaw_ray.training.symptoms import chance_criterion
 
 logger = logging.getLogger(__name__)
 
@@ -53,23 +54,24 @@ class CollapseWatch:
         for name, task in self._tasks.items():
             scores = evaluation.scores[HEADLINE][POOLED].get(name)
             if scores is not None:
-                self._look_at_target(epoch, name, task.criterion(scores), task.chance(pairs(evaluation.table, name)[0]))
+                chance = chance_criterion(task, pairs(evaluation.table, name)[0])
+                if chance is not None:
+                    self._look_at_target(epoch, name, task.criterion(scores), chance)
         for name, entropy in self._entropies.items():
             of_head = f"{name}/{OWN}/" if self._adversaries[name].options.mode == "confuse" else f"{name}/"
             found = [value for key, value in losses.items() if key.startswith(of_head)]
             if found:
                 self._look_at_head(epoch, name, float(np.mean(found)), entropy)
 
-    def _look_at_target(self, epoch: int, name: str, criterion: float, chance: Mapping[str, float]) -> None:
-        by_chance = chance.get("criterion", 0.0)  # none of a regression, whose CCC is then 0
-        if criterion > by_chance + LEARNED:
+    def _look_at_target(self, epoch: int, name: str, criterion: float, chance: float) -> None:
+        if criterion > chance + LEARNED:
             self._learned.add(name)
-        if criterion <= by_chance + AT_CHANCE and self._counts(epoch, name):
+        if criterion <= chance + AT_CHANCE and self._counts(epoch, name):
             names = list(self._adversaries)
             logger.warning(
                 "epoch %d: %s has collapsed to chance (criterion %.3f, chance %.3f) while the network forgets"
                 " %s: lower tasks.%s.nuisance.strength, or begin later by its delay",
-                *(epoch, name, criterion, by_chance, ", ".join(names), names[0]),
+                *(epoch, name, criterion, chance, ", ".join(names), names[0]),
             )
 
     def _look_at_head(self, epoch: int, name: str, loss: float, entropy: float) -> None:

@@ -35,7 +35,7 @@ def symptoms(losses: Sequence[Mapping[str, float]], evaluation: Evaluation, task
         if scores is None:
             continue  # without a validation label
         true, predicted = pairs(evaluation.table, name)
-        reached, chance = task.criterion(scores), _criterion_of_chance(task, true)
+        reached, chance = task.criterion(scores), chance_criterion(task, true)
         if chance is not None and reached <= chance:
             found.append(f"{name}: {reached:.3f} on validation is no better than {chance:.3f}, which is chance")
         found += _never_predicted(task, true, predicted, evaluation.decisions.get(name, {}))
@@ -43,12 +43,12 @@ def symptoms(losses: Sequence[Mapping[str, float]], evaluation: Evaluation, task
     return found
 
 
-def _criterion_of_chance(task: Task, true: np.ndarray) -> float | None:
-    """What chance reaches; None: a task need not know it of its criterion."""
-    try:
-        return task.criterion(task.chance(true))
-    except KeyError:
-        return None
+def chance_criterion(task: Task, true: np.ndarray) -> float | None:
+    """What a task's criterion is by chance, of labels (n, size); None: it does not say."""
+    chance = task.chance(true)
+    if "criterion" in chance:
+        return chance["criterion"]
+    return 0.0 if any(key.startswith("ccc_") for key in chance) else None  # the mean of CCCs
 
 
 def _steady(losses: Sequence[Mapping[str, float]]) -> Iterator[str]:

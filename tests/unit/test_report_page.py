@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -345,6 +346,9 @@ def test_many_runs_make_a_page_below_5_megabytes(runs):
 
 class Noise:
     """A store whose pictures hardly become smaller."""
+
+    index = SimpleNamespace(has_face=np.ones(1_000, bool))
+    streams: tuple[str, ...] = ()
 
     def images(self, rows: Sequence[int]) -> np.ndarray:
         return np.random.default_rng(0).integers(0, 256, (len(rows), 224, 224, 3), dtype=np.uint8)
