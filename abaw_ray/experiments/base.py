@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,12 @@ from rich.table import Table
 
 from abaw_ray.blocks.files import write_json, write_text
 from abaw_ray.config import Recipe
-from abaw_ray.console import markdown_table, table
+from abaw_ray.console import markdown_table, progress_bar, table
+from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.ray_session import ray_session
+from abaw_ray.training.job import Job
 from abaw_ray.training.resources import Resources, check_room
+from abaw_ray.training.trainer import finished, fit
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,34 @@ class Plan:
     seeds: int = 1
     data: Path | None = None
     size: str | None = None
+
+    @property
+    def store(self) -> Path:
+        """Folder of the store."""
+        return self.out / "store"
+
+    @property
+    def about_seeds(self) -> str:
+        """For titles: how many seeds the numbers are of."""
+        return f"{self.seeds} seeds, mean ± standard deviation" if self.seeds > 1 else "one seed"
+
+    def prepare(self, database: str, root: Path, settings: Mapping[str, Any], recipe: Recipe | None = None) -> None:
+        """Writes the store of one database.
+
+        Args:
+            database: its name.
+            root: its folder.
+            settings: of its adapter.
+            recipe: None: the plan's.
+        """
+        with progress_bar("preparing blocks") as progress:
+            prepare(recipe or self.recipe, self.store, {database: {"root": str(root), **settings}}, progress=progress)
+
+    def train(self, recipe: Recipe, name: str, say: Callable[[str], None]) -> dict[str, Any]:
+        """Trains the run of a name on the store unless it is finished: its `run.json`, and its folder as `run`."""
+        job = Job(recipe, str(self.store), str(self.out / "runs" / name))
+        say(f"{name}: {job.run}")
+        return {**(finished(job) or fit(job, self.resources, say=lambda line: say(f"{name}: {line}"))), "run": job.run}
 
 
 @dataclass(frozen=True)

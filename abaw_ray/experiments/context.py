@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from abaw_ray.console import mean_and_spread, progress_bar
+from abaw_ray.console import mean_and_spread
 from abaw_ray.databases.emotic import EMOTIONS, VALENCE_AROUSAL_DOMINANCE
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.evaluator import HEADLINE, Evaluator
@@ -24,14 +24,11 @@ from abaw_ray.evaluation.predictions import POOLED
 from abaw_ray.experiments.base import Comparison, Experiment, Plan
 from abaw_ray.experiments.streams import ChangedStream, with_streams
 from abaw_ray.models import checkpoint
-from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.side_by_side import side_by_side
 from abaw_ray.spaces import Split
 from abaw_ray.synthetic.layouts.emotic import NAME, generate_people
 from abaw_ray.synthetic.people import NUM_TYPES
-from abaw_ray.training.job import Job
 from abaw_ray.training.resources import room
-from abaw_ray.training.trainer import finished, fit
 from abaw_ray.world import World, local_device
 
 BODY, SCENE = "body", "scene"
@@ -101,24 +98,19 @@ def _prepared(plan: Plan) -> None:
         root, settings = plan.out / "data" / NAME, STREAM_SIZES | settings
         if not root.exists():
             generate_people(plan.out / "data", plan.recipe.seed, SIZES[plan.size])
-    with progress_bar("preparing blocks") as progress:
-        prepare(plan.recipe, plan.out / "store", {NAME: {"root": str(root), **settings}}, progress=progress)
+    plan.prepare(NAME, root, settings)
 
 
 def measured(plan: Plan, network: str, seed: int, say: Callable[[str], None]) -> dict[str, dict[str, Any]]:
     """Trains a network, unless it is finished: way -> the numbers of `scores_of`, `run` and `seconds`."""
     name = f"{network}-{seed}"
-    job = Job(
-        with_streams(plan.recipe, NETWORKS[network], seed), str(plan.out / "store"), str(plan.out / "runs" / name)
-    )
-    say(f"{name}: {job.run}")
-    summary = finished(job) or fit(job, plan.resources, say=say)
+    trained = plan.train(with_streams(plan.recipe, NETWORKS[network], seed), name, say)
     results = {}
     for way, (title, of_network, scene) in WAYS.items():
         if of_network == network:
-            found = scores_of(Path(job.run) / summary["last"], job.store, scene)
+            found = scores_of(Path(trained["run"]) / trained["last"], str(plan.store), scene)
             say(f"{name}: {title}: mAP {found['map']:.3f}, mean absolute error {found['mae']:.3f}")
-            results[way] = {**found, "run": job.run, "seconds": summary["seconds"]}
+            results[way] = {**found, "run": trained["run"], "seconds": trained["seconds"]}
     return results
 
 
@@ -159,10 +151,9 @@ def comparison(plan: Plan, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
         seconds = "" if WAYS[way].scene else f"{np.mean([result['seconds'] for result in results]):.0f}"
         cells.append([WAYS[way].title, *map(mean_and_spread, numbers), PUBLISHED.get(way, ""), seconds])
         values.append({"way": way, "results": [dict(result) for result in results]})
-    seeds = f"{plan.seeds} seeds, mean ± standard deviation" if plan.seeds > 1 else "one seed"
     data = f"SYNTHETIC people in scenes ({plan.size})" if plan.data is None else f"EMOTIC in {plan.data}"
     return Comparison(
-        f"Bodies and scenes: {data}; last epoch; {seeds}",
+        f"Bodies and scenes: {data}; last epoch; {plan.about_seeds}",
         ["network", *columns.values(), "mAP of Kosti et al., real EMOTIC, %", "seconds"],
         cells,
         {"size": plan.size, "seeds": plan.seeds, "published": PUBLISHED, "rows": values},

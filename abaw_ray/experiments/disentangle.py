@@ -20,12 +20,9 @@ from abaw_ray.config import Recipe
 from abaw_ray.console import mean_and_spread, progress_bar
 from abaw_ray.evaluation.probe import probe, relative_fall
 from abaw_ray.experiments.base import Comparison, Experiment, Plan
-from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.side_by_side import side_by_side
 from abaw_ray.synthetic.subjects import FOLDER, SUBJECT_PATTERN, generate_subjects
-from abaw_ray.training.job import Job
 from abaw_ray.training.resources import room
-from abaw_ray.training.trainer import finished, fit
 
 SUBJECT = "subject"
 PUBLISHED = "up to 13 %"
@@ -84,20 +81,17 @@ def _prepared(plan: Plan) -> None:
         root, settings = plan.out / "data" / FOLDER, {"subject_pattern": SUBJECT_PATTERN, **settings}
     else:
         root = plan.data
-    with progress_bar("preparing blocks") as progress:
-        prepare(plan.recipe, plan.out / "store", {FOLDER: {"root": str(root), **settings}}, progress=progress)
+    plan.prepare(FOLDER, root, settings)
 
 
 def measured(plan: Plan, way: str, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
     """Trains a way, unless it is finished: `criterion`, the accuracy of each probe, `chance`, `run` and `seconds`."""
     name = f"{way}-{seed}"
-    job = Job(recipe_of(plan, way, seed), str(plan.out / "store"), str(plan.out / "runs" / name))
-    say(f"{name}: {job.run}")
-    run = finished(job) or fit(job, plan.resources, say=lambda line: say(f"{name}: {line}"))
-    found = probe(Path(job.run) / run["last"], SUBJECT, job.store)
+    trained = plan.train(recipe_of(plan, way, seed), name, say)
+    found = probe(Path(trained["run"]) / trained["last"], SUBJECT, str(plan.store))
     scores = {kind: found["run"][kind] for kind in ("criterion", *PROBES)}
-    say(f"{name}: {', '.join(f'{kind} {score:.3f}' for kind, score in scores.items())}, {run['seconds']:.0f} s")
-    return {**scores, "chance": found["chance"], "run": job.run, "seconds": run["seconds"]}
+    say(f"{name}: {', '.join(f'{kind} {score:.3f}' for kind, score in scores.items())}, {trained['seconds']:.0f} s")
+    return {**scores, "chance": found["chance"], "run": trained["run"], "seconds": trained["seconds"]}
 
 
 def comparison(plan: Plan, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Comparison:
@@ -120,10 +114,9 @@ def comparison(plan: Plan, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
         )
         values.append({"way": way, "falls": falls, "results": [dict(result) for result in results]})
     cells.append(["Peri et al., other data and measure", "", "", "", "", PUBLISHED, ""])
-    seeds = f"{plan.seeds} seeds, mean ± standard deviation" if plan.seeds > 1 else "one seed"
     data = f"SYNTHETIC people ({plan.size})" if plan.data is None else f"pictures of {plan.data}"
     return Comparison(
-        f"Emotions without who shows them: {data}; last epoch; {seeds}",
+        f"Emotions without who shows them: {data}; last epoch; {plan.about_seeds}",
         ["learned", "emotion", *PROBES.values(), "chance", "fall from multi-task, linear", "seconds"],
         cells,
         {"size": plan.size, "seeds": plan.seeds, "published": PUBLISHED, "rows": values},

@@ -27,15 +27,12 @@ from abaw_ray.evaluation.predictions import pairs
 from abaw_ray.experiments.base import Comparison, Experiment, Plan
 from abaw_ray.experiments.streams import ChangedStream, with_streams
 from abaw_ray.models import checkpoint
-from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.side_by_side import side_by_side
 from abaw_ray.spaces import Split
 from abaw_ray.streams.base import FACE
 from abaw_ray.synthetic.speakers import FPS, NAME, generate_speakers
 from abaw_ray.tasks.base import Task
-from abaw_ray.training.job import Job
 from abaw_ray.training.resources import room
-from abaw_ray.training.trainer import finished, fit
 from abaw_ray.world import World, local_device
 
 BODY, AUDIO = "body", "audio"
@@ -99,24 +96,19 @@ def _prepared(plan: Plan) -> None:
         with progress_bar("drawing clips") as progress:
             generate_speakers(plan.out / "data", plan.recipe.seed, plan.size, progress)
         root, settings = plan.out / "data" / NAME, {"fps": FPS, "body_size": 48, "audio_steps": 64, **settings}
-    with progress_bar("preparing blocks") as progress:
-        prepare(plan.recipe, plan.out / "store", {NAME: {"root": str(root), **settings}}, progress=progress)
+    plan.prepare(NAME, root, settings)
 
 
 def measured(plan: Plan, network: str, seed: int, say: Callable[[str], None]) -> dict[str, dict[str, Any]]:
     """Trains a network, unless it is finished: way -> `parts` as of `scores_by_part`, `run`, `seconds`."""
     name = f"{network}-{seed}"
-    job = Job(
-        with_streams(plan.recipe, NETWORKS[network], seed), str(plan.out / "store"), str(plan.out / "runs" / name)
-    )
-    say(f"{name}: {job.run}")
-    summary = finished(job) or fit(job, plan.resources, say=say)
+    trained = plan.train(with_streams(plan.recipe, NETWORKS[network], seed), name, say)
     results = {}
     for way, (title, of_network, sound) in WAYS.items():
         if of_network == network:
-            parts = scores_by_part(Path(job.run) / summary["last"], job.store, sound)
+            parts = scores_by_part(Path(trained["run"]) / trained["last"], str(plan.store), sound)
             say(f"{name}: {title}: " + ", ".join(f"part {p} {v['accuracy']:.3f}" for p, v in parts.items()))
-            results[way] = {"parts": parts, "run": job.run, "seconds": summary["seconds"]}
+            results[way] = {"parts": parts, "run": trained["run"], "seconds": trained["seconds"]}
     return results
 
 
@@ -172,10 +164,9 @@ def comparison(plan: Plan, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> 
         cells.append(["fusion over face", *_spaced(points), ""])
     published = [f"{PUBLISHED[part]} points" if part in PUBLISHED else "" for part in parts]
     cells.append(["fusion over face, Chen et al., real clips", *_spaced(published), ""])
-    seeds = f"{plan.seeds} seeds, mean ± standard deviation" if plan.seeds > 1 else "one seed"
     data = f"SYNTHETIC clips ({plan.size})" if plan.data is None else f"clips of {plan.data}"
     return Comparison(
-        f"Faces, bodies and sound: {data}; whole clips; last epoch; {seeds}",
+        f"Faces, bodies and sound: {data}; whole clips; last epoch; {plan.about_seeds}",
         ["streams", *(f"part {part} {heading}" for part in parts for heading in ("accuracy", "F1")), "seconds"],
         cells,
         {"size": plan.size, "seeds": plan.seeds, "published": PUBLISHED, "rows": values},

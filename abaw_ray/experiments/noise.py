@@ -18,14 +18,13 @@ from typing import Any
 
 from abaw_ray.blocks.files import read_json
 from abaw_ray.config import LabelNoise, OutlierNoise, Recipe, SymmetricNoise
-from abaw_ray.console import mean_and_spread, progress_bar
+from abaw_ray.console import mean_and_spread
 from abaw_ray.evaluation.evaluator import HEADLINE
 from abaw_ray.evaluation.predictions import POOLED
 from abaw_ray.experiments.base import Comparison, Experiment, Plan
 from abaw_ray.experiments.noise_ways import EXPRESSION, ONE, VALENCE_AROUSAL, WAYS, changed
 from abaw_ray.models.checkpoint import RUN_FILE
 from abaw_ray.paper.steps import STUDENT_SEED, generate_and_prepare, train_and_evaluate
-from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.side_by_side import side_by_side
 from abaw_ray.training.job import Job
 from abaw_ray.training.resources import room
@@ -102,7 +101,7 @@ def job_of(plan: Plan, trial: Trial, seed: int) -> Job:
     recipe = recipe.model_copy(update={"seed": seed + STUDENT_SEED * trial.place})
     runs = [_run(plan, teacher, seed) for teacher in trial.teachers]
     teachers = tuple(str(run / read_json(run / RUN_FILE)["last"]) for run in runs)
-    return Job(recipe, str(plan.out / "store"), str(_run(plan, trial, seed)), teachers)
+    return Job(recipe, str(plan.store), str(_run(plan, trial, seed)), teachers)
 
 
 def tasks_of(plan: Plan) -> tuple[str, ...]:
@@ -126,9 +125,7 @@ def run(plan: Plan, ways: Sequence[str] = tuple(WAYS), rates: Sequence[str] = tu
         assert plan.size is not None, "generated data have a size"
         generate_and_prepare(plan.out, plan.size, recipe)
     else:
-        roots = {DATABASE: {"root": str(plan.data), **recipe.prepare.databases.get(DATABASE, {})}}
-        with progress_bar("preparing blocks") as progress:
-            prepare(recipe, plan.out / "store", roots, progress=progress)
+        plan.prepare(DATABASE, plan.data, recipe.prepare.databases.get(DATABASE, {}), recipe)
     rows = {(rate, way): trial_of(way, rate) for rate in rates for way in ways}
     wanted = list(rows.values())
     first = list(dict.fromkeys(t for trial in wanted for t in trial.teachers or (trial,)))
@@ -179,10 +176,9 @@ def comparison(plan: Plan, found: Mapping[tuple[str, str], Sequence[Mapping[str,
         )
         runs = [result["run"] for result in results]
         values.append({"rate": rate, "way": way, "scores": scores, "won_back": won, "seconds": seconds, "runs": runs})
-    seeds = f"{plan.seeds} seeds, mean ± standard deviation" if plan.seeds > 1 else "one seed"
     data = f"SYNTHETIC data ({plan.size})" if plan.data is None else "FER+, expressions"
     return Comparison(
-        f"Three annotators with noise: {data}; scores of labels without noise, last epoch; {seeds}",
+        f"Three annotators with noise: {data}; scores of labels without noise, last epoch; {plan.about_seeds}",
         ["noise", "learned from", *headings, "lost accuracy won back", "seconds"],
         cells,
         {"size": plan.size, "seeds": plan.seeds, "rows": values},

@@ -33,7 +33,6 @@ from abaw_ray.generations.plan import Plan as Generations
 from abaw_ray.generations.run import run_generations
 from abaw_ray.inference.teach import with_views
 from abaw_ray.models.checkpoint import RUN_FILE
-from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.synthetic.ambiguous import NAME, generate_ambiguous
 from abaw_ray.training.job import Job
 
@@ -129,8 +128,8 @@ def run(plan: Plan) -> Comparison:
 
     A seed is a member of each generation.
     """
-    store, labels = _prepared(plan)
-    job = Job(with_views(plan.recipe), str(store), "")
+    labels = _prepared(plan)
+    job = Job(with_views(plan.recipe), str(plan.store), "")
     asked = UncertaintySettings()
     members = plan.seeds
     generations = Generations(
@@ -160,8 +159,8 @@ def run(plan: Plan) -> Comparison:
     )
 
 
-def _prepared(plan: Plan) -> tuple[Path, VotesTable]:
-    """The store, and the table of labels that it is of."""
+def _prepared(plan: Plan) -> VotesTable:
+    """Writes the store; the table of labels that it is of."""
     root = plan.data
     if root is None:
         assert plan.size is not None, "generated data have a size"
@@ -169,10 +168,8 @@ def _prepared(plan: Plan) -> tuple[Path, VotesTable]:
             generate_ambiguous(plan.out / "data", plan.recipe.seed, plan.size, progress)
         root = plan.out / "data" / NAME
     labels = write_votes_table(root, plan.out / "labels", plan.recipe.seed)
-    settings = {"root": str(root), "file": str(labels.file), "config": str(labels.config)}
-    with progress_bar("preparing blocks") as progress:
-        prepare(plan.recipe, plan.out / "store", {TABLE.name: settings}, progress=progress)
-    return plan.out / "store", labels
+    plan.prepare(TABLE.name, root, {"file": str(labels.file), "config": str(labels.config)})
+    return labels
 
 
 def _tasks(generations: Mapping[str, Any]) -> list[str]:
