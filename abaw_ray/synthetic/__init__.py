@@ -21,6 +21,7 @@ from abaw_ray.disk import TEMPORARY
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.synthetic.layouts import afew_va, affectnet, affwild2, expw
+from abaw_ray.synthetic.markers import require_size, write_marker
 from abaw_ray.synthetic.records import FaceTruth, Written, truth_table
 from abaw_ray.threads import available_cpus
 
@@ -84,8 +85,7 @@ def generate(
             writes to.
         StorageError: the disk is full, or cannot be written.
     """
-    if size not in SIZES:
-        raise ConfigurationError(f"unknown size {size!r} of generated data; sizes: {', '.join(SIZES)}")
+    require_size(size, SIZES, "data")
     if seed < 0:
         raise ConfigurationError(f"seed {seed}: expected 0 or more")
     if (existing := _existing(out, seed, size)) is not None:
@@ -120,7 +120,7 @@ def _draw(
     pq.write_table(truth_table(truth), out / TRUTH)
     counts = {name: _count(results) for name, results in written.items()}
     content = {"synthetic": True, "seed": seed, "size": size, "counts": counts}
-    (out / MARKER).write_text(json.dumps(content, indent=2) + "\n", newline="\n")
+    write_marker(out, content)
     return counts
 
 

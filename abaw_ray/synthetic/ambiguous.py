@@ -22,6 +22,7 @@ from abaw_ray.synthetic import SIZES
 from abaw_ray.synthetic.behaviour import between, head_motion
 from abaw_ray.synthetic.faces import Actions, Pose, random_identity
 from abaw_ray.synthetic.labels import EXPRESSIONS
+from abaw_ray.synthetic.markers import require_size
 from abaw_ray.synthetic.records import write_png
 from abaw_ray.synthetic.scenes import Face, random_background, random_camera, take_picture
 
@@ -63,8 +64,7 @@ def generate_ambiguous(
         ConfigurationError: an unknown size, or a folder with other contents.
         StorageError: the disk is full, or cannot be written.
     """
-    if size not in SIZES:
-        raise ConfigurationError(f"unknown size {size!r} of generated data; sizes: {', '.join(SIZES)}")
+    require_size(size, SIZES, "data")
     counts = dict(zip(FOLDERS, NUM_FACES[size], strict=True))
     content = json.dumps({"synthetic": True, "faces": "ambiguous", "seed": seed, "size": size, "counts": counts})
     marker = out / GENERATED

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import wave
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -23,10 +22,10 @@ import numpy as np
 from abaw_ray.databases.reading.clip_manifest import NAMES, SPLIT
 from abaw_ray.databases.reading.generated import GENERATED
 from abaw_ray.databases.reading.spaces import TEN_EXPRESSIONS
-from abaw_ray.errors import ConfigurationError
 from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.synthetic.behaviour import MOVES, head_motion
 from abaw_ray.synthetic.faces import Actions, Identity, Pose, random_identity
+from abaw_ray.synthetic.markers import earlier_output, require_size, write_marker
 from abaw_ray.synthetic.records import write_jpeg, write_png
 from abaw_ray.synthetic.scenes import Camera, Face, random_background, take_picture
 
@@ -109,15 +108,11 @@ def generate_speakers(
         ConfigurationError: an unknown size, or a folder with other contents.
         StorageError: the disk is full, or cannot be written.
     """
-    if size not in SIZES:
-        raise ConfigurationError(f"unknown size {size!r} of generated clips; sizes: {', '.join(SIZES)}")
+    require_size(size, SIZES, "clips")
     described: dict[str, Any] = {"synthetic": True, "seed": seed, "size": size, "layout": NAME}
-    marker, wanted = out / GENERATED, SIZES[size]
-    if marker.is_file():
-        found = json.loads(marker.read_text())
-        if {key: found.get(key) for key in described} != described:
-            raise ConfigurationError(f"{out} holds other generated data: choose another folder")
+    if (found := earlier_output(out, described)) is not None:
         return found
+    wanted = SIZES[size]
     counts: Counter[str] = Counter()
     with OwnedFolder(out, "generated clips", (GENERATED,)).held(fresh=True, whole=True):
         lines = []
@@ -133,7 +128,7 @@ def generate_speakers(
         writer.writerows(lines)
         (out / NAME / "manifest.csv").write_text(table.getvalue(), newline="\n")
         described |= {"counts": dict(sorted(counts.items()))}
-        marker.write_text(json.dumps(described, indent=2) + "\n", newline="\n")
+        write_marker(out, described)
     return described
 
 

@@ -8,7 +8,6 @@ adapter `folder` with its `subject_pattern`.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from abaw_ray.databases.reading.generated import GENERATED
-from abaw_ray.errors import ConfigurationError
 from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.synthetic.behaviour import head_motion, posed
 from abaw_ray.synthetic.faces import Actions, Pose, random_identity
 from abaw_ray.synthetic.labels import EXPRESSIONS
+from abaw_ray.synthetic.markers import earlier_output, require_size, write_marker
 from abaw_ray.synthetic.records import write_png
 from abaw_ray.synthetic.scenes import ZOOM, Camera, Face, take_picture
 
@@ -74,15 +73,11 @@ def generate_subjects(
         ConfigurationError: an unknown size, or a folder with other contents.
         StorageError: the disk is full, or cannot be written.
     """
-    if size not in SIZES:
-        raise ConfigurationError(f"unknown size {size!r} of generated people; sizes: {', '.join(SIZES)}")
+    require_size(size, SIZES, "people")
     described: dict[str, Any] = {"synthetic": True, "seed": seed, "size": size}
-    marker, wanted = out / GENERATED, SIZES[size]
-    if marker.is_file():
-        found = json.loads(marker.read_text())
-        if {key: found.get(key) for key in described} != described or "people" not in found:
-            raise ConfigurationError(f"{out} holds other generated data: choose another folder")
+    if (found := earlier_output(out, described, "people")) is not None:
         return found
+    wanted = SIZES[size]
     counts: Counter[str] = Counter()
     with OwnedFolder(out, "generated people", (GENERATED,)).held(fresh=True, whole=True):
         for person in range(wanted.people):
@@ -90,7 +85,7 @@ def generate_subjects(
             if progress is not None:
                 progress(person + 1, wanted.people)
         described |= {"people": wanted.people, "counts": dict(sorted(counts.items()))}
-        marker.write_text(json.dumps(described, indent=2) + "\n", newline="\n")
+        write_marker(out, described)
     return described
 
 

@@ -7,7 +7,6 @@ scene having two; valence, arousal and dominance are sums of one number of the p
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,8 +18,8 @@ import cv2
 import numpy as np
 
 from abaw_ray.databases.emotic import DIMENSIONS, EMOTIONS
-from abaw_ray.databases.reading.generated import GENERATED
 from abaw_ray.errors import ConfigurationError
+from abaw_ray.synthetic.markers import write_marker
 from abaw_ray.synthetic.people import LARGEST_GROUP, NUM_TYPES, SIZES, Box, draw_scene
 
 NAME = "emotic"
@@ -101,7 +100,7 @@ def generate_people(
         _write_tables(root / "emotic_pre", splits, rows_first)
     people = Counter({split: sum(len(picture.people) for picture in found) for split, found in splits.items()})
     content = {"synthetic": True, "seed": seed, "counts": {NAME: {f"num_people_{k}": v for k, v in people.items()}}}
-    (out / GENERATED).write_text(json.dumps(content, indent=2) + "\n", newline="\n")
+    write_marker(out, content)
     return root
 
 
