@@ -75,6 +75,19 @@ def run(
     return results
 
 
+def last_checkpoint(job: Job) -> Path:
+    """Trains a job in this process; its last checkpoint, kept in the run's folder as `last`."""
+    folder = Path(job.run) / "last"
+
+    def keep(result: EpochResult, written: Path | None) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        assert written is not None
+        shutil.copytree(written, folder)
+
+    train(job, World(), keep)
+    return folder
+
+
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model.safetensors")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from learners import last_checkpoint
 
 from abaw_ray.blocks.files import sha256_of
 from abaw_ray.blocks.manifest import Manifest
@@ -29,8 +30,6 @@ from abaw_ray.preprocess.prepare import prepare_sources
 from abaw_ray.spaces import LabelSpace, Split
 from abaw_ray.streams.base import Source, Stream
 from abaw_ray.training.job import Job
-from abaw_ray.training.loop import train
-from abaw_ray.world import World
 
 SIZE, RATE, NUM_FRAMES = 32, 16_000, 12
 CONFIG = PrepareConfig(image_size=SIZE, block_rows=8)
@@ -180,24 +179,11 @@ SOUND_AND_FACE = [
 ]
 
 
-def trained(job: Job) -> Path:
-    """Trains in this process; the last checkpoint."""
-    folder = Path(job.run) / "last"
-
-    def keep(result: object, written: Path | None) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        assert written is not None
-        shutil.copytree(written, folder)
-
-    train(job, World(), keep)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def hearing(both: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network of sound and faces."""
     with_sound = load_recipe(None, SOUND_AND_FACE, base=recipe)
-    return trained(Job(with_sound, str(both), str(tmp_path_factory.mktemp("hearing"))))
+    return last_checkpoint(Job(with_sound, str(both), str(tmp_path_factory.mktemp("hearing"))))
 
 
 def accuracy(run: Path, store: Path, out: Path) -> float:
@@ -210,7 +196,7 @@ def test_what_can_only_be_heard_is_learned_from_the_sound(
 ) -> None:
     assert checkpoint.load(hearing).description.streams == {"voice": (64, 20)}
     assert accuracy(hearing, both, tmp_path / "heard") > 0.9
-    seen = trained(Job(load_recipe(None, SOUND_AND_FACE[1:], base=recipe), str(both), str(tmp_path / "seen")))
+    seen = last_checkpoint(Job(load_recipe(None, SOUND_AND_FACE[1:], base=recipe), str(both), str(tmp_path / "seen")))
     assert accuracy(seen, both, tmp_path / "scores") < 0.7
 
 
@@ -221,7 +207,9 @@ def test_a_network_of_sound_needs_a_store_of_sound(
     with pytest.raises(ConfigurationError, match=r"voice not among the streams of .*faces \(face\)"):
         evaluate(hearing, tmp_path / "faces", tmp_path / "scores")
     with pytest.raises(ConfigurationError, match=r"model\.encoders: voice not among the streams"):
-        trained(Job(load_recipe(None, SOUND_AND_FACE, base=recipe), str(tmp_path / "faces"), str(tmp_path / "run")))
+        last_checkpoint(
+            Job(load_recipe(None, SOUND_AND_FACE, base=recipe), str(tmp_path / "faces"), str(tmp_path / "run"))
+        )
     longer = VOICE.model_copy(update={"size": 30})
     prepared(tmp_path / "longer", talks, longer)
     with pytest.raises(ConfigurationError, match=r"takes voice of the shape \(64, 20\), .*longer holds \(64, 30\)"):
@@ -239,7 +227,7 @@ def test_a_student_of_faces_learns_from_a_teacher_that_hears(
     losses = []
     for name, outputs in (("asked", None), ("stored", str(tmp_path / "outputs"))):
         run = tmp_path / name
-        trained(Job(faces, str(both), str(run), (str(hearing),), teacher_outputs=outputs))
+        last_checkpoint(Job(faces, str(both), str(run), (str(hearing),), teacher_outputs=outputs))
         lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         losses.append([line["losses"]["total"] for line in lines if "losses" in line])
     assert losses[0]

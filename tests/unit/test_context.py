@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
+from learners import last_checkpoint
 from serial import prepare_here
 
 from abaw_ray.config import load_recipe
@@ -18,9 +18,7 @@ from abaw_ray.experiments.streams import with_streams
 from abaw_ray.preprocess.plan import Source
 from abaw_ray.synthetic.layouts.emotic import generate_people
 from abaw_ray.training.job import Job
-from abaw_ray.training.loop import train
 from abaw_ray.training.resources import Resources
-from abaw_ray.world import World
 
 
 def plan(size: str | None = "tiny", seeds: int = 2) -> Plan:
@@ -61,13 +59,7 @@ def test_other_scenes_change_what_a_network_of_both_says(tmp_path: Path, one_thr
     database, options, table = read_database("emotic", root, STREAM_SIZES)
     recipe = with_streams(plan().recipe, NETWORKS["both"], 0)
     prepare_here(recipe.prepare, tmp_path / "store", [Source(database, root, options, table)])
-    kept = tmp_path / "last"
-
-    def keep(result: object, written: Path | None) -> None:
-        assert written is not None
-        shutil.copytree(written, kept)
-
-    train(Job(recipe, str(tmp_path / "store"), str(tmp_path / "run")), World(), keep)
+    kept = last_checkpoint(Job(recipe, str(tmp_path / "store"), str(tmp_path / "run")))
     own, others = scores_of(kept, str(tmp_path / "store")), scores_of(kept, str(tmp_path / "store"), "other")
     assert own.keys() == others.keys() == {"map", "map_of_body", "map_of_scene", "mae"}
     assert own["map_of_body"] < 1

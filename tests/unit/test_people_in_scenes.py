@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from learners import last_checkpoint
 from serial import prepare_here
 from sklearn.metrics import average_precision_score
 
@@ -26,7 +26,6 @@ from abaw_ray.streams.base import FACE
 from abaw_ray.synthetic.layouts.emotic import generate_people, labels_of
 from abaw_ray.synthetic.people import NUM_TYPES, SIZES, draw_scene
 from abaw_ray.training.job import Job
-from abaw_ray.training.loop import train
 from abaw_ray.training.stage import Stage
 from abaw_ray.world import World
 
@@ -117,13 +116,7 @@ def test_networks_of_bodies_of_scenes_and_of_both_are_trained_and_scored(
             "train.learning_rate=0.003",
         ],
     )
-    kept = tmp_path / "last"
-
-    def keep(result: object, written: Path | None) -> None:
-        assert written is not None
-        shutil.copytree(written, kept)
-
-    train(Job(recipe, str(store), str(tmp_path / "run")), World(), keep)
+    kept = last_checkpoint(Job(recipe, str(store), str(tmp_path / "run")))
     trained = checkpoint.load(kept)
     assert set(trained.description.streams) == set(streams)
     if len(streams) == 2:

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from learners import last_checkpoint
 from serial import prepare_here, workers_here
 
 from abaw_ray.blocks.features import FeatureStore
@@ -33,7 +34,6 @@ from abaw_ray.spaces import LabelSpace, Split
 from abaw_ray.streams.base import FACE, Source, Stream
 from abaw_ray.training.data import TrainingData
 from abaw_ray.training.job import Job
-from abaw_ray.training.loop import train
 from abaw_ray.training.stage import Stage
 from abaw_ray.world import World
 
@@ -258,29 +258,17 @@ def recipe() -> Recipe:
     return load_recipe(None, [*LEARNING, "temporal.databases=[talks]", "temporal.window=2", "temporal.batch_size=4"])
 
 
-def trained(job: Job) -> Path:
-    folder = Path(job.run) / "last"
-
-    def keep(result: object, written: Path | None) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        assert written is not None
-        shutil.copytree(written, folder)
-
-    train(job, World(), keep)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def of_bodies(store: Store, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained network of bodies."""
     bodies = load_recipe(None, [OF_BODIES], base=recipe)
-    return trained(Job(bodies, str(store.path), str(tmp_path_factory.mktemp("bodies"))))
+    return last_checkpoint(Job(bodies, str(store.path), str(tmp_path_factory.mktemp("bodies"))))
 
 
 @pytest.fixture(scope="module")
 def of_faces(store: Store, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trained network of faces."""
-    return trained(Job(recipe, str(store.path), str(tmp_path_factory.mktemp("faces"))))
+    return last_checkpoint(Job(recipe, str(store.path), str(tmp_path_factory.mktemp("faces"))))
 
 
 def test_batches_have_rows_that_every_network_has_a_stream_of(store: Store, recipe: Recipe) -> None:
@@ -342,7 +330,7 @@ def test_temporal_networks_go_over_the_faces_of_a_video(
     with caplog.at_level(logging.WARNING):
         Stage(job, World().device).check(1)
     assert "tint_windows: 8 rows have nothing of what the networks take (face)" in caplog.text
-    temporal = trained(job)
+    temporal = last_checkpoint(job)
     found = evaluate(temporal, store.path, tmp_path / "scores")
     assert (found["num_frames"], found["num_frames_without_face"]) == (NUM_FRAMES, 4)
     network = checkpoint.load(temporal)
@@ -357,7 +345,7 @@ def test_a_student_learns_where_its_teacher_has_a_stream_too(
     student = load_recipe(None, [OF_BODIES], base=recipe)
     stage = Stage(Job(student, str(store.path), str(tmp_path), (str(of_faces),)), World().device)
     assert stage.data.num_without_streams == {"tints": 14}
-    trained(Job(student, str(store.path), str(tmp_path), (str(of_faces),)))
+    last_checkpoint(Job(student, str(store.path), str(tmp_path), (str(of_faces),)))
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert all(np.isfinite(line["losses"]["total"]) for line in lines if "losses" in line)
 
@@ -375,7 +363,7 @@ def test_outputs_of_a_teacher_are_of_rows_that_it_has_a_stream_of(
     np.testing.assert_array_equal(np.isfinite(said).all(1), store.index.has_face[rows])
     losses = []
     for name, path in (("asked", None), ("stored", str(tmp_path / "outputs"))):
-        trained(Job(student, str(store.path), str(tmp_path / name), (str(of_faces),), teacher_outputs=path))
+        last_checkpoint(Job(student, str(store.path), str(tmp_path / name), (str(of_faces),), teacher_outputs=path))
         lines = [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
         losses.append([line["losses"]["total"] for line in lines if "losses" in line])
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
