@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 
 from abaw_ray.blocks.reader import Store
 from abaw_ray.spaces import Split
-from abaw_ray.streams.base import FACE
 
 
 def groups_of(table: pa.Table) -> tuple[np.ndarray, list[str]]:
@@ -66,8 +65,7 @@ def names_of_streams(store: Store, streams: Sequence[str], rows: np.ndarray) -> 
     """Which of `streams` each row of a store has, as `face + audio` (n,); None: none of them, or no row (-1)."""
     has = np.zeros((len(rows), len(streams)), bool)
     for place, name in enumerate(streams):
-        there = store.index.row[rows] >= 0 if name == FACE else np.isin(rows, store.streams[name].rows)
-        has[:, place] = there & (rows >= 0)
+        has[:, place] = store.has_any([name])[rows] & (rows >= 0)
     patterns, of = np.unique(has, axis=0, return_inverse=True)
     joined = [" + ".join(np.array(streams)[own].tolist()) or None for own in patterns]
     return [joined[place] for place in of.reshape(-1).tolist()]

@@ -172,7 +172,10 @@ def train(
             saved.epoch_saved()
             epoch, step, seconds = epoch + 1, 0, 0.0
         saved.finished()
-    losses_of_epochs = [line["losses"] for line in read_metrics(as_path(job.run))] if world.rank == 0 else []
+    striking: list[str] = []
+    if world.rank == 0 and shown is not None:
+        losses_of_epochs = [line["losses"] for line in read_metrics(as_path(job.run))]
+        striking = symptoms(losses_of_epochs, shown, stage.data.tasks)
     return {
         "kind": stage.kind,
         "role": job.role,
@@ -183,7 +186,7 @@ def train(
         "best_epoch": stopping.best_epoch,
         "best_criterion": stopping.best,
         "stopped_early": stopping.stop,
-        "symptoms": symptoms(losses_of_epochs, shown, stage.data.tasks) if shown is not None else [],
+        "symptoms": striking,
     }
 
 
