@@ -93,7 +93,7 @@ def train(
     recipe = job.recipe.model_copy(update={"model": model})
     job = replace(job, recipe=recipe)
     stage = Stage(job if resume is None else job.going_on(), world.device)
-    learner = _learner(stage, recipe, world)
+    learner = new_learner(stage, recipe, world)
     updates = Updates(learner, recipe, stage.data.order.num_steps, stage.task_weighting())
     evaluator = stage.evaluator()
     stopping = EarlyStopping(recipe.train.patience)
@@ -113,7 +113,7 @@ def train(
     kept_events = state["log"]["events"] if state is not None else None
     with saved, RunLog(as_path(job.run), described, epoch, kept_events) as log:
         seconds = restore_within(state, learner, updates, log, world) if state is not None else 0.0
-        training = _Training(learner, updates, stage, recipe, world, watch, log, saved, progress)
+        training = Training(learner, updates, stage, recipe, world, watch, log, saved, progress)
         shown: Evaluation | None = None
         while epoch < recipe.train.epochs and not stopping.stop:
             task_weights = updates.task_weights
@@ -230,7 +230,8 @@ def _databases(store: Store) -> dict[str, checkpoint.DatabaseUse]:
     }
 
 
-def _learner(stage: Stage, recipe: Recipe, world: World) -> Learner:
+def new_learner(stage: Stage, recipe: Recipe, world: World) -> Learner:
+    """What takes a stage's steps, with the weights that training begins with."""
     torch.backends.cudnn.benchmark = True
     torch.manual_seed(recipe.seed)
     network = stage.network()
@@ -240,7 +241,7 @@ def _learner(stage: Stage, recipe: Recipe, world: World) -> Learner:
 
 
 @dataclass(frozen=True)
-class _Training:
+class Training:
     """What an epoch is trained with, and followed by."""
 
     learner: Learner

@@ -23,8 +23,10 @@ from abaw_ray.config import load_recipe
 from abaw_ray.monitoring.run_log import RunLog
 from abaw_ray.training.divergence import Watch
 from abaw_ray.training.job import Job
-from abaw_ray.training.loop import _learner, _train_epoch
+from abaw_ray.training.loop import Training, new_learner
 from abaw_ray.training.stage import Stage
+from abaw_ray.training.step_checkpoints import StepCheckpoints
+from abaw_ray.training.updates import Updates
 from abaw_ray.world import World
 
 MAX_RATIO = 1.03
@@ -51,13 +53,24 @@ def main() -> None:
         recipe = load_recipe(None, overrides)
         job = Job(recipe, str(store), str(Path(name) / "run"))
         stage = Stage(job, world.device)
-        learner = _learner(stage, recipe, world)
-        log = RunLog(Path(name) / "run", None)
+        learner = new_learner(stage, recipe, world)
+        run, num_steps = Path(name) / "run", stage.data.order.num_steps
+        training = Training(
+            learner,
+            Updates(learner, recipe, num_steps),
+            stage,
+            recipe,
+            world,
+            Watch(job, stage, world),
+            RunLog(run, None),
+            StepCheckpoints(run, recipe, world, stage.store.manifest.content_hash),
+            None,
+        )
         batch = next(iter(stage.batches(0, world)))
 
         def epoch(number: int) -> float:
             started = time.perf_counter()
-            _train_epoch(number, learner, stage, recipe, world, Watch(job, stage, world), log, None)
+            training.epoch(number, 0, 0.0)
             return time.perf_counter() - started
 
         def bare() -> float:

@@ -18,7 +18,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from report import emit
 from untrained import make_cnn
 
@@ -31,8 +30,8 @@ from abaw_ray.paper.steps import STUDENT_SEED
 from abaw_ray.preprocess.prepare import prepare
 from abaw_ray.spaces import Split
 from abaw_ray.training.job import Job, inherit_settings
+from abaw_ray.training.loop import new_learner
 from abaw_ray.training.stage import Stage
-from abaw_ray.training.step import Learner
 from abaw_ray.world import World
 
 
@@ -70,13 +69,9 @@ class Run:
     def __init__(self, job: Job) -> None:
         self._world = World()
         self._stage = Stage(inherit_settings(job), self._world.device)
-        torch.manual_seed(job.recipe.seed)
-        data = self._stage.data
-        network = self._stage.network()
-        objective = self._stage.objective(network, None)
-        self._learner = Learner(network, None, objective, {}, inherit_settings(job).recipe, self._world)
+        self._learner = new_learner(self._stage, inherit_settings(job).recipe, self._world)
         self._evaluator = self._stage.evaluator()
-        self.num_steps = data.order.num_steps
+        self.num_steps = self._stage.data.order.num_steps
         self.losses: list[float] = []
         self.seconds = {"steps": 0.0, "evaluation": 0.0}
 
@@ -87,7 +82,8 @@ class Run:
         for step, batch in enumerate(self._stage.batches(number, self._world)):
             if step == max_steps:
                 break
-            self.losses.append(self._learner.step(batch, True, 1).total.item())
+            loss, _ = self._learner.step(batch, True, 1)
+            self.losses.append(loss.total.item())
         between = time.perf_counter()
         self._evaluator.score(self._evaluator.predict(self._learner.network, self._world))
         self.seconds["steps"] += between - started

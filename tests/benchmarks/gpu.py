@@ -19,9 +19,10 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -44,12 +45,14 @@ from abaw_ray.config import AugmentConfig, Recipe, load_recipe
 from abaw_ray.models import checkpoint
 from abaw_ray.monitoring.run_log import RunLog
 from abaw_ray.streams.image import KIND
+from abaw_ray.training.data import SetBatch
 from abaw_ray.training.divergence import Watch
 from abaw_ray.training.job import Job
 from abaw_ray.training.kinds.base import Batch
-from abaw_ray.training.loop import _learner, _train_epoch
+from abaw_ray.training.loop import Training, new_learner
 from abaw_ray.training.stage import Stage
 from abaw_ray.training.step import Learner
+from abaw_ray.training.step_checkpoints import StepCheckpoints
 from abaw_ray.training.updates import Updates
 from abaw_ray.world import World, local_device
 
@@ -118,7 +121,7 @@ def stored_outputs(folder: Path, teacher: Path, store: Store, recipe: Recipe) ->
     return folder
 
 
-class Training:
+class Steps:
     """A job's learner, and ways to take its steps.
 
     Args:
@@ -127,17 +130,27 @@ class Training:
     """
 
     def __init__(self, job: Job, world: World) -> None:
-        self._job, self._recipe, self._world = job, job.recipe, world
-        self._stage = Stage(job, world.device)
-        self._learner: Learner = _learner(self._stage, self._recipe, world)
+        self._world = world
+        self._stage = stage = Stage(job, world.device)
+        self._learner: Learner = new_learner(stage, job.recipe, world)
         self._learner.network.train()
-        self._updates = Updates(self._learner, self._recipe, self._stage.data.order.num_steps)
-        self._log = RunLog(Path(), None)
-        self.images_per_step = self._stage.data.images_per_step
+        self._updates = Updates(self._learner, job.recipe, stage.data.order.num_steps)
+        self._training = Training(
+            self._learner,
+            self._updates,
+            stage,
+            job.recipe,
+            world,
+            Watch(job, stage, world),
+            RunLog(Path(), None),
+            StepCheckpoints(Path(job.run), job.recipe, world, stage.store.manifest.content_hash),
+            None,
+        )
+        self.images_per_step = stage.data.images_per_step
 
-    def batch(self) -> Batch:
+    def batch(self) -> Mapping[str, SetBatch]:
         """One on the device."""
-        return next(iter(self._stage.batches(0, self._world)))
+        return cast(Mapping[str, SetBatch], next(iter(self._stage.batches(0, self._world))))
 
     def on(self, batches: Iterable[Batch]) -> None:
         """Takes a step on each batch."""
@@ -147,10 +160,7 @@ class Training:
 
     def epoch(self, number: int) -> None:
         """Takes an epoch's steps on its own batches."""
-        watch = Watch(self._job, self._stage, self._world)
-        _train_epoch(
-            number, self._learner, self._updates, self._stage, self._recipe, self._world, watch, self._log, None
-        )
+        self._training.epoch(number, 0, 0.0)
 
 
 def timed(device: torch.device, work: Callable[[], object]) -> float:
@@ -178,20 +188,20 @@ def measure(stores: dict[str, Path], folder: Path, backbone: str, options: argpa
     of_views = load_recipe(None, [*changes, f"augment.views={VIEWS}"])
     of_teacher = load_recipe(None, [*changes, f"model.backbone={options.teacher}"])
     run = str(folder / "run")
-    plain = {name: Training(Job(recipe, str(store), run), world) for name, store in stores.items()}
+    plain = {name: Steps(Job(recipe, str(store), run), world) for name, store in stores.items()}
     bare = plain["raw"]
     on_device = bare.batch()
     # compiling, and the choice of algorithms, are no part of it
     for training in plain.values():
-        timed(device, lambda t=training: t.on(itertools.repeat(on_device, WARM_STEPS)))
+        timed(device, partial(training.on, itertools.repeat(on_device, WARM_STEPS)))
     memory = torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else None
     raw = str(stores["raw"])
     teacher = make_cnn(folder / f"teacher of {backbone}", of_teacher, stores["raw"], seed=1)
     outputs = stored_outputs(folder / f"outputs for {backbone}", teacher, Store(raw), of_views)
     asking = Job(of_views, raw, run, teachers=(str(teacher),))
     students = {
-        "stored_teacher": Training(Job(of_views, raw, run, (str(teacher),), teacher_outputs=str(outputs)), world),
-        "asked_teacher": Training(asking, world),
+        "stored_teacher": Steps(Job(of_views, raw, run, (str(teacher),), teacher_outputs=str(outputs)), world),
+        "asked_teacher": Steps(asking, world),
     }
     files = [Path(name) for name in sorted(map(str, (folder / "files").iterdir()))]
     num_images = (options.steps + options.workers) * bare.images_per_step
@@ -200,13 +210,14 @@ def measure(stores: dict[str, Path], folder: Path, backbone: str, options: argpa
     ways: dict[str, Callable[[int], None]] = {name: t.epoch for name, t in (plain | students).items()}
     ways["torchvision"] = lambda number: bare.on(itertools.islice(peer, options.steps))
     for student in students.values():
-        timed(device, lambda t=student: t.epoch(0))
-    rates, shares = [], {name: [] for name in ways}
+        timed(device, partial(student.epoch, 0))
+    rates: list[float] = []
+    shares: dict[str, list[float]] = {name: [] for name in ways}
     for repeat in range(options.repeats):
         before = timed(device, lambda: bare.on(itertools.repeat(on_device, options.steps)))
         rates.append(bare.images_per_step * options.steps / before)
         for name, way in ways.items():
-            shares[name].append(before / timed(device, lambda w=way, r=repeat: w(r)))
+            shares[name].append(before / timed(device, partial(way, repeat)))
     return {
         "images_per_step": bare.images_per_step,
         "bare_images_per_second": spread(rates),

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import tempfile
 import timeit
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import pyarrow as pa
 from report import emit
 
 from abaw_ray.blocks.index import IndexPart, read_index, write_index
-from abaw_ray.blocks.labels import label_sets
+from abaw_ray.blocks.labels import LabelSet, label_sets
 from abaw_ray.blocks.reader import read_label_files
 from abaw_ray.blocks.schema import INDEX, LABELS
 from abaw_ray.databases.base import SUBJECT
@@ -36,6 +38,11 @@ PARTS: dict[str, tuple[int, int, dict[LabelSpace, float]]] = {
 BATCH = 64
 NUM_BATCHES = 2000
 REPEATS = 5
+
+
+def _read(found: LabelSet, batches: Iterable[np.ndarray]) -> None:
+    for rows in batches:
+        found.of(rows)
 
 
 def table(rng: np.random.Generator, num_rows: int, length: int, labelled: dict[LabelSpace, float]) -> pa.Table:
@@ -67,7 +74,7 @@ def measure(folder: Path) -> dict[str, Any]:
     sets = label_sets(labels, spaces, of_databases, index.database, np.zeros(0, np.int8), None)
     batches = rng.integers(0, len(index), (NUM_BATCHES, BATCH))
     seconds = {
-        space: min(timeit.repeat(lambda found=found: [found.of(rows) for rows in batches], number=1, repeat=REPEATS))
+        space: min(timeit.repeat(partial(_read, found, batches), number=1, repeat=REPEATS))
         for (space, _), found in sets.items()
     }
     label_bytes = {file.name: file.stat().st_size for file in sorted((folder / LABELS).iterdir())}

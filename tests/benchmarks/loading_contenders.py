@@ -23,8 +23,9 @@ from torchvision.transforms import v2
 
 from abaw_ray.augmentation import NUM_UNIFORMS, random_views, zoomed_size
 from abaw_ray.blocks.reader import Store
-from abaw_ray.config import AugmentConfig, ModelConfig, load_recipe
+from abaw_ray.config import AugmentConfig, load_recipe
 from abaw_ray.models.cnn import normalised
+from abaw_ray.models.colours import Colours
 from abaw_ray.sampling.order import SampleOrder
 from abaw_ray.spaces import Split
 from abaw_ray.training.prefetch import prefetch
@@ -33,8 +34,7 @@ BATCH = 64
 CORES = 2
 NUM_STEPS = 1_000_000  # more than are ever taken
 AUGMENT = AugmentConfig()
-MEAN = torch.tensor(ModelConfig().mean)[:, None, None]
-STD = torch.tensor(ModelConfig().std)[:, None, None]
+MEAN, STD = (torch.tensor(values)[:, None, None] for values in Colours.of_imagenet())
 
 Encoding = Literal["raw", "jpeg"]
 Form = Literal["uint8", "float", "transforms"]

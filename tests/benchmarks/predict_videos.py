@@ -122,7 +122,8 @@ def random_model(folder: Path) -> Path:
     network = NETWORKS.get("cnn", "kind")(recipe, outputs, described.shapes)
     (folder / "run").mkdir()
     checkpoint.save(folder / "run", network, torch.optim.Adam(network.parameters()), recipe, described)
-    return export_run(folder / "run", folder / "model.onnx", "onnx").path
+    export_run(folder / "run", folder / "model.onnx", "onnx")
+    return folder / "model.onnx"
 
 
 WAYS: dict[str, Callable[[Path, Path, Path], int]] = {

@@ -61,7 +61,7 @@ def make_photos(folder: Path, kind: Photos, count: int) -> None:
         (folder / name).mkdir(parents=True)
     for number in range(kind.num_pictures):
         coarse = rng.integers(0, 256, (24 * kind.height // side, 24 * kind.width // side, 3), dtype=np.uint8)
-        picture = cv2.resize(coarse, (kind.width, kind.height), interpolation=cv2.INTER_CUBIC)
+        picture: np.ndarray = cv2.resize(coarse, (kind.width, kind.height), interpolation=cv2.INTER_CUBIC)
         noise = rng.integers(0, 12, picture.shape, dtype=np.uint8)
         file = str(folder / "pictures" / f"{number}.jpg")
         cv2.imwrite(file, cv2.add(picture, noise), [cv2.IMWRITE_JPEG_QUALITY, kind.quality])
@@ -87,6 +87,7 @@ def bare_loop(folder: Path, kind: Photos, out: Path) -> float:
         faces = np.empty((len(part), SIZE, SIZE, 3), np.uint8)
         for face, file in zip(faces, part, strict=True):
             image = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+            assert image is not None, "it was written above"
             small = cv2.resize(image[top:bottom, left:right], (SIZE, SIZE), interpolation=cv2.INTER_AREA)
             cv2.cvtColor(small, cv2.COLOR_BGR2RGB, dst=face)
         column = pa.FixedSizeListArray.from_arrays(pa.array(faces.reshape(-1)), SIZE * SIZE * 3)

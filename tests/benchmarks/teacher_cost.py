@@ -13,6 +13,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ from abaw_ray.config import Recipe, load_recipe
 from abaw_ray.inference.teach import compute_teacher_outputs
 from abaw_ray.paper.steps import STUDENT_SEED, generate_and_prepare
 from abaw_ray.training.job import Job
+from abaw_ray.training.loop import new_learner
 from abaw_ray.training.stage import Stage
-from abaw_ray.training.step import Learner
 from abaw_ray.world import World
 
 
@@ -39,11 +40,7 @@ class Run:
     def __init__(self, job: Job) -> None:
         world = World()
         stage = Stage(job, world.device)
-        torch.manual_seed(job.recipe.seed)
-        network = stage.network()
-        teacher = stage.teacher(world.device)
-        objective = stage.objective(network, teacher)
-        self._learner = Learner(network, teacher, objective, {}, job.recipe, world)
+        self._learner = new_learner(stage, job.recipe, world)
         self._learner.network.train()
         self._batches = stage.batches(0, world)
         self.losses: list[float] = []
@@ -51,18 +48,19 @@ class Run:
 
     def step(self) -> None:
         started = time.perf_counter()
-        loss = self._learner.step(next(self._batches), True, 1)
+        loss, _ = self._learner.step(next(self._batches), True, 1)
         self.losses.append(loss.total.item())
         self.seconds.append(time.perf_counter() - started)
 
 
 def compare(recipe: Recipe, store: Path, teacher: Path, outputs: Path, num_steps: int) -> dict[str, Any]:
     """Takes the steps of all three, turn by turn; the first turn does not count."""
-    plain, taught = (str(store), ""), {"teachers": (str(teacher),)}
+    plain = Job(recipe, str(store), "")
+    taught = replace(plain, teachers=(str(teacher),))
     runs = {
-        "without": Run(Job(recipe, *plain)),
-        "cached": Run(Job(recipe, *plain, **taught, teacher_outputs=str(outputs))),
-        "asked": Run(Job(recipe, *plain, **taught)),
+        "without": Run(plain),
+        "cached": Run(replace(taught, teacher_outputs=str(outputs))),
+        "asked": Run(taught),
     }
     for _ in range(num_steps + 1):
         for run in runs.values():
@@ -103,7 +101,7 @@ def main() -> None:
         folder = Path(name)
         store = generate_and_prepare(folder, "tiny", recipe)
         teacher = make_cnn(folder / "teacher", recipe, store, STUDENT_SEED)
-        compute_teacher_outputs(teacher, store, folder / "outputs", recipe)
+        compute_teacher_outputs([teacher], store, folder / "outputs", recipe)
         result = compare(recipe, store, teacher, folder / "outputs", arguments.steps)
     emit("teacher_cost", {"backbone": arguments.backbone, "images_per_step": 3 * arguments.batch} | result, [])
 

@@ -34,7 +34,9 @@ def make_video(path: Path, count: int) -> None:
         stream.codec_context.time_base = Fraction(1, RATE)
         for number in range(count):
             left = number % WIDTH
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(scene[:, left : left + WIDTH]), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(
+                np.ascontiguousarray(scene[:, left : left + WIDTH], np.uint8), format="rgb24"
+            )
             frame.pts, frame.time_base = number, Fraction(1, RATE)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))

@@ -17,6 +17,7 @@ import sys
 import tempfile
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from report import Target, emit, spread
 from sparse_store import sparse_store
@@ -111,7 +112,9 @@ def main() -> None:
         for repeat in range(arguments.repeats):
             for number, way in enumerate(WAYS):
                 runs[way].append(measure(way, folder / "job.json", folder / f"run-{repeat}-{number}"))
-    results = {way: {key: spread([run[key] for run in found]) for key in found[0]} for way, found in runs.items()}
+    results: dict[str, dict[str, Any]] = {
+        way: {key: spread([run[key] for run in found]) for key in found[0]} for way, found in runs.items()
+    }
     one, two, torchrun = (results[way] for way in WAYS)
     results["speed-up from 1 to 2 workers"] = {key: one[key].median / two[key].median for key in one}
     targets = [

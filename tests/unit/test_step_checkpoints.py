@@ -76,7 +76,7 @@ def test_no_step_that_was_saved_is_taken_again(store, recipe, tmp_path, monkeypa
         run(recipe, store, tmp_path, killed_at=(0, NUM_STEPS))
     taken = []
     monkeypatch.setattr(
-        "abaw_ray.training.loop._Training.epoch",
+        "abaw_ray.training.loop.Training.epoch",
         lambda self, epoch, first, seconds: taken.append((epoch, first, seconds > 0)) or ({"total": 0.0}, 1.0, 0.0),
     )
     run(recipe, store, tmp_path)
