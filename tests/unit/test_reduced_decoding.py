@@ -19,6 +19,8 @@ from abaw_ray.preprocess.photos import Photo, read_reduced, whole_photo
 from abaw_ray.streams.kind import CutSettings
 
 SIZE = 24
+NEAR = 3.5
+"""Of 255: mean difference of a face with thin lines, which photos have fewer of (there it is about 1)."""
 NOTHING = np.empty(0, np.float32)
 
 
@@ -74,15 +76,15 @@ def both(file: Path, crop: str, geometry: np.ndarray) -> tuple[Photo, np.ndarray
 @pytest.mark.parametrize(
     ("crop", "geometry", "reduction"),
     [
-        ("whole", NOTHING, 4),
-        ("box", [31, 50, 31 + 2 * 48, 50 + 2 * 48], 2),
-        ("box", [31, 50, 31 + 2 * 48 - 1, 200], 1),
-        ("box", [31, 50, 31 + 4 * 48, 300], 4),
-        ("box", [31, 50, 30 + 4 * 48, 300], 2),
+        ("whole", NOTHING, 8),
+        ("box", [31, 50, 31 + 53, 50 + 53], 2),
+        ("box", [31, 50, 31 + 52, 200], 1),
+        ("box", [31, 50, 31 + 106, 200], 4),
+        ("box", [31, 50, 31 + 105, 200], 2),
         ("box", [-61, -53, 142, 160], 4),
         ("box", [193, 99, 402, 305], 4),
         ("eye_aligned", eyes_and_mouth((160.3, 129.6), 200, 23), 4),
-        ("eye_aligned", eyes_and_mouth((40.3, 29.6), 130, -60), 2),
+        ("eye_aligned", eyes_and_mouth((40.3, 29.6), 100, -60), 2),
         ("landmark_square", square_landmarks(77, 21, 190), 4),
     ],
 )
@@ -94,7 +96,7 @@ def test_faces_are_those_of_the_whole_photo(
     reduced, exact, face = both(photo, crop, np.array(geometry, np.float32))
     assert reduced.reduction == reduction
     assert reduced.image.shape[0] == math.ceil(size[1] / reduction)
-    assert np.abs(face - exact).mean() < (2 if reduction > 1 else 1e-9)
+    assert np.abs(face - exact).mean() < (NEAR if reduction > 1 else 1e-9)
     inside = exact.any(axis=2)
     assert abs((face - exact)[inside].mean()) < 0.3, "neither brighter nor darker"
     assert (face.any(axis=2) == inside).mean() > 0.97, "what is outside is black"
@@ -116,8 +118,8 @@ def test_the_place_is_exact_to_a_part_of_a_pixel(tmp_path: Path) -> None:
 def test_photos_are_turned_as_their_tag_says(tmp_path: Path, size: tuple[int, int], orientation: int) -> None:
     photo = saved(tmp_path / "a.jpg", scene(*size), orientation)
     reduced, exact, face = both(photo, "whole", NOTHING)
-    assert np.abs(face - exact).mean() < 2
-    assert reduced.reduction == (4 if orientation == 1 or size == (400, 256) else 1)
+    assert np.abs(face - exact).mean() < NEAR
+    assert reduced.reduction == (8 if orientation == 1 or size == (400, 256) else 1)
     assert both(photo, "box", np.array([20, 20, 220, 220], np.float32))[0].reduction == 4, "boxes are of stored pixels"
 
 
@@ -142,13 +144,13 @@ def faces(rows: pa.Table, root: Path, smallest: int, reduced: bool) -> tuple[np.
 
 def test_faces_of_a_photo_are_decided_together(tmp_path: Path) -> None:
     saved(tmp_path / "a.jpg", scene(333, 251))
-    large, small, wrong, outside = [31, 50, 231, 250], [31, 50, 91, 110], [5, 5, 4, 4], [900, 5, 990, 95]
+    large, small, wrong, outside = [31, 50, 231, 250], [31, 50, 81, 100], [5, 5, 4, 4], [900, 5, 990, 95]
     for boxes in ([large, wrong, outside], [large, small, wrong, outside]):
         exact, *reasons = faces(planned("a.jpg", boxes), tmp_path, 8, reduced=False)
         found, *same = faces(planned("a.jpg", boxes), tmp_path, 8, reduced=True)
         assert same == reasons
         assert np.array_equal(found, exact) == (small in boxes)
-        assert np.abs(found - exact).mean(axis=(1, 2, 3)).max() < 2
+        assert np.abs(found - exact).mean(axis=(1, 2, 3)).max() < NEAR
 
 
 def test_small_faces_are_measured_in_pixels_of_the_whole_photo(tmp_path: Path) -> None:
