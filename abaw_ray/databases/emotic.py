@@ -16,7 +16,8 @@ from pathlib import Path
 import cv2
 from pydantic import Field
 
-from abaw_ray.databases.base import Database, Label, LabelKey, LabelTable, Options, Problems, RowBuilder, SetMember
+from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember
+from abaw_ray.databases.columns import Label
 from abaw_ray.databases.reading.emotic_files import (
     DIMENSIONS,
     SPLITS,
@@ -25,6 +26,7 @@ from abaw_ray.databases.reading.emotic_files import (
     people_of_table,
 )
 from abaw_ray.databases.reading.parsing import note_others, require_folder
+from abaw_ray.databases.schemas import LabelKey
 from abaw_ray.errors import MissingInputError, quoted
 from abaw_ray.spaces import SPLIT_NAMES, LabelSpace
 from abaw_ray.streams.base import Source, Stream

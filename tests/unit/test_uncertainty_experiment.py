@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from native_layouts import ferplus
 
 from abaw_ray.config import load_recipe
-from abaw_ray.databases.base import task_labels
 from abaw_ray.databases.reading.database import read_database
 from abaw_ray.databases.reading.generated import is_synthetic, title_at
 from abaw_ray.databases.reading.spaces import EXPRESSION, VALENCE_AROUSAL
+from abaw_ray.databases.schemas import task_labels
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.calibration_scores import calibration_scores
 from abaw_ray.evaluation.made_sets import CHANGES
