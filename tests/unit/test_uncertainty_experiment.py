@@ -152,7 +152,7 @@ def test_synthetic_faces_have_the_votes_of_the_two_classes_that_they_show(drawn,
     assert "SYNTHETIC" in (drawn / "README.txt").read_text()
     monkeypatch.setattr(ambiguous, "_draw", lambda rng: pytest.fail("drawn again"))
     generate_ambiguous(drawn, 3, "tiny")
-    with pytest.raises(ConfigurationError, match="another kind, seed or size"):
+    with pytest.raises(ConfigurationError, match=r"holds other generated data .*seed 3"):
         generate_ambiguous(drawn, 4, "tiny")
     with pytest.raises(ConfigurationError, match="unknown size 'huge'"):
         generate_ambiguous(tmp_path / "huge", 0, "huge")
