@@ -85,7 +85,7 @@ def parse_number(text: str, file: Path, line: int, expected: str) -> float:
     return number
 
 
-def parse_integer(text: str, file: Path, line: int, expected: str) -> int:
+def parse_integer(text: str, file: Path, line: int | None, expected: str) -> int:
     """An integer that an int32 holds, or DatabaseFormatError."""
     try:
         number = int(text)
