@@ -121,10 +121,11 @@ def find_faces(
     finder = find_detector(detector)
     with stoppable(lambda: "the same command begins again"), progress_bar("looking for faces") as progress:
         found = find_faces_of(name, root, out, finder, progress)
-    rows = [[key.removeprefix("num_").replace("_", " "), f"{found[key]:,}"] for key in found if key != "problems"]
-    rows += [[reason.replace("_", " "), f"{problem['count']:,}"] for reason, problem in found["problems"].items()]
-    values = {"out": str(out), "detector": finder.description, **found}
-    output.result(values, table(f"Faces of people in {out}", ["", "number"], rows), as_json)
+    people, faces, without = (found[f"num_{what}"] for what in ("people", "faces", "without_face"))
+    lines = [f"{out}: {faces:,} faces of {people:,} people; in {without:,} none was found"]
+    for reason, problem in found["problems"].items():
+        lines.append(f"{reason.replace('_', ' ')}: {problem['count']:,}, as {problem['examples'][0]}")
+    output.result({"out": str(out), "detector": finder.description, **found}, "\n".join(lines), as_json)
 
 
 @app.command(epilog="Example: abaw-ray inspect-views store --recipe my.yaml --out views.png")

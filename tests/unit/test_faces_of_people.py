@@ -5,6 +5,9 @@ All people are generated (synthetic)."""
 from __future__ import annotations
 
 import csv
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -233,3 +236,14 @@ def test_nothing_is_written_when_it_is_cut_off(people: Path, tmp_path: Path) -> 
     with pytest.raises(KeyboardInterrupt):
         find_faces("emotic", people, tmp_path / "faces.csv", Heads(), cut_off)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_prints_what_it_counted(people: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "abaw_ray", "find-faces", "emotic", str(people), "--detector", "lbp", "--json"]
+    out = tmp_path / "faces.csv"
+    done = subprocess.run([*command, "--out", str(out)], capture_output=True, text=True, timeout=600, check=True)
+    found = json.loads(done.stdout)
+    assert found["num_people"] == found["num_faces"] + found["num_without_face"]
+    assert "scikit-image" in found["detector"]
+    rows, _ = read("emotic", people, faces=out)
+    assert sum(row["image"] is not None for row in rows) == found["num_faces"]
