@@ -107,11 +107,18 @@ def show_recipe(recipe: Recipe, base: Recipe, named: str, whole: bool = False) -
     print("\n".join([f"{title}:" if lines else title, *(f"  {line}" for line in lines)]), file=sys.stderr)
 
 
+LONGEST_NAME = 16
+"""Characters of the first column of a table that there is always room for."""
+
+
 def table(title: str, columns: list[str], rows: list[list[str]]) -> Table:
     """A table whose first column is text and whose others are numbers."""
     result = Table(title=title, title_justify="left")
+    named = min(max((len(row[0]) for row in rows), default=0), LONGEST_NAME)
     for i, column in enumerate(columns):
-        result.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
+        # many columns of numbers must not press the names out
+        width = named if i == 0 else None
+        result.add_column(column, justify="left" if i == 0 else "right", overflow="fold", min_width=width)
     for row in rows:
         result.add_row(*row)
     return result

@@ -18,7 +18,7 @@ from abaw_ray.blocks.reader import set_path
 from abaw_ray.blocks.schema import BLOCKS, INDEX, LABELS, UNSEEN, VIDEOS, Encoding
 from abaw_ray.blocks.videos import in_order, write_unseen, write_videos
 from abaw_ray.blocks.writer import BlockMetadata, write_block
-from abaw_ray.databases.base import split_column, videos_schema
+from abaw_ray.databases.schemas import split_column, videos_schema
 from abaw_ray.preprocess.label_files import consecutive_rows, write_label_files
 from abaw_ray.spaces import Split
 

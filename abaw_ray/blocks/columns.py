@@ -8,10 +8,31 @@ import numpy as np
 
 from abaw_ray.blocks.labels import Labels, LabelSet
 from abaw_ray.blocks.reader import Store
-from abaw_ray.errors import StoreError, quoted
+from abaw_ray.errors import ConfigurationError, StoreError, quoted
 from abaw_ray.spaces import LabelSpace, Split
 
 NOBODY = -1
+
+
+def labels_named(store: Store, name: str, rows: np.ndarray, what: str) -> LabelSet:
+    """The labels of a label space of a store, or else of a column as `column_labels` gives them.
+
+    Args:
+        store: whose they are.
+        name: of a label space, or in `COLUMNS`.
+        rows: (n,) of the index that a column labels.
+        what: names it, for the error.
+
+    Raises:
+        ConfigurationError: neither a label space of the store nor a column.
+        StoreError: as of `column_labels`.
+    """
+    if name in store.spaces:
+        return store.labels(name)
+    if name not in COLUMNS:
+        known = ", ".join([*store.spaces, *COLUMNS])
+        raise ConfigurationError(f"{what}: found {name}, expected one of {known}")
+    return column_labels(store, name, rows)
 
 
 def column_labels(store: Store, column: str, rows: np.ndarray) -> LabelSet:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from abaw_ray.blocks.files import damage_named, map_columns, mapped_array, write_table
 from abaw_ray.blocks.schema import UNSEEN_LABELS, Form, label_schema
-from abaw_ray.databases.base import LabelKey
+from abaw_ray.databases.schemas import LabelKey
 from abaw_ray.spaces import Kind, LabelSpace, Split
 from abaw_ray.storage import AnyPath
 

@@ -17,7 +17,7 @@ from abaw_ray.blocks.manifest import BlockEntry, LabelFile, Manifest, SetEntry, 
 from abaw_ray.blocks.schema import BLOCKS, INDEX, LABELS, SETS, STREAMS, UNSEEN, VIDEOS
 from abaw_ray.blocks.streams import StoredStream, StreamBlocks, places_path
 from abaw_ray.blocks.videos import Unseen, Videos, read_unseen, read_videos
-from abaw_ray.databases.base import LabelKey
+from abaw_ray.databases.schemas import LabelKey
 from abaw_ray.errors import ConfigurationError, StoreError
 from abaw_ray.identity import image_ids, video_ids
 from abaw_ray.spaces import LabelSpace, Split

@@ -14,7 +14,7 @@ from abaw_ray.blocks.files import damage_named, map_columns, mapped_array, write
 from abaw_ray.blocks.index import Index
 from abaw_ray.blocks.labels import LabelSet
 from abaw_ray.blocks.schema import unseen_schema, videos_schema
-from abaw_ray.databases.base import LabelKey
+from abaw_ray.databases.schemas import LabelKey
 from abaw_ray.errors import StoreError
 from abaw_ray.storage import AnyPath
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from abaw_ray.cli.options import JsonOption, RecipeOption, SetOption, VerboseOption
+from abaw_ray.cli.options import DetectorOption, JsonOption, RecipeOption, SetOption, VerboseOption
 from abaw_ray.cli.recipes import resolve
 from abaw_ray.cli.unused import keys_of, unused_by, warn_of
 from abaw_ray.config import Recipe, load_recipe
@@ -98,6 +98,34 @@ def inspect(
     if figures is not None:
         _write_figures(Source(read, root.absolute(), options, labels), figures)
     output.result(inspection.to_dict(), inspection.render(), as_json)
+
+
+@app.command(
+    epilog="Example: abaw-ray find-faces emotic ~/EMOTIC --out ~/EMOTIC/faces.csv, then abaw-ray prepare store"
+    " --database emotic=~/EMOTIC --set prepare.databases.emotic.faces=faces.csv"
+)
+def find_faces(
+    name: Annotated[str, typer.Argument(help="A database with boxes of people.")],
+    root: Annotated[Path, typer.Argument(help="Folder of the database.")],
+    out: Annotated[Path, typer.Option("--out", help="Table to write, as .csv; best in the database's folder.")],
+    detector: DetectorOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look for the face of every person of a database and write a table of them, which its option `faces` takes."""
+    from abaw_ray.inference.faces.detectors import WHOLE, find_detector
+    from abaw_ray.inference.find_faces import find_faces as find_faces_of
+
+    output = Output()
+    if detector == WHOLE:
+        raise ConfigurationError(f"--detector {WHOLE}: expected one that finds faces")
+    finder = find_detector(detector)
+    with stoppable(lambda: "the same command begins again"), progress_bar("looking for faces") as progress:
+        found = find_faces_of(name, root, out, finder, progress)
+    people, faces, without = (found[f"num_{what}"] for what in ("people", "faces", "without_face"))
+    lines = [f"{out}: {faces:,} faces of {people:,} people; in {without:,} none was found"]
+    for reason, problem in found["problems"].items():
+        lines.append(f"{reason.replace('_', ' ')}: {problem['count']:,}, as {problem['examples'][0]}")
+    output.result({"out": str(out), "detector": finder.description, **found}, "\n".join(lines), as_json)
 
 
 @app.command(epilog="Example: abaw-ray inspect-views store --recipe my.yaml --out views.png")

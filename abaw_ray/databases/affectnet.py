@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from abaw_ray.databases.base import Database, LabelTable, Options, Problems, SetMember, row_schema
+from abaw_ray.databases.base import Database, LabelTable, Options, Problems, SetMember
 from abaw_ray.databases.reading import affectnet_npy
 from abaw_ray.databases.reading.parsing import (
     add_each,
@@ -29,6 +29,7 @@ from abaw_ray.databases.reading.parsing import (
     rows_table,
 )
 from abaw_ray.databases.reading.spaces import EIGHT_EXPRESSIONS, EXPRESSION, VALENCE_AROUSAL
+from abaw_ray.databases.schemas import row_schema
 from abaw_ray.errors import DatabaseFormatError, quoted
 from abaw_ray.spaces import LabelSpace, Split
 

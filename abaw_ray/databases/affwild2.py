@@ -20,13 +20,14 @@ import pyarrow as pa
 from pydantic import Field
 
 from abaw_ray.competition.track_files import EDITIONS, Edition, TrackFormat, read_test_list
-from abaw_ray.databases.base import Database, LabelTable, Options, Problems, SetMember, row_schema, unseen_schema
+from abaw_ray.databases.base import Database, LabelTable, Options, Problems, SetMember
 from abaw_ray.databases.reading import affwild2_places as places
 from abaw_ray.databases.reading.parsing import entries, note_others, require_folder, videos_table
 from abaw_ray.databases.reading.spaces import ACTION_UNITS, EXPRESSION, EXPRESSION_OR_OTHER, VALENCE_AROUSAL
 from abaw_ray.databases.reading.track_images import ImageBoxes, ImageFolders, any_frame, usual_frame
 from abaw_ray.databases.reading.tracks import Track, TrackLabels, checked_labels
 from abaw_ray.databases.reading.videos import count_frames, find_video, note_other_videos
+from abaw_ray.databases.schemas import row_schema, unseen_schema
 from abaw_ray.errors import DatabaseFormatError, MissingInputError
 from abaw_ray.spaces import LabelSpace, Split
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from abaw_ray.competition.image_files import IMAGE, MULTI_TASK_FILE, read_image_labels, read_image_list
-from abaw_ray.databases.base import Database, Label, LabelTable, Options, Problems, RowBuilder, SetMember
+from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember
+from abaw_ray.databases.columns import Label
 from abaw_ray.databases.reading import affwild2_places as places
 from abaw_ray.databases.reading.parsing import add_each, require_file, require_folder, videos_table
 from abaw_ray.databases.reading.spaces import ACTION_UNITS, EXPRESSION_OR_OTHER, VALENCE_AROUSAL

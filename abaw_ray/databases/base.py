@@ -9,110 +9,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
+from abaw_ray.databases.columns import Columns, Label
 from abaw_ray.databases.reading.names import printable, stored_name
+from abaw_ray.databases.schemas import LabelKey, clips_schema, row_schema, unseen_schema, videos_schema
 from abaw_ray.errors import shortened
-from abaw_ray.spaces import LabelSpace, Level, Split
+from abaw_ray.spaces import LabelSpace
 from abaw_ray.streams.base import Source, Stream
 
 MAX_EXAMPLES = 20
 LONGEST_EXAMPLE = 500
-ROWS_PER_CHUNK = 65_536  # Python objects held at a time while millions of rows are read
-
-
-LabelKey = tuple[str, str]
-"""Space, and annotator: whose labels they are; empty for those that a database has one set of."""
-
-
-SUBJECT = "subject_name"
-"""Column of a label table; there may be a space called `subject`."""
-
-
-def label_column(space: str, annotator: str = "") -> str:
-    """Name of the column with the labels of an annotator in a space."""
-    return f"{space}@{annotator}" if annotator else space
-
-
-def split_column(column: str) -> str:
-    """Name of the column with the `Split` of each label of `column`."""
-    return f"{column}_split"
-
-
-def label_keys(table: pa.Table) -> list[LabelKey]:
-    """Spaces and annotators that a table has columns of labels for, in their order."""
-    columns = set(table.column_names)
-    named = [name.partition("@") for name in table.column_names if split_column(name) in columns]
-    return [(space, annotator) for space, _, annotator in named]
-
-
-def label_fields(spaces: Sequence[LabelSpace], others: Iterable[LabelKey] = ()) -> list[pa.Field]:
-    """Label and split in every space, and in those of `others` by annotator.
-
-    A label is a vector: zeros where there is none (its split is NONE), NaN where it is not published. In an open space
-    it is a name, or null.
-    """
-    by_name = {space.name: space for space in spaces}
-    fields = []
-    for name, annotator in [*((name, "") for name in by_name), *sorted(others)]:
-        space, column = by_name[name], label_column(name, annotator)
-        fields += [pa.field(column, pa.string() if space.open else pa.list_(pa.float32(), space.size))]
-        fields += [pa.field(split_column(column), pa.int8())]
-    return fields
-
-
-def source_columns(stream: str) -> tuple[str, str]:
-    """Names of the columns that say where the samples of a stream come from: path (null: none) and geometry."""
-    return f"{stream}:path", f"{stream}:geometry"
-
-
-def row_schema(
-    spaces: Sequence[LabelSpace], others: Iterable[LabelKey] = (), streams: Iterable[Stream] = ()
-) -> pa.Schema:
-    """Schema of a label table: one row a face, or a sample of other streams without one, with its labels in those of
-    `spaces` that are of frames.
-
-    `video` groups rows that must stay together (a video track, or a photo); `frame` orders them in it.
-    `image` is relative to the database's root: an image, the video that `frame` is a frame of, or the table of pictures
-    (`reading.pixel_table`) that `frame` is a line of; null: there is no face. Names are those of `names.stored_name`.
-    `geometry` is what the database's crop needs: empty, a box (left, top, right, bottom) or 68 landmarks (x0, y0, x1,
-    y1, ...), in pixels of the image. `subject_name` is who the face is of; null: the database does not say. Every
-    stream has two columns more, of `source_columns`.
-    """
-    fields = [
-        pa.field("video", pa.string()),
-        pa.field("frame", pa.int32()),
-        pa.field("image", pa.string()),
-        pa.field("geometry", pa.list_(pa.float32())),
-        pa.field(SUBJECT, pa.string()),
-    ]
-    for stream in streams:
-        path, geometry = source_columns(stream.name)
-        fields += [pa.field(path, pa.string()), pa.field(geometry, pa.list_(pa.float32()))]
-    return pa.schema([*fields, *label_fields(of_level(spaces, "frame"), others)])
-
-
-def unseen_schema(spaces: Sequence[LabelSpace], others: Iterable[LabelKey] = ()) -> pa.Schema:
-    """Schema of the labelled frames that have no image: evaluation counts them all the same."""
-    fields = [pa.field("video", pa.string()), pa.field("frame", pa.int32())]
-    return pa.schema([*fields, *label_fields(of_level(spaces, "frame"), others)])
-
-
-def clips_schema(spaces: Sequence[LabelSpace], others: Iterable[LabelKey] = ()) -> pa.Schema:
-    """Schema of the labels of whole videos, or of photos, in those of `spaces` that are of clips."""
-    return pa.schema([pa.field("video", pa.string()), *label_fields(of_level(spaces, "clip"), others)])
-
-
-def videos_schema() -> pa.Schema:
-    """Schema of a database's videos; `num_frames` is more than the number of any frame of the video."""
-    return pa.schema([pa.field("video", pa.string()), pa.field("num_frames", pa.int32())])
-
-
-def of_level(spaces: Iterable[LabelSpace], level: Level) -> list[LabelSpace]:
-    """Those whose labels are of frames, or of clips."""
-    return [space for space in spaces if space.level == level]
 
 
 @dataclass
@@ -238,9 +146,6 @@ class Database:
     terms: str = "not known"
 
 
-Label = tuple[Iterable[float] | str | None, Split]
-"""A label vector and its split; in an open space a name, or None where it is not published."""
-
 Labels = Mapping[str, Label] | Mapping[LabelKey, Label] | Mapping[str | LabelKey, Label]
 """Space, or space and annotator -> label of one frame or clip. In spaces not named it has no label."""
 
@@ -255,8 +160,8 @@ class RowBuilder:
 
     def __init__(self, spaces: Sequence[LabelSpace], streams: Sequence[Stream] = ()) -> None:
         self._streams = [stream.name for stream in streams]
-        self._rows = _Columns(spaces, partial(row_schema, streams=streams))
-        self._unseen = _Columns(spaces, unseen_schema)
+        self._rows = Columns(spaces, partial(row_schema, streams=streams))
+        self._unseen = Columns(spaces, unseen_schema)
         self._spaces = tuple(spaces)
         self._clips: dict[str, dict[LabelKey, Label]] = {}
 
@@ -304,7 +209,7 @@ class RowBuilder:
 
     def clips(self) -> pa.Table:
         """The labels of clips, of `clips_schema`."""
-        columns = _Columns(self._spaces, clips_schema)
+        columns = Columns(self._spaces, clips_schema)
         for video, labels in self._clips.items():
             columns.add([video], labels)
         return columns.table([("video", "ascending")])
@@ -312,93 +217,3 @@ class RowBuilder:
 
 def _by_key(labels: Labels) -> dict[LabelKey, Label]:
     return {(key, "") if isinstance(key, str) else key: label for key, label in labels.items()}
-
-
-class _Columns:
-    """Collects the rows of a table: values column by column, labels by space and annotator.
-
-    Args:
-        spaces: of the labels.
-        schema: makes the table's from them and from the annotators that have a name.
-    """
-
-    def __init__(
-        self, spaces: Sequence[LabelSpace], schema: Callable[[Sequence[LabelSpace], Iterable[LabelKey]], pa.Schema]
-    ) -> None:
-        self._spaces, self._schema_of = spaces, schema
-        self._known = {space for space, _ in label_keys(schema(spaces, ()).empty_table())}
-        self._annotators: set[LabelKey] = set()
-        self._chunks: list[pa.Table] = []
-        self._begin()
-
-    def _begin(self) -> None:
-        schema = self._schema_of([], ())  # without labels
-        self._values: list[list[Any]] = [[] for _ in schema]
-        self._labels: dict[LabelKey, list[tuple[int, Iterable[float] | str | None, Split]]] = {}
-
-    def add(self, row: Iterable[Any], labels: Mapping[LabelKey, Label]) -> None:
-        place = len(self._values[0])
-        for values, value in zip(self._values, row, strict=True):
-            values.append(value)
-        for key, (value, split) in labels.items():
-            assert key[0] in self._known, "labels are of the spaces that were named, and of their level"
-            self._labels.setdefault(key, []).append((place, value, split))
-        if place + 1 == ROWS_PER_CHUNK:
-            self._flush()
-
-    def table(self, order: list[tuple[str, str]]) -> pa.Table:
-        self._flush()
-        schema = self._schema_of(self._spaces, self._annotators)
-        chunks = []
-        for chunk in self._chunks:
-            named = set(chunk.column_names)
-            columns = [chunk[f.name] if f.name in named else _no_labels(f.type, chunk.num_rows) for f in schema]
-            chunks.append(pa.table(columns, schema=schema))
-        return pa.concat_tables(chunks).sort_by(order)
-
-    def _flush(self) -> None:
-        self._annotators |= {key for key in self._labels if key[1]}
-        schema, num_rows = self._schema_of(self._spaces, self._annotators), len(self._values[0])
-        arrays = [pa.array(values, f.type) for values, f in zip(self._values, schema, strict=False)]
-        for key in label_keys(schema.empty_table()):
-            kind = schema.field(label_column(*key)).type
-            arrays += _label_arrays(kind, num_rows, self._labels.get(key, []))
-        self._chunks.append(pa.table(arrays, schema=schema))
-        self._begin()
-
-
-def _label_arrays(kind: pa.DataType, num_rows: int, labels: Sequence[tuple[int, Any, Split]]) -> tuple[Any, Any]:
-    """A column of labels and that of their splits, from row, label and split of those that there are."""
-    if not labels:
-        return _no_labels(kind, num_rows), _no_labels(pa.int8(), num_rows)
-    places = [place for place, _, _ in labels]
-    splits = np.zeros(num_rows, np.int8)
-    splits[places] = [int(split) for _, _, split in labels]
-    if pa.types.is_string(kind):
-        names = np.full(num_rows, None, object)
-        names[places] = [None if name is None else stored_name(name) for _, name, _ in labels]
-        return pa.array(names, kind), pa.array(splits)
-    vectors = np.zeros((num_rows, kind.list_size), np.float32)
-    vectors[places] = np.array([list(vector) for _, vector, _ in labels], np.float32)
-    return pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), kind.list_size), pa.array(splits)
-
-
-def _no_labels(kind: pa.DataType, num_rows: int) -> pa.Array:
-    """A column of labels, or of splits, where there is none."""
-    if pa.types.is_string(kind):
-        return pa.nulls(num_rows, kind)
-    if pa.types.is_int8(kind):
-        return pa.array(np.zeros(num_rows, np.int8))
-    return pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(num_rows * kind.list_size, np.float32)), kind.list_size)
-
-
-def task_labels(rows: pa.Table, column: str) -> tuple[np.ndarray, np.ndarray]:
-    """Label vectors (rows, size) float32 and splits (rows,) int8 of a column of vectors."""
-    labels = rows[column].combine_chunks()
-    vectors = labels.flatten().to_numpy(zero_copy_only=False).reshape(-1, labels.type.list_size)
-    return vectors, rows[split_column(column)].to_numpy()
-
-
-def is_published(vectors: np.ndarray) -> np.ndarray:
-    """Which label vectors (rows, size) are known, (rows,): a test set's are NaN where they are not published."""
-    return ~np.isnan(vectors).all(axis=1)

@@ -1,8 +1,8 @@
 """EMOTIC: people in scenes, 26 categories of emotion, and valence, arousal and dominance from 1 to 10.
 
 Kosti, Alvarez, Recasens, Lapedriza: Context Based Emotion Recognition using EMOTIC Dataset, TPAMI 2019. A row is a
-person and has no face: its streams are the body, cut out by its box, and the scene, which is the whole picture. Gender
-and age are not read.
+person: its streams are the body, cut out by its box, and the scene, which is the whole picture. The annotations have no
+faces; a table of them may be given. Gender and age are not read.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from pathlib import Path
 import cv2
 from pydantic import Field
 
-from abaw_ray.databases.base import Database, Label, LabelKey, LabelTable, Options, Problems, RowBuilder, SetMember
+from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember
+from abaw_ray.databases.columns import Label
 from abaw_ray.databases.reading.emotic_files import (
     DIMENSIONS,
     SPLITS,
@@ -24,7 +25,9 @@ from abaw_ray.databases.reading.emotic_files import (
     people_of_mat,
     people_of_table,
 )
-from abaw_ray.databases.reading.parsing import note_others, require_folder
+from abaw_ray.databases.reading.face_boxes import FaceBoxes
+from abaw_ray.databases.reading.parsing import add_each, note_others, require_folder
+from abaw_ray.databases.schemas import LabelKey
 from abaw_ray.errors import MissingInputError, quoted
 from abaw_ray.spaces import SPLIT_NAMES, LabelSpace
 from abaw_ray.streams.base import Source, Stream
@@ -87,6 +90,9 @@ class EmoticOptions(Options):
     annotators: bool = True
     """Keep what each annotator of a validation or test picture says as labels of `annotator_1`, ..., too, in the order
     of the file: who it is, is not published. Tables have the labels of all of them together alone."""
+    faces: Path | None = None
+    """A table of people's faces, relative to the root, as `find-faces` writes it (`reading.face_boxes`): whoever has
+    one in it has a face, and the others none, which is counted."""
 
 
 def read(root: Path, options: EmoticOptions) -> LabelTable:
@@ -97,7 +103,7 @@ def read(root: Path, options: EmoticOptions) -> LabelTable:
     """
     require_folder(root, LAYOUT)
     problems = Problems()
-    people = list(_people(root, problems))
+    people = list(_people(root, problems, options))
     pictures = root / PICTURES if (root / PICTURES).is_dir() else root
     prefix = "" if pictures == root else f"{PICTURES}/"
     there = {name: (pictures / name).is_file() for name in dict.fromkeys(person.picture for person in people)}
@@ -106,31 +112,36 @@ def read(root: Path, options: EmoticOptions) -> LabelTable:
         Stream(name="body", kind="image", size=options.body_size, encoding="jpeg", crop="stretched_box"),
         Stream(name="scene", kind="image", size=options.scene_size, encoding="jpeg", crop="stretched"),
     )
+    faces = None if options.faces is None else FaceBoxes.read(root / options.faces, prefix)
     rows, num_people = RowBuilder(SPACES, streams), Counter[str]()
     for person in people:
         place = num_people[person.picture]
         num_people[person.picture] += 1
         columns, lines = person.size if columns_first else person.size[::-1]
         box = _box(person, columns, lines, problems)
+        found = None if faces is None else faces.of(person.picture, place, person.box)
         if not _is_labelled(person, problems) or box is None:
             continue
         if not there[person.picture]:
             problems.add("frame_without_image", f"{_where(person)}: no image {prefix}{person.picture}")
             continue
         path = f"{prefix}{person.picture}"
-        sources = {"body": Source(path, box), "scene": Source(path)}
-        rows.add(path, place, None, dict(_labels(person, options, problems)), sources=sources)
+        sources, labels = {"body": Source(path, box), "scene": Source(path)}, dict(_labels(person, options, problems))
+        face = None if faces is None else _seen(found, person, columns, lines, problems)
+        rows.add(path, place, None if face is None else path, labels, face or (), sources=sources)
+    if faces is not None:
+        add_each(problems, "face_of_nobody", faces.unasked(), str)
     return LabelTable(SPACES, rows.table(), problems, streams=streams)
 
 
-def _people(root: Path, problems: Problems) -> Iterator[Person]:
+def _people(root: Path, problems: Problems, options: EmoticOptions) -> Iterator[Person]:
     """The people of the file of structures or, without one, of the tables."""
     structures = next((root / name for name in STRUCTURES if (root / name).is_file()), None)
     tables = [found for folder in TABLES if (found := _tables(root / folder))]
     every = [file for found in tables for file in found] + ([structures] if structures is not None else [])
     known = {file.relative_to(root).parts[0] for file in every}
     folders = {PICTURES} if (root / PICTURES).is_dir() else {entry.name for entry in root.iterdir() if entry.is_dir()}
-    note_others(problems, root, known | folders)
+    note_others(problems, root, known | folders | ({options.faces.parts[0]} if options.faces is not None else set()))
     if structures is None and not tables:
         raise MissingInputError(f"no annotations in {root}; expected layout: {LAYOUT}")
     for found in tables if structures is not None else tables[1:]:
@@ -188,6 +199,21 @@ def _box(person: Person, columns: float, lines: float, problems: Problems) -> tu
     if inside != person.box:
         problems.add("box_cut_at_the_picture", f"{shown} in {columns:g} x {lines:g}")
     return inside
+
+
+def _seen(
+    face: tuple[float, ...] | None, person: Person, columns: float, lines: float, problems: Problems
+) -> tuple[float, ...] | None:
+    """The box of a face that is at least in part in the picture; None: there is none, which is counted."""
+    if face is None:
+        problems.add("person_without_face", _where(person))
+        return None
+    left, top, right, bottom = face
+    if right <= 0 or bottom <= 0 or left >= columns or top >= lines:
+        shown = ", ".join(f"{side:g}" for side in face)
+        problems.add("face_outside_the_picture", f"{_where(person)}: {shown} in {columns:g} x {lines:g}")
+        return None
+    return face
 
 
 def _clamped(value: float, end: float) -> float:

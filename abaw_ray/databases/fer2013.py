@@ -12,11 +12,13 @@ from typing import Literal
 
 import numpy as np
 
-from abaw_ray.databases.base import Database, Label, LabelKey, LabelTable, Problems, RowBuilder, SetMember
+from abaw_ray.databases.base import Database, LabelTable, Problems, RowBuilder, SetMember
+from abaw_ray.databases.columns import Label
 from abaw_ray.databases.reading.parsing import csv_rows, note_others, parse_integer, require_file, require_folder
 from abaw_ray.databases.reading.pixel_table import COLUMNS, Picture, read_table
 from abaw_ray.databases.reading.spaces import EXPRESSION
 from abaw_ray.databases.reading.votes import NATIVE, AnnotatorOptions, label_of, labels_of_annotators
+from abaw_ray.databases.schemas import LabelKey
 from abaw_ray.errors import DatabaseFormatError, quoted
 from abaw_ray.spaces import Split
 

@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from abaw_ray.databases.base import Database, Label, LabelKey, LabelTable, Problems, RowBuilder, SetMember
+from abaw_ray.databases.base import Database, LabelTable, Problems, RowBuilder, SetMember
+from abaw_ray.databases.columns import Label
 from abaw_ray.databases.reading.parsing import (
     add_each,
     csv_rows,
@@ -20,6 +21,7 @@ from abaw_ray.databases.reading.parsing import (
 )
 from abaw_ray.databases.reading.spaces import EXPRESSION
 from abaw_ray.databases.reading.votes import NATIVE, AnnotatorOptions, label_of, labels_of_annotators
+from abaw_ray.databases.schemas import LabelKey
 from abaw_ray.errors import DatabaseFormatError, MissingInputError, quoted
 from abaw_ray.spaces import Split
 

@@ -1,16 +1,21 @@
-"""Any face images, one folder an expression: the way to bring data of one's own."""
+"""Any face images, one folder an expression: the way to bring data of one's own.
+
+Images whose paths say so are frames of sequences, as `S005_001_00000011.png` is of `S005_001`.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember
-from abaw_ray.databases.reading.parsing import add_each, require_folder, split_by_name
+from abaw_ray.databases.reading.parsing import add_each, require_folder, split_by_name, videos_table
 from abaw_ray.databases.reading.pictures import pictures_below, sub_folders
+from abaw_ray.databases.reading.sequences import SequencePattern, frames_of_sequences
 from abaw_ray.databases.reading.spaces import EXPRESSION
 from abaw_ray.databases.reading.subjects import SubjectPattern, subjects_of
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInputError, quoted
@@ -50,21 +55,80 @@ class FolderOptions(Options):
     subject_pattern: SubjectPattern | None = None
     """Who an image is of, from its path: a regular expression with a group named `subject`, as
     '(?P<subject>S[0-9]+)_'. One that does not match is of nobody known, and counted."""
-    by: Literal["subject", "path"] = "path"
-    """What `validation_fraction` does not divide. An image of nobody known goes by its path."""
+    sequence_pattern: SequencePattern | None = None
+    """Which sequence an image is a frame of, and its number there, from its path: a regular expression with groups
+    named `sequence` and `frame`, as '(?P<sequence>S[0-9]+_[0-9]+)_(?P<frame>[0-9]+)'. Frames are counted from the first
+    one that a sequence has. An image that does not match is a sequence of its own, and counted."""
+    by: Literal["subject", "sequence", "path"] | None = None
+    """What `validation_fraction` does not divide; None: subjects where there is a pattern of them, else sequences where
+    there is one, else each image goes by its path. An image of nobody known goes by its sequence."""
 
     @model_validator(mode="after")
     def _by_what_there_is(self) -> FolderOptions:
-        if self.by == "subject" and self.subject_pattern is None:
-            raise ValueError("by: found subject, expected a subject_pattern beside it")
+        for by, pattern in (("subject", self.subject_pattern), ("sequence", self.sequence_pattern)):
+            if self.by == by and pattern is None:
+                raise ValueError(f"by: found {by}, expected a {by}_pattern beside it")
+        if self.by == "path" and self.sequence_pattern is not None:
+            raise ValueError("by: found path, which divides sequences, expected sequence or subject")
         return self
+
+    @property
+    def keeps_subjects(self) -> bool:
+        """Whether a subject is in one split."""
+        return self.subject_pattern is not None and self.by in (None, "subject")
 
 
 def read(root: Path, options: FolderOptions) -> LabelTable:
-    """One row an image, in a class folder or anywhere below it; `video` is its path."""
+    """One row an image, in a class folder or anywhere below it; `video` is its path, or its sequence.
+
+    Raises:
+        DatabaseFormatError: a folder of no class; a frame that is there twice, or a sequence in two splits or of two
+            subjects.
+    """
     require_folder(root, LAYOUT)
+    problems = Problems()
+    pictures = _pictures(root, options, problems)
+    names = [picture.image for picture in pictures]
+    subjects: Sequence[str | None] = [None] * len(names)
+    if options.subject_pattern is not None:
+        subjects = subjects_of(names, options.subject_pattern, problems)
+    frames, sequential = [(name, 0) for name in names], options.sequence_pattern is not None
+    if options.sequence_pattern is not None:
+        frames = frames_of_sequences(root, names, options.sequence_pattern, problems)
+    rows, lengths, whole = RowBuilder(SPACES), Counter[str](), dict[str, _Whole]()
+    for picture, subject, (sequence, frame) in zip(pictures, subjects, frames, strict=True):
+        named = subject if options.keeps_subjects and subject is not None else sequence
+        own = split_by_name(named, options.validation_fraction, options.split_seed)
+        split = picture.split if picture.split is not None else own
+        _check_whole(root, whole.setdefault(sequence, _Whole(picture.image, subject, split)), picture, subject, split)
+        label = EXPRESSION.one_hot(picture.place)
+        rows.add(sequence, frame, picture.image, {EXPRESSION.name: (label, split)}, subject=subject)
+        lengths[sequence] = max(lengths[sequence], frame + 1)
+    table = rows.table()
+    videos = videos_table(lengths, table) if sequential else None
+    return LabelTable(SPACES, table, problems, videos=videos, sequential=sequential)
+
+
+class _Whole(NamedTuple):
+    """What all frames of a sequence have in common with its first one, `image`."""
+
+    image: str
+    subject: str | None
+    split: Split
+
+
+def _check_whole(root: Path, whole: _Whole, picture: _Picture, subject: str | None, split: Split) -> None:
+    """That a picture is of the subject, and in the split, of the others of its sequence."""
+    subjects = subject or "nobody known", whole.subject or "nobody known"
+    for found, of_first in (subjects, (split.name.lower(), whole.split.name.lower())):
+        if found != of_first:
+            expected = f"{of_first}, as {whole.image} of the same sequence"
+            raise DatabaseFormatError(root / picture.image, None, found, expected)
+
+
+def _pictures(root: Path, options: FolderOptions, problems: Problems) -> list[_Picture]:
+    """The images of all classes."""
     by_folder = _class_by_folder(options)
-    problems, pictures = Problems(), list[_Picture]()
     top = sub_folders(root, problems)
     folders: list[tuple[Path, Split | None]]
     if any(f.name.lower() in SPLIT_NAMES for f in top):
@@ -75,21 +139,12 @@ def read(root: Path, options: FolderOptions) -> LabelTable:
     if not folders:
         raise MissingInputError(f"no class folder in {root}; expected layout: {LAYOUT}")
     _check_named_folders(root, {f.name.lower() for f, _ in folders}, options)
+    pictures = []
     for folder, split in folders:
         if folder.name.lower() not in by_folder:
             raise DatabaseFormatError(folder, None, f"folder {quoted(folder.name)}", f"one of {', '.join(by_folder)}")
         pictures += _of_class(root, folder, by_folder[folder.name.lower()], split, problems)
-    rows = RowBuilder(SPACES)
-    names = [picture.image for picture in pictures]
-    pattern = options.subject_pattern
-    subjects = subjects_of(names, pattern, problems) if pattern is not None else [None] * len(names)
-    for picture, subject in zip(pictures, subjects, strict=True):
-        named = subject if options.by == "subject" and subject is not None else picture.image
-        own = split_by_name(named, options.validation_fraction, options.split_seed)
-        split = picture.split if picture.split is not None else own
-        label = EXPRESSION.one_hot(picture.place)
-        rows.add(picture.image, 0, picture.image, {EXPRESSION.name: (label, split)}, subject=subject)
-    return LabelTable(SPACES, rows.table(), problems)
+    return pictures
 
 
 class _Picture(NamedTuple):
@@ -149,7 +204,7 @@ def sets(options: FolderOptions) -> tuple[SetMember, ...]:
 
 TREE = """\
 Neutral/            a folder a class (or a name for it, as happy; others by the options classes and leave_out)
-  anything.jpg      jpg, jpeg, png, bmp, webp; also in sub-folders
+  anything.jpg      jpg, jpeg, png, bmp, webp; also in sub-folders; frames of sequences by the option sequence_pattern
 Anger/ Disgust/ Fear/ Happiness/ Sadness/ Surprise/
 
 or the same under

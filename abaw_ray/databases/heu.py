@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from abaw_ray.databases.base import Database, Label, LabelTable, Options, Problems, RowBuilder, SetMember
+from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember
+from abaw_ray.databases.columns import Label
 from abaw_ray.databases.reading.clip_files import BodyFrames, ClipFrames, face_frames, sound_of
 from abaw_ray.databases.reading.clip_manifest import NAMES, Clip, read_clips
 from abaw_ray.databases.reading.parsing import require_folder, split_by_name, videos_table

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from abaw_ray.blocks.columns import COLUMNS, column_labels
+from abaw_ray.blocks.columns import labels_named
 from abaw_ray.blocks.labels import NOT_KNOWN, largest_class
 from abaw_ray.blocks.reader import Store
 from abaw_ray.errors import ConfigurationError, StoreError
@@ -92,20 +92,17 @@ def probe_rows(store: Store, space: str, scored: Iterable[str], clips: str | Non
 
 def _classes(store: Store, space: str) -> tuple[LabelSpace, np.ndarray]:
     """A space, and the class (rows,) int64 of each row in it; NOT_KNOWN where it has none."""
-    if space in store.spaces:
-        labels = store.labels(space)
-        if labels.space.kind != "multiclass":
-            raise ConfigurationError(f"--space {space}: found a {labels.space.kind}, expected classes")
-        classes = np.full(len(store.index), NOT_KNOWN, np.int64)
-        rows = np.flatnonzero(labels.splits_of(np.arange(len(store.index))) != Split.NONE)
-        for part in np.array_split(rows, len(rows) // MOST_ROWS + 1):
-            classes[part] = largest_class(labels.of(part)[0])
+    num_rows = len(store.index)
+    labels = labels_named(store, space, np.arange(num_rows), "--space")
+    classes = np.full(num_rows, NOT_KNOWN, np.int64)
+    if space not in store.spaces:
+        classes[labels.labels.rows] = labels.labels.values
         return labels.space, classes
-    if space not in COLUMNS:
-        raise ConfigurationError(f"--space {space}: expected one of {', '.join([*store.spaces, *COLUMNS])}")
-    labels = column_labels(store, space, np.arange(len(store.index)))
-    classes = np.full(len(store.index), NOT_KNOWN, np.int64)
-    classes[labels.labels.rows] = labels.labels.values
+    if labels.space.kind != "multiclass":
+        raise ConfigurationError(f"--space {space}: found a {labels.space.kind}, expected classes")
+    rows = np.flatnonzero(labels.splits_of(np.arange(num_rows)) != Split.NONE)
+    for part in np.array_split(rows, len(rows) // MOST_ROWS + 1):
+        classes[part] = largest_class(labels.of(part)[0])
     return labels.space, classes
 
 

@@ -19,6 +19,9 @@ from abaw_ray.training.job import Job
 from abaw_ray.training.resources import Resources, check_room
 from abaw_ray.training.trainer import finished, fit
 
+Progress = Callable[[int, int], None]
+"""Called with what is done, and all that is to do."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -63,6 +66,25 @@ class Plan:
         """
         with progress_bar("preparing blocks") as progress:
             prepare(recipe or self.recipe, self.store, {database: {"root": str(root), **settings}}, progress=progress)
+
+    def prepare_or_draw(
+        self, database: str, draw: Callable[[Path, int, str, Progress], Any], drawn: str, settings: Mapping[str, Any]
+    ) -> None:
+        """Writes the store of the plan's database, or without one of generated data, which are drawn before.
+
+        Args:
+            database: its name.
+            draw: writes generated data of a seed and a size into a folder, in one of the database's name.
+            drawn: what these are, for people.
+            settings: of the adapter for generated data, where the recipe has no others.
+        """
+        root, of_recipe = self.data, self.recipe.prepare.databases.get(database, {})
+        if root is None:
+            assert self.size is not None, "generated data have a size"
+            with progress_bar(f"drawing {drawn}") as progress:
+                draw(self.out / "data", self.recipe.seed, self.size, progress)
+            root, of_recipe = self.out / "data" / database, {**settings, **of_recipe}
+        self.prepare(database, root, of_recipe)
 
     def train(self, recipe: Recipe, name: str, say: Callable[[str], None]) -> dict[str, Any]:
         """Trains the run of a name on the store unless it is finished: its `run.json`, and its folder as `run`."""

@@ -18,15 +18,15 @@ import numpy as np
 
 from abaw_ray.console import mean_and_spread
 from abaw_ray.databases.emotic import EMOTIONS, VALENCE_AROUSAL_DOMINANCE
-from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.evaluator import HEADLINE, Evaluator
 from abaw_ray.evaluation.predictions import POOLED
-from abaw_ray.experiments.base import Comparison, Experiment, Plan
+from abaw_ray.experiments.base import Comparison, Experiment, Plan, Progress
 from abaw_ray.experiments.streams import ChangedStream, with_streams
 from abaw_ray.models import checkpoint
 from abaw_ray.side_by_side import side_by_side
 from abaw_ray.spaces import Split
 from abaw_ray.synthetic.layouts.emotic import NAME, generate_people
+from abaw_ray.synthetic.markers import require_size
 from abaw_ray.synthetic.people import NUM_TYPES
 from abaw_ray.training.resources import room
 from abaw_ray.world import World, local_device
@@ -79,7 +79,7 @@ def run(plan: Plan, networks: Sequence[str] = tuple(NETWORKS)) -> Comparison:
     Raises:
         UserError: as of `preprocess.prepare.prepare` and `training.trainer.fit`.
     """
-    _prepared(plan)
+    plan.prepare_or_draw(NAME, _draw, "people in scenes", STREAM_SIZES)
     arguments = [(plan, name, seed) for seed in range(plan.seeds) for name in networks]
     found: dict[str, list[dict[str, Any]]] = {}
     for result in side_by_side(measured, arguments, room(plan.resources)):
@@ -88,17 +88,9 @@ def run(plan: Plan, networks: Sequence[str] = tuple(NETWORKS)) -> Comparison:
     return comparison(plan, {way: found[way] for way in WAYS if way in found})
 
 
-def _prepared(plan: Plan) -> None:
-    """The store, of generated people or of the plan's."""
-    settings, root = plan.recipe.prepare.databases.get(NAME, {}), plan.data
-    if root is None:
-        assert plan.size is not None, "generated data have a size"
-        if plan.size not in SIZES:
-            raise ConfigurationError(f"unknown size {plan.size!r}; sizes: {', '.join(SIZES)}")
-        root, settings = plan.out / "data" / NAME, STREAM_SIZES | settings
-        if not root.exists():
-            generate_people(plan.out / "data", plan.recipe.seed, SIZES[plan.size])
-    plan.prepare(NAME, root, settings)
+def _draw(out: Path, seed: int, size: str, progress: Progress) -> None:
+    require_size(size, SIZES, "people in scenes")
+    generate_people(out, seed, SIZES[size], progress=progress)
 
 
 def measured(plan: Plan, network: str, seed: int, say: Callable[[str], None]) -> dict[str, dict[str, Any]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from abaw_ray.config import Recipe
-from abaw_ray.console import mean_and_spread, progress_bar
+from abaw_ray.console import mean_and_spread
 from abaw_ray.evaluation.probe import probe, relative_fall
 from abaw_ray.experiments.base import Comparison, Experiment, Plan
 from abaw_ray.side_by_side import side_by_side
@@ -62,26 +62,13 @@ def run(plan: Plan, ways: Sequence[str] = tuple(WAYS)) -> Comparison:
     Raises:
         UserError: as of `preprocess.prepare.prepare`, `training.trainer.fit` and `evaluation.probe.probe`.
     """
-    _prepared(plan)
+    plan.prepare_or_draw(FOLDER, generate_subjects, "people", {"subject_pattern": SUBJECT_PATTERN})
     arguments = [(plan, way, seed) for seed in range(plan.seeds) for way in ways]
     results = side_by_side(measured, arguments, room(plan.resources))
     by_way = {
         way: [found for (_, name, _), found in zip(arguments, results, strict=True) if name == way] for way in ways
     }
     return comparison(plan, by_way)
-
-
-def _prepared(plan: Plan) -> None:
-    """The store, of generated people or of the plan's pictures."""
-    settings = plan.recipe.prepare.databases.get(FOLDER, {})
-    if plan.data is None:
-        assert plan.size is not None, "generated data have a size"
-        with progress_bar("drawing people") as progress:
-            generate_subjects(plan.out / "data", plan.recipe.seed, plan.size, progress)
-        root, settings = plan.out / "data" / FOLDER, {"subject_pattern": SUBJECT_PATTERN, **settings}
-    else:
-        root = plan.data
-    plan.prepare(FOLDER, root, settings)
 
 
 def measured(plan: Plan, way: str, seed: int, say: Callable[[str], None]) -> dict[str, Any]:

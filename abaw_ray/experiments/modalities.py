@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from abaw_ray.console import mean_and_spread, progress_bar
+from abaw_ray.console import mean_and_spread
 from abaw_ray.databases.heu import PART
 from abaw_ray.databases.reading.spaces import TEN_EXPRESSIONS
 from abaw_ray.evaluation.clips import clip_table
@@ -77,7 +77,7 @@ def run(plan: Plan, networks: Sequence[str] = tuple(NETWORKS)) -> Comparison:
     Raises:
         UserError: as of `preprocess.prepare.prepare` and `training.trainer.fit`.
     """
-    _prepared(plan)
+    plan.prepare_or_draw(NAME, generate_speakers, "clips", {"fps": FPS, "body_size": 48, "audio_steps": 64})
     arguments = [(plan, name, seed) for seed in range(plan.seeds) for name in networks]
     results = side_by_side(measured, arguments, room(plan.resources))
     found: dict[str, list[dict[str, Any]]] = {}
@@ -85,18 +85,6 @@ def run(plan: Plan, networks: Sequence[str] = tuple(NETWORKS)) -> Comparison:
         for way, values in result.items():
             found.setdefault(way, []).append(values)
     return comparison(plan, {way: found[way] for way in WAYS if way in found})
-
-
-def _prepared(plan: Plan) -> None:
-    """The store, of generated clips or of the plan's."""
-    settings = plan.recipe.prepare.databases.get(NAME, {})
-    root = plan.data
-    if root is None:
-        assert plan.size is not None, "generated data have a size"
-        with progress_bar("drawing clips") as progress:
-            generate_speakers(plan.out / "data", plan.recipe.seed, plan.size, progress)
-        root, settings = plan.out / "data" / NAME, {"fps": FPS, "body_size": 48, "audio_steps": 64, **settings}
-    plan.prepare(NAME, root, settings)
 
 
 def measured(plan: Plan, network: str, seed: int, say: Callable[[str], None]) -> dict[str, dict[str, Any]]:

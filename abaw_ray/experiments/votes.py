@@ -18,8 +18,8 @@ import yaml
 
 from abaw_ray.blocks.files import write_text
 from abaw_ray.databases import ferplus
-from abaw_ray.databases.base import task_labels
 from abaw_ray.databases.reading.spaces import EXPRESSION, VALENCE_AROUSAL
+from abaw_ray.databases.schemas import task_labels
 from abaw_ray.identity import uniforms_of, video_ids
 from abaw_ray.spaces import Split
 from abaw_ray.synthetic.behaviour import CENTRES

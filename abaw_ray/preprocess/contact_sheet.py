@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from matplotlib.figure import Figure
 
-from abaw_ray.databases.base import is_published, label_keys, split_column, task_labels
+from abaw_ray.databases.schemas import is_published, label_keys, split_column, task_labels
 from abaw_ray.preprocess.images import cut_images
 from abaw_ray.preprocess.plan import SAMPLE_COLUMNS, Source
 from abaw_ray.spaces import LabelSpace, Split

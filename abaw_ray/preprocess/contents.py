@@ -18,9 +18,10 @@ from abaw_ray.blocks.reader import set_path
 from abaw_ray.blocks.schema import SETS
 from abaw_ray.blocks.videos import in_order
 from abaw_ray.blocks.writer import BlockResult
-from abaw_ray.databases.base import SUBJECT, LabelKey, Problems, label_column, label_keys, split_column, videos_schema
+from abaw_ray.databases.base import Problems
 from abaw_ray.databases.reading.generated import title_at
 from abaw_ray.databases.reading.names import printable
+from abaw_ray.databases.schemas import SUBJECT, LabelKey, label_column, label_keys, split_column, videos_schema
 from abaw_ray.preprocess.plan import DatabasePlan, Source, StreamPlan
 from abaw_ray.preprocess.sets import TrainingSet
 from abaw_ray.spaces import LabelSpace, Split

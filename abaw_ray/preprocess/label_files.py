@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from abaw_ray.blocks.labels import NOT_KNOWN, Labels, label_name, missing_classes, write_labels
 from abaw_ray.blocks.manifest import LabelFile
 from abaw_ray.blocks.schema import LABELS
-from abaw_ray.databases.base import label_column, label_keys, split_column
+from abaw_ray.databases.schemas import label_column, label_keys, split_column
 from abaw_ray.spaces import LabelSpace, Split
 from abaw_ray.storage import AnyPath, files_below
 

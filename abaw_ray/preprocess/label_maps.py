@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from abaw_ray.config import SpaceMap, parse_options
-from abaw_ray.databases.base import LabelTable, SetMember, label_column, label_keys, split_column, task_labels
+from abaw_ray.databases.base import LabelTable, SetMember
 from abaw_ray.databases.reading.table_config import SETS
+from abaw_ray.databases.schemas import label_column, label_keys, split_column, task_labels
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.preprocess.plan import Source
 from abaw_ray.spaces import LabelSpace, Split, joined_dimensions

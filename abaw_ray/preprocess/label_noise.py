@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from abaw_ray.config import InconsistentNoise, LabelNoise
-from abaw_ray.databases.base import label_column, split_column, task_labels
+from abaw_ray.databases.schemas import label_column, split_column, task_labels
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.identity import image_ids, video_ids
 from abaw_ray.preprocess.plan import Source

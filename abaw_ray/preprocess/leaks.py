@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from abaw_ray.config import PrepareConfig
-from abaw_ray.databases.base import Problems, label_column, label_keys, split_column
+from abaw_ray.databases.base import Problems
 from abaw_ray.databases.reading.names import printable
+from abaw_ray.databases.schemas import label_column, label_keys, split_column
 from abaw_ray.preprocess.contents import MadeDatabase
 from abaw_ray.preprocess.duplicates import from_text, groups_of_duplicates
 from abaw_ray.preprocess.plan import without_labels

@@ -18,19 +18,10 @@ import pyarrow.compute as pc
 
 from abaw_ray.blocks.files import compact
 from abaw_ray.config import PrepareConfig
-from abaw_ray.databases.base import (
-    Database,
-    LabelTable,
-    Options,
-    Problems,
-    SetMember,
-    label_column,
-    label_keys,
-    source_columns,
-    split_column,
-)
+from abaw_ray.databases.base import Database, LabelTable, Options, Problems, SetMember
 from abaw_ray.databases.reading.names import file_name, portable
 from abaw_ray.databases.reading.parsing import add_each
+from abaw_ray.databases.schemas import label_column, label_keys, source_columns, split_column
 from abaw_ray.spaces import LabelSpace, Split
 from abaw_ray.streams import kind_of
 from abaw_ray.streams.base import FACE, Stream

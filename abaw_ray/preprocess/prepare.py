@@ -21,8 +21,9 @@ from abaw_ray.blocks.schema import BLOCKS, INDEX, UNSEEN, VIDEOS
 from abaw_ray.blocks.videos import read_videos, write_unseen, write_videos
 from abaw_ray.blocks.writer import BlockResult, read_block, with_sha256
 from abaw_ray.config import PrepareConfig, Recipe
-from abaw_ray.databases.base import LabelKey, Problems
+from abaw_ray.databases.base import Problems
 from abaw_ray.databases.reading.database import read_database
+from abaw_ray.databases.schemas import LabelKey
 from abaw_ray.disk import TEMPORARY
 from abaw_ray.errors import ConfigurationError, MissingInputError
 from abaw_ray.preprocess.contents import (

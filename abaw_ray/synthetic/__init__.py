@@ -5,7 +5,6 @@ They stand in for data that cannot be passed on, with the warts of the real labe
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -21,7 +20,7 @@ from abaw_ray.disk import TEMPORARY
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.synthetic.layouts import afew_va, affectnet, affwild2, expw
-from abaw_ray.synthetic.markers import require_size, write_marker
+from abaw_ray.synthetic.markers import earlier_output, require_size, write_marker
 from abaw_ray.synthetic.records import FaceTruth, Written, truth_table
 from abaw_ray.threads import available_cpus
 
@@ -88,8 +87,9 @@ def generate(
     require_size(size, SIZES, "data")
     if seed < 0:
         raise ConfigurationError(f"seed {seed}: expected 0 or more")
-    if (existing := _existing(out, seed, size)) is not None:
-        return existing
+    described = {"synthetic": True, "seed": seed, "size": size}
+    if (found := earlier_output(out, described)) is not None:
+        return dict(found["counts"])
     out = out.absolute()
     with OwnedFolder(out, "generated data", (MARKER,)).held(fresh=True, whole=True):
         partial = out / f"{TEMPORARY}data"
@@ -121,22 +121,6 @@ def _draw(
     counts = {name: _count(results) for name, results in written.items()}
     content = {"synthetic": True, "seed": seed, "size": size, "counts": counts}
     write_marker(out, content)
-    return counts
-
-
-def _existing(out: Path, seed: int, size: str) -> dict[str, Any] | None:
-    """Counts of a complete output of the same seed and size; None where there is none."""
-    marker = out / MARKER
-    if not marker.is_file():
-        return None
-    try:
-        content = json.loads(marker.read_text())
-        same, counts = (content["seed"], content["size"]) == (seed, size), content["counts"]
-    except (ValueError, KeyError, TypeError):
-        raise ConfigurationError(f"{marker} was not written by this tool: choose another folder") from None
-    if not same:
-        found = f"size {content['size']}, seed {content['seed']}"
-        raise ConfigurationError(f"{out} holds generated data of {found}: choose another folder")
     return counts
 
 

@@ -6,7 +6,6 @@ is drawn from the face's true distribution.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,13 +15,12 @@ import numpy as np
 from abaw_ray.databases.reading.generated import GENERATED
 from abaw_ray.databases.reading.votes import CLASSES
 from abaw_ray.disk import TEMPORARY
-from abaw_ray.errors import ConfigurationError
 from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.synthetic import SIZES
 from abaw_ray.synthetic.behaviour import between, head_motion
 from abaw_ray.synthetic.faces import Actions, Pose, random_identity
 from abaw_ray.synthetic.labels import EXPRESSIONS
-from abaw_ray.synthetic.markers import require_size
+from abaw_ray.synthetic.markers import earlier_output, require_size, write_marker
 from abaw_ray.synthetic.records import write_png
 from abaw_ray.synthetic.scenes import Face, random_background, random_camera, take_picture
 
@@ -66,11 +64,8 @@ def generate_ambiguous(
     """
     require_size(size, SIZES, "data")
     counts = dict(zip(FOLDERS, NUM_FACES[size], strict=True))
-    content = json.dumps({"synthetic": True, "faces": "ambiguous", "seed": seed, "size": size, "counts": counts})
-    marker = out / GENERATED
-    if marker.is_file():
-        if marker.read_text() != content:
-            raise ConfigurationError(f"{marker}: found generated data of another kind, seed or size: {out} is for one")
+    described = {"synthetic": True, "faces": "ambiguous", "seed": seed, "size": size}
+    if earlier_output(out, described) is not None:
         return counts
     with OwnedFolder(out, "generated data", (GENERATED,)).held(fresh=True, whole=True):
         partial, done = out / f"{TEMPORARY}data", 0
@@ -88,7 +83,7 @@ def generate_ambiguous(
             (partial / folder / "label.csv").write_text("\n".join(lines) + "\n", newline="\n")
         (out / "README.txt").write_text(README, newline="\n")
         partial.rename(out / NAME)
-        marker.write_text(content, newline="\n")
+        write_marker(out, {**described, "counts": counts})
     return counts
 
 

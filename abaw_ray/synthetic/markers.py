@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from abaw_ray.databases.reading.generated import GENERATED
-from abaw_ray.errors import ConfigurationError
+from abaw_ray.errors import ConfigurationError, quoted
 
 
 def require_size(size: str, sizes: Iterable[str], what: str) -> None:
@@ -21,26 +21,43 @@ def require_size(size: str, sizes: Iterable[str], what: str) -> None:
         raise ConfigurationError(f"unknown size {size!r} of generated {what}; sizes: {', '.join(sizes)}")
 
 
-def earlier_output(out: Path, described: Mapping[str, Any], counted: str = "counts") -> dict[str, Any] | None:
+def earlier_output(
+    out: Path, described: Mapping[str, Any], counted: Iterable[str] = ("counts",)
+) -> dict[str, Any] | None:
     """What is noted of a complete output in a folder; None: there is none.
 
     Args:
         out: the folder.
         described: what it must be made from.
-        counted: what only such data have counted.
+        counted: what else is noted of such data, and of no others.
 
     Raises:
-        ConfigurationError: it is made from something else.
+        ConfigurationError: it is made from something else, or the note is damaged; the message names it.
     """
     marker = out / GENERATED
     if not marker.is_file():
         return None
-    found: dict[str, Any] = json.loads(marker.read_text())
-    if {key: found.get(key) for key in described} != dict(described) or counted not in found:
-        raise ConfigurationError(f"{out} holds other generated data: choose another folder")
+    found = _read(marker)
+    if found.keys() != {*described, *counted} or any(found[key] != value for key, value in described.items()):
+        noted = ", ".join(f"{key} {value}" for key, value in found.items() if key in described and key != "synthetic")
+        raise ConfigurationError(f"{out} holds other generated data ({noted}): choose another folder")
     return found
 
 
 def write_marker(out: Path, content: Mapping[str, Any]) -> None:
     """Notes what a complete output is."""
     (out / GENERATED).write_text(json.dumps(content, indent=2) + "\n", newline="\n")
+
+
+def _read(marker: Path) -> dict[str, Any]:
+    content = marker.read_bytes()
+    try:
+        found = json.loads(content)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ConfigurationError(
+            f"{marker}: found {quoted(content.decode(errors='replace'))}, expected a JSON object of what was generated;"
+            f" choose another folder, or remove {marker.parent}"
+        )
+    return found

@@ -71,6 +71,14 @@ class Face:
     scale: float
 
 
+def box_of(shape: Shape) -> np.ndarray:
+    """Left, top, right, bottom (4,) float64 of a face in a picture: from above the brows to the chin."""
+    landmarks = shape.landmarks()
+    left, top = landmarks.min(axis=0) - (0.02 * shape.scale, 0.3 * shape.scale)
+    right, bottom = landmarks.max(axis=0) + 0.02 * shape.scale
+    return np.array([left, top, right, bottom])
+
+
 def take_picture(
     rng: np.random.Generator, background: np.ndarray, faces: list[Face], camera: Camera
 ) -> tuple[np.ndarray, list[Shape]]:

@@ -75,7 +75,7 @@ def generate_subjects(
     """
     require_size(size, SIZES, "people")
     described: dict[str, Any] = {"synthetic": True, "seed": seed, "size": size}
-    if (found := earlier_output(out, described, "people")) is not None:
+    if (found := earlier_output(out, described, ("people", "counts"))) is not None:
         return found
     wanted = SIZES[size]
     counts: Counter[str] = Counter()

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from abaw_ray.blocks.columns import COLUMNS, column_labels
+from abaw_ray.blocks.columns import labels_named
 from abaw_ray.blocks.labels import LabelSet
 from abaw_ray.blocks.reader import SourceSet, Store
 from abaw_ray.config import Recipe
-from abaw_ray.errors import ConfigurationError, StoreError
+from abaw_ray.errors import StoreError
 from abaw_ray.objectives.nuisance import NuisanceOptions, nuisance_options
 from abaw_ray.spaces import Split
 from abaw_ray.tasks import build_task, nuisance_settings
@@ -66,13 +66,7 @@ def without_nuisances(sets: Sequence[SourceSet], recipe: Recipe) -> list[SourceS
 def _nuisance(store: Store, recipe: Recipe, name: str, rows: np.ndarray) -> TrainedNuisance:
     settings = recipe.tasks[name]
     options = nuisance_options(settings["nuisance"], f"tasks.{name}.nuisance")
-    if name in store.spaces:
-        labels = store.labels(name)
-    elif name in COLUMNS:
-        labels = column_labels(store, name, rows)
-    else:
-        known = ", ".join([*store.spaces, *COLUMNS])
-        raise ConfigurationError(f"tasks.{name}.nuisance: found {name}, expected one of {known}")
+    labels = labels_named(store, name, rows, f"tasks.{name}.nuisance")
     labelled = rows[labels.splits_of(rows) == Split.TRAIN]
     if not len(labelled):
         raise StoreError(f"{store.path}: no row of a training set has a train label of {name}")

@@ -21,9 +21,9 @@ from abaw_ray.blocks.index import IndexPart, read_index, write_index
 from abaw_ray.blocks.labels import LabelSet, label_sets
 from abaw_ray.blocks.reader import read_label_files
 from abaw_ray.blocks.schema import INDEX, LABELS
-from abaw_ray.databases.base import SUBJECT
 from abaw_ray.databases.reading.parsing import rows_table
 from abaw_ray.databases.reading.spaces import ACTION_UNITS, EXPRESSION, VALENCE_AROUSAL
+from abaw_ray.databases.schemas import SUBJECT
 from abaw_ray.preprocess.label_files import consecutive_rows, write_label_files
 from abaw_ray.spaces import LabelSpace, Split, all_spaces
 

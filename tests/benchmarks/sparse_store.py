@@ -11,8 +11,8 @@ from abaw_ray.blocks.index import IndexPart, write_index
 from abaw_ray.blocks.manifest import BlockEntry, DatabaseEntry, Manifest
 from abaw_ray.blocks.schema import BLOCKS, INDEX, UNSEEN, VIDEOS, block_schema, unseen_schema
 from abaw_ray.blocks.videos import write_unseen, write_videos
-from abaw_ray.databases.base import split_column, videos_schema
 from abaw_ray.databases.reading.spaces import EXPRESSION, VALENCE_AROUSAL
+from abaw_ray.databases.schemas import split_column, videos_schema
 from abaw_ray.preprocess.contents import write_sets
 from abaw_ray.preprocess.label_files import consecutive_rows, write_label_files
 from abaw_ray.preprocess.sets import TrainingSet

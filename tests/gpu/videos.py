@@ -13,7 +13,7 @@ from stores import database_entry, encode, finish_store, index_part, videos_of
 from abaw_ray.blocks.manifest import BlockEntry
 from abaw_ray.blocks.schema import BLOCKS, Encoding
 from abaw_ray.blocks.writer import BlockMetadata, write_block
-from abaw_ray.databases.base import split_column
+from abaw_ray.databases.schemas import split_column
 from abaw_ray.spaces import Split
 
 SIZE = 32

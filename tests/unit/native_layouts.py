@@ -12,8 +12,9 @@ import numpy as np
 from paper import EXPRESSIONS
 
 from abaw_ray.databases import database
-from abaw_ray.databases.base import LabelTable, Problems, label_keys, row_schema, unseen_schema, videos_schema
+from abaw_ray.databases.base import LabelTable, Problems
 from abaw_ray.databases.reading.database import read_database
+from abaw_ray.databases.schemas import label_keys, row_schema, unseen_schema, videos_schema
 
 EXPR_HEADER = "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise"
 VA_HEADER = "valence,arousal"

@@ -42,7 +42,7 @@ from abaw_ray.blocks.reader import Store
 from abaw_ray.blocks.schema import BLOCKS, INDEX, MANIFEST, UNSEEN, VIDEOS
 from abaw_ray.blocks.videos import in_order, read_unseen, read_videos, write_unseen, write_videos
 from abaw_ray.blocks.writer import BlockMetadata, read_block, write_block
-from abaw_ray.databases.base import split_column
+from abaw_ray.databases.schemas import split_column
 from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError
 from abaw_ray.spaces import Split
 

@@ -11,8 +11,9 @@ from native_layouts import AU_HEADER, EXPR_HEADER, affwild2_track, avi, images, 
 from native_layouts import read as read_any
 from paper import ACTION_UNITS
 
-from abaw_ray.databases.base import LabelTable, Problems, is_published, task_labels
+from abaw_ray.databases.base import LabelTable, Problems
 from abaw_ray.databases.reading.database import read_database
+from abaw_ray.databases.schemas import is_published, task_labels
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInputError
 from abaw_ray.spaces import Split
 

@@ -22,8 +22,9 @@ from native_layouts import (
 )
 from native_layouts import read as read_any
 
-from abaw_ray.databases.base import LabelTable, Problems, is_published, task_labels
+from abaw_ray.databases.base import LabelTable, Problems
 from abaw_ray.databases.reading.spaces import EXPRESSION, EXPRESSION_OR_OTHER
+from abaw_ray.databases.schemas import is_published, task_labels
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInputError
 from abaw_ray.spaces import Split, all_spaces
 

@@ -11,8 +11,9 @@ import pytest
 from native_layouts import AU_HEADER, images, lengths, read_table, units, write
 from native_layouts import read as read_any
 
-from abaw_ray.databases.base import LabelTable, Problems, is_published, task_labels
+from abaw_ray.databases.base import LabelTable, Problems
 from abaw_ray.databases.reading.database import read_database
+from abaw_ray.databases.schemas import is_published, task_labels
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInputError
 from abaw_ray.spaces import Split
 

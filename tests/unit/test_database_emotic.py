@@ -14,10 +14,10 @@ import pytest
 from native_layouts import read
 from scipy.io import savemat
 
-from abaw_ray.databases.base import source_columns
 from abaw_ray.databases.emotic import EMOTIONS, SPACES
 from abaw_ray.databases.reading.database import read_database
 from abaw_ray.databases.reading.literals import LONGEST
+from abaw_ray.databases.schemas import source_columns
 from abaw_ray.errors import DatabaseFormatError, MissingInputError
 from abaw_ray.preprocess.images import cut_images
 from abaw_ray.preprocess.plan import SAMPLE_COLUMNS

@@ -8,8 +8,8 @@ import pytest
 from native_layouts import ferplus, read
 from paper import EXPRESSIONS
 
-from abaw_ray.databases.base import label_keys
 from abaw_ray.databases.reading.database import read_database
+from abaw_ray.databases.schemas import label_keys
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.spaces import Split
 

@@ -13,7 +13,7 @@ from paper import SPACES, TASKS
 
 from abaw_ray.blocks.index import Index
 from abaw_ray.blocks.videos import Unseen, Videos
-from abaw_ray.databases.base import label_fields
+from abaw_ray.databases.schemas import label_fields
 from abaw_ray.errors import StoreError
 from abaw_ray.evaluation.frames import evaluation_frames, gap_free
 from abaw_ray.spaces import Split

@@ -138,7 +138,7 @@ class TestGenerate:
 
     @pytest.mark.parametrize(("seed", "size"), [(4, "tiny"), (3, "small")])
     def test_another_run_is_not_overwritten(self, tiny: Path, seed: int, size: str) -> None:
-        with pytest.raises(ConfigurationError, match="size tiny, seed 3"):
+        with pytest.raises(ConfigurationError, match="seed 3, size tiny"):
             generate(tiny, seed=seed, size=size)
 
     @pytest.mark.parametrize("name", ["thesis.txt", "generated.json"])

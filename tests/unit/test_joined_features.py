@@ -26,7 +26,7 @@ from abaw_ray.blocks.reader import Store
 from abaw_ray.blocks.teacher_outputs import TeacherOutputs
 from abaw_ray.competition.predict_set import predict_set
 from abaw_ray.config import Recipe, dump_recipe, parse_recipe_text
-from abaw_ray.databases.base import split_column
+from abaw_ray.databases.schemas import split_column
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.evaluate import evaluate
 from abaw_ray.inference import extract

@@ -18,7 +18,7 @@ from abaw_ray.blocks.reader import Store
 from abaw_ray.blocks.schema import BLOCKS
 from abaw_ray.blocks.writer import BlockMetadata, write_block
 from abaw_ray.config import LossConfig, ModelConfig, Recipe, load_recipe
-from abaw_ray.databases.base import split_column
+from abaw_ray.databases.schemas import split_column
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.sampling.partition import Partition, SetRows
 from abaw_ray.sampling.placement import Masses, deal, draw_masses

@@ -15,7 +15,8 @@ from stores import index_part
 
 from abaw_ray.blocks.index import Index, read_index, write_index
 from abaw_ray.blocks.labels import LabelSet
-from abaw_ray.databases.base import SetMember, split_column
+from abaw_ray.databases.base import SetMember
+from abaw_ray.databases.schemas import split_column
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.preprocess.sets import thin, training_sets
 from abaw_ray.spaces import Split

@@ -157,7 +157,7 @@ def test_files_of_labels_that_are_no_longer_there_go(tmp_path: Path) -> None:
 
 
 def test_annotators_and_subjects_come_at_any_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("abaw_ray.databases.base.ROWS_PER_CHUNK", 2)
+    monkeypatch.setattr("abaw_ray.databases.columns.ROWS_PER_CHUNK", 2)
     builder = RowBuilder([SEVEN])
     for frame in range(5):
         other = {("mood", "second"): ([0, 0, 1], TRAIN)} if frame == 3 else {}

@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from abaw_ray.databases.base import task_labels
 from abaw_ray.databases.reading.database import read_database
+from abaw_ray.databases.schemas import task_labels
 from abaw_ray.spaces import Split
 from abaw_ray.synthetic import generate
 

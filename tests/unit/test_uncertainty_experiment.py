@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from native_layouts import ferplus
 
 from abaw_ray.config import load_recipe
-from abaw_ray.databases.base import task_labels
 from abaw_ray.databases.reading.database import read_database
 from abaw_ray.databases.reading.generated import is_synthetic, title_at
 from abaw_ray.databases.reading.spaces import EXPRESSION, VALENCE_AROUSAL
+from abaw_ray.databases.schemas import task_labels
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.calibration_scores import calibration_scores
 from abaw_ray.evaluation.made_sets import CHANGES
@@ -152,7 +152,7 @@ def test_synthetic_faces_have_the_votes_of_the_two_classes_that_they_show(drawn,
     assert "SYNTHETIC" in (drawn / "README.txt").read_text()
     monkeypatch.setattr(ambiguous, "_draw", lambda rng: pytest.fail("drawn again"))
     generate_ambiguous(drawn, 3, "tiny")
-    with pytest.raises(ConfigurationError, match="another kind, seed or size"):
+    with pytest.raises(ConfigurationError, match=r"holds other generated data .*seed 3"):
         generate_ambiguous(drawn, 4, "tiny")
     with pytest.raises(ConfigurationError, match="unknown size 'huge'"):
         generate_ambiguous(tmp_path / "huge", 0, "huge")

@@ -15,10 +15,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from abaw_ray.databases.base import (
+from abaw_ray.databases.base import Database, LabelTable
+from abaw_ray.databases.reading.database import read_database
+from abaw_ray.databases.reading.names import printable
+from abaw_ray.databases.reading.overlaps import Overlap
+from abaw_ray.databases.schemas import (
     SUBJECT,
-    Database,
-    LabelTable,
     is_published,
     label_column,
     label_keys,
@@ -26,9 +28,6 @@ from abaw_ray.databases.base import (
     split_column,
     task_labels,
 )
-from abaw_ray.databases.reading.database import read_database
-from abaw_ray.databases.reading.names import printable
-from abaw_ray.databases.reading.overlaps import Overlap
 from abaw_ray.spaces import LabelSpace, Split
 from abaw_ray.streams.base import Stream
 

@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from abaw_ray.databases.base import MAX_EXAMPLES, Problems, row_schema, unseen_schema, videos_schema
+from abaw_ray.databases.base import MAX_EXAMPLES, Problems
 from abaw_ray.databases.reading.names import file_name, stored_name
+from abaw_ray.databases.schemas import row_schema, unseen_schema, videos_schema
 from abaw_ray.errors import DatabaseFormatError, MissingInputError, quoted
 from abaw_ray.spaces import LabelSpace, Split
 
@@ -84,7 +85,7 @@ def parse_number(text: str, file: Path, line: int, expected: str) -> float:
     return number
 
 
-def parse_integer(text: str, file: Path, line: int, expected: str) -> int:
+def parse_integer(text: str, file: Path, line: int | None, expected: str) -> int:
     """An integer that an int32 holds, or DatabaseFormatError."""
     try:
         number = int(text)

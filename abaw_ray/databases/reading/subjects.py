@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -17,17 +17,28 @@ UNMATCHED = "path_without_subject"
 """Reason that a path is counted by which does not match."""
 
 
-def _with_group(pattern: str) -> str:
+def with_groups(pattern: str, names: Sequence[str], example: str) -> str:
+    """A regular expression that has groups of some names.
+
+    Args:
+        pattern: what is given.
+        names: of the groups.
+        example: of such an expression, for the error.
+
+    Raises:
+        ValueError: it is no regular expression, or lacks a group.
+    """
     try:
         found = re.compile(pattern)
     except re.error as error:
         raise ValueError(f"no regular expression ({error})") from None
-    if GROUP not in found.groupindex:
-        raise ValueError(rf"expected a group named {GROUP}, as in '(?P<{GROUP}>S\d+)_', found {quoted(pattern)}")
+    lacking = [name for name in names if name not in found.groupindex]
+    if lacking:
+        raise ValueError(f"expected a group named {' and '.join(lacking)}, as in {example!r}, found {quoted(pattern)}")
     return pattern
 
 
-SubjectPattern = Annotated[str, AfterValidator(_with_group)]
+SubjectPattern = Annotated[str, AfterValidator(lambda pattern: with_groups(pattern, [GROUP], r"(?P<subject>S\d+)_"))]
 """A regular expression with a group named `subject`, which is looked for in a path relative to the root."""
 
 

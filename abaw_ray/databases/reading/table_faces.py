@@ -10,7 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from abaw_ray.databases.base import (
+from abaw_ray.databases.reading.table_columns import Labels
+from abaw_ray.databases.reading.table_rows import TableRows
+from abaw_ray.databases.schemas import (
     LabelKey,
     clips_schema,
     label_column,
@@ -19,8 +21,6 @@ from abaw_ray.databases.base import (
     unseen_schema,
     videos_schema,
 )
-from abaw_ray.databases.reading.table_columns import Labels
-from abaw_ray.databases.reading.table_rows import TableRows
 from abaw_ray.spaces import LabelSpace, Level, Split
 
 

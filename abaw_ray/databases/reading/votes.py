@@ -6,8 +6,10 @@ from typing import Literal
 
 import numpy as np
 
-from abaw_ray.databases.base import Label, LabelKey, Options, Problems
+from abaw_ray.databases.base import Options, Problems
+from abaw_ray.databases.columns import Label
 from abaw_ray.databases.reading.spaces import EXPRESSION
+from abaw_ray.databases.schemas import LabelKey
 from abaw_ray.identity import uniforms_of
 from abaw_ray.spaces import Split
 

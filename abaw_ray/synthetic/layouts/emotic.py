@@ -1,7 +1,8 @@
 """EMOTIC: pictures of one to three people, and what annotators say of each, as structures of MATLAB or as tables.
 
 Of the 26 categories the first 13 depend on the person alone, the others on the scene alone, each kind of person and of
-scene having two; valence, arousal and dominance are sums of one number of the person and one of the scene.
+scene having two; valence, arousal and dominance are sums of one number of the person and one of the scene. Faces, where
+people have them, show the expression that is nearest to the person's own valence and arousal.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import csv
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,13 +19,18 @@ import cv2
 import numpy as np
 
 from abaw_ray.databases.emotic import DIMENSIONS, EMOTIONS
-from abaw_ray.errors import ConfigurationError
-from abaw_ray.synthetic.markers import write_marker
-from abaw_ray.synthetic.people import LARGEST_GROUP, NUM_TYPES, SIZES, Box, draw_scene
+from abaw_ray.databases.reading.face_boxes import FaceOfPerson, table_of_faces
+from abaw_ray.databases.reading.generated import GENERATED
+from abaw_ray.owned_folder import OwnedFolder
+from abaw_ray.synthetic.behaviour import CENTRES
+from abaw_ray.synthetic.markers import earlier_output, write_marker
+from abaw_ray.synthetic.people import EDGE, LARGEST_GROUP, NUM_TYPES, SIZES, Box, draw_face, draw_scene
 
 NAME = "emotic"
 FOLDERS = ("mscoco/images", "framesdb/images", "emodb_small/images", "ade20k/images")
 NUM_PICTURES = {"train": 600, "val": 150, "test": 150}
+FACES = "faces.csv"
+"""Table of the true boxes of faces, in the folder of the database."""
 NUM_ANNOTATORS = 3
 SECOND = 4
 """How far the second category of a kind is from its first."""
@@ -53,6 +59,7 @@ class Annotated:
     box: Box
     categories: tuple[str, ...]
     values: tuple[float, ...]
+    face: Box | None = None
 
 
 @dataclass(frozen=True)
@@ -71,36 +78,60 @@ def generate_people(
     num_pictures: Mapping[str, int] = NUM_PICTURES,
     form: Form = "structures",
     rows_first: bool = False,
+    faces: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Writes generated (synthetic) people in scenes, in EMOTIC's layout, to `out`/emotic.
 
-    In the first picture of train there are people besides whose annotations cannot be used: see `flawed`.
+    In the first picture of train there are people besides whose annotations cannot be used: see `flawed`. The files
+    depend on the arguments alone. A complete output of the same is left as it is.
 
     Args:
-        out: folder to write to; without an `emotic` in it.
+        out: folder to write; new or empty.
         seed: of all that is drawn.
         num_pictures: split, as EMOTIC calls it -> number of pictures.
         form: `structures`, as `Annotations.mat` is, with several annotators of val and test; or `tables`.
         rows_first: whether sizes are stored as rows and columns.
+        faces: whether people have faces, whose boxes are in `FACES`; those of the flawed have none.
+        progress: called with (pictures done, pictures in all).
 
     Returns:
         The folder of the database.
 
     Raises:
-        ConfigurationError: there is one already.
+        ConfigurationError: a folder with other contents.
+        StorageError: the disk is full, or cannot be written.
     """
     root = out / NAME
-    if root.exists():
-        raise ConfigurationError(f"{root} is there already: choose another folder")
-    rng = np.random.default_rng(seed)
-    splits = {split: _draw(rng, root, split, count) for split, count in num_pictures.items()}
-    if form == "structures":
-        _write_structures(root / "Annotations" / "Annotations.mat", splits, rng, rows_first)
-    else:
-        _write_tables(root / "emotic_pre", splits, rows_first)
-    people = Counter({split: sum(len(picture.people) for picture in found) for split, found in splits.items()})
-    content = {"synthetic": True, "seed": seed, "counts": {NAME: {f"num_people_{k}": v for k, v in people.items()}}}
-    write_marker(out, content)
+    described = {
+        "synthetic": True,
+        "layout": NAME,
+        "seed": seed,
+        "num_pictures": dict(num_pictures),
+        "form": form,
+        "rows_first": rows_first,
+        "faces": faces,
+    }
+    if earlier_output(out, described) is not None:
+        return root
+    with OwnedFolder(out, "generated people in scenes", (GENERATED,)).held(fresh=True, whole=True):
+        rng = np.random.default_rng(seed)
+        splits: dict[str, list[Picture]] = {}
+        for split, count in num_pictures.items():
+            splits[split] = []
+            for number in range(count):
+                splits[split].append(_draw(rng, root, split, number, faces))
+                if progress is not None:
+                    progress(sum(map(len, splits.values())), sum(num_pictures.values()))
+        if form == "structures":
+            _write_structures(root / "Annotations" / "Annotations.mat", splits, rng, rows_first)
+        else:
+            _write_tables(root / "emotic_pre", splits, rows_first)
+        if faces:
+            _write_faces(root / FACES, [picture for found in splits.values() for picture in found])
+        people = Counter({split: sum(len(picture.people) for picture in found) for split, found in splits.items()})
+        counts = {NAME: {f"num_people_{split}": count for split, count in people.items()}}
+        write_marker(out, {**described, "counts": counts})
     return root
 
 
@@ -131,22 +162,39 @@ def flawed(size: tuple[int, int], labelled: Annotated) -> tuple[Annotated, ...]:
     )
 
 
-def _draw(rng: np.random.Generator, root: Path, split: str, count: int) -> list[Picture]:
-    pictures = []
-    for number in range(count):
-        size, folder = SIZES[number % len(SIZES)], FOLDERS[number % len(FOLDERS)]
-        scene = int(rng.integers(NUM_TYPES))
-        kinds = rng.integers(0, NUM_TYPES, int(rng.integers(1, LARGEST_GROUP + 1))).tolist()
-        drawn, boxes = draw_scene(rng, size, scene, kinds)
-        people = [Annotated(box, *labels_of(kind, scene)) for box, kind in zip(boxes, kinds, strict=True)]
-        if split == "train" and number == 0:
-            people += flawed(size, people[0])
-        name = f"{split}_{number:05d}.jpg"
-        file = root / "emotic" / folder / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(file), drawn, QUALITY)
-        pictures.append(Picture(folder, name, size, tuple(people)))
-    return pictures
+def _draw(rng: np.random.Generator, root: Path, split: str, number: int, with_faces: bool) -> Picture:
+    size, folder = SIZES[number % len(SIZES)], FOLDERS[number % len(FOLDERS)]
+    scene = int(rng.integers(NUM_TYPES))
+    kinds = rng.integers(0, NUM_TYPES, int(rng.integers(1, LARGEST_GROUP + 1))).tolist()
+    faces = [draw_face(rng, _expression(kind)) for kind in kinds] if with_faces else []
+    drawn, boxes = draw_scene(rng, size, scene, kinds, [face for face, _ in faces])
+    people = [Annotated(box, *labels_of(kind, scene)) for box, kind in zip(boxes, kinds, strict=True)]
+    for place, (_, face) in enumerate(faces):
+        left, top = boxes[place][0] - EDGE, boxes[place][1] - EDGE
+        box = (left + face[0], top + face[1], left + face[2], top + face[3])
+        people[place] = replace(people[place], face=box)
+    if split == "train" and number == 0:
+        people += flawed(size, people[0])
+    name = f"{split}_{number:05d}.jpg"
+    file = root / "emotic" / folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(file), drawn, QUALITY)
+    return Picture(folder, name, size, tuple(people))
+
+
+def _expression(person: int) -> int:
+    """The expression whose valence and arousal are nearest to those of a kind of person."""
+    angle = 2 * math.pi * person / NUM_TYPES
+    return int(np.argmax(CENTRES @ [math.cos(angle), math.sin(angle)]))
+
+
+def _write_faces(file: Path, pictures: Sequence[Picture]) -> None:
+    faces = [
+        FaceOfPerson(f"{picture.folder}/{picture.name}", number, person.face)
+        for picture in pictures
+        for number, person in enumerate(picture.people)
+    ]
+    file.write_text(table_of_faces(faces), newline="\n")
 
 
 def _write_structures(

@@ -12,7 +12,7 @@ from abaw_ray.synthetic.behaviour import deck, head_motion, still
 from abaw_ray.synthetic.faces import Actions, Pose, Shape, random_identity
 from abaw_ray.synthetic.labels import EXPRESSIONS
 from abaw_ray.synthetic.records import FaceTruth, Written, write_jpeg
-from abaw_ray.synthetic.scenes import Face, random_background, random_camera, take_picture
+from abaw_ray.synthetic.scenes import Face, box_of, random_background, random_camera, take_picture
 
 NAME = "expw"
 STREAM = 2
@@ -139,9 +139,6 @@ def _write_photo(rng: np.random.Generator, root: Path, photo: Photo, written: Wr
 
 
 def _box(rng: np.random.Generator, shape: Shape) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of a detector's box: from above the brows to the chin, never quite exact."""
-    landmarks = shape.landmarks()
-    left, top = landmarks.min(axis=0) - (0.02 * shape.scale, 0.3 * shape.scale)
-    right, bottom = landmarks.max(axis=0) + 0.02 * shape.scale
-    box = np.array([left, top, right, bottom]) + rng.normal(0, 0.05 * shape.scale, 4)
+    """Left, top, right, bottom of a detector's box: that of the face, never quite exact."""
+    box = box_of(shape) + rng.normal(0, 0.05 * shape.scale, 4)
     return tuple(np.rint(box).astype(int).tolist())
