@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from abaw_ray.blocks.files import read_json
 from abaw_ray.databases.reading.generated import GENERATED
 from abaw_ray.errors import ConfigurationError
 
@@ -31,11 +32,12 @@ def earlier_output(out: Path, described: Mapping[str, Any], counted: str = "coun
 
     Raises:
         ConfigurationError: it is made from something else.
+        StoreError: what is noted is damaged.
     """
     marker = out / GENERATED
     if not marker.is_file():
         return None
-    found: dict[str, Any] = json.loads(marker.read_text())
+    found = read_json(marker, "choose another folder")
     if {key: found.get(key) for key in described} != dict(described) or counted not in found:
         raise ConfigurationError(f"{out} holds other generated data: choose another folder")
     return found

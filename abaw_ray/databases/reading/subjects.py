@@ -20,7 +20,7 @@ UNMATCHED = "path_without_subject"
 def _with_group(pattern: str) -> str:
     try:
         found = re.compile(pattern)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"no regular expression ({error})") from None
     if GROUP not in found.groupindex:
         raise ValueError(rf"expected a group named {GROUP}, as in '(?P<{GROUP}>S\d+)_', found {quoted(pattern)}")
