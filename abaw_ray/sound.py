@@ -49,7 +49,7 @@ def read_sound(path: Path, rate: int) -> Sound:
                 start = frame.time if start is None else start
                 seconds += frame.samples / frame.sample_rate
                 if seconds > MOST_SECONDS:  # of a few samples a second, resampling makes thousands of each
-                    raise UnreadableSound(f"a sound track of more than {MOST_SECONDS // 3600} hours")
+                    raise UnreadableSound(f"a sound track of more than {MOST_SECONDS:,} seconds")
                 parts += [part.to_ndarray().mean(0) for part in resampler.resample(frame)]
             parts += [part.to_ndarray().mean(0) for part in resampler.resample(None)]
     except FileNotFoundError:

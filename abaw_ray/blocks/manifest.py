@@ -162,8 +162,8 @@ class Manifest(Entry):
             raise ValueError(f"expected labels of {', '.join(sorted(known))}, found {', '.join(sorted(named - known))}")
         if any(not entry.tasks for entry in self.sets):
             raise ValueError("expected a task of each training set")
-        paths = [entry.path for entry in self.all_blocks()]
-        for path in (*paths, *(entry.name for entry in (*self.sets, *self.streams))):
+        names = [entry.name for entry in self.sets] + [entry.name for entry in self.streams]
+        for path in (*names, *(entry.path for entry in self.all_blocks())):
             if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
                 raise ValueError(f"expected paths below the store, found {quoted(path)}")
         return self

@@ -10,6 +10,7 @@ from typing import Any
 
 from fuzz.engine import Harness, Target
 
+SETS = ("EXPR_Set", "VA_Set", "AU_Set")
 FEW = 6
 """Lines of a genuine file."""
 
@@ -48,9 +49,9 @@ def write(file: Path, content: str | bytes = b"x") -> Path:
 def _affwild2(root: Path) -> Path:
     """A track that trains all tasks, with pictures of its first frames alone."""
     _generated("affwild2", root, lambda part: list(getattr(part, "splits", {}).values()) == ["Train_Set"] * 3)
-    for name in ("EXPR_Set", "VA_Set", "AU_Set"):
+    for name in SETS:
         for split in ("Train_Set", "Validation_Set"):
-            (root / name / split).mkdir(parents=True, exist_ok=True)
+            (root / "annotations" / name / split).mkdir(parents=True, exist_ok=True)
     for picture in sorted((root / "cropped_aligned").glob("*/*.jpg"))[FEW:]:
         picture.unlink()
     return root
@@ -58,10 +59,10 @@ def _affwild2(root: Path) -> Path:
 
 def _track(task: str) -> Harness:
     def make(root: Path) -> Target:
-        (file,) = (_affwild2(root) / task / "Train_Set").glob("*.txt")
-        for other in ("EXPR_Set", "VA_Set", "AU_Set"):
+        (file,) = (_affwild2(root) / "annotations" / task / "Train_Set").glob("*.txt")
+        for other in SETS:
             if other != task:
-                shutil.rmtree(root / other)
+                shutil.rmtree(root / "annotations" / other)
         return Target(_shortened(file), _read("affwild2", root), has_lines=True, named=root.name)
 
     return make
@@ -76,7 +77,7 @@ def _boxes(root: Path) -> Target:
     from films import film, picture  # of the tests
 
     _affwild2(root)
-    (label,) = (root / "VA_Set" / "Train_Set").glob("*.txt")
+    (label,) = (root / "annotations" / "VA_Set" / "Train_Set").glob("*.txt")
     film(root / "videos" / f"{label.stem}.mp4", [picture(number) for number in range(8)])
     lines = [f"{frame},1,2,{10 + frame},20" for frame in range(FEW)]
     file = write(root / "boxes" / f"{label.stem}.csv", "\n".join(["frame,left,top,right,bottom", *lines]))
