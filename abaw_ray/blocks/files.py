@@ -241,6 +241,7 @@ def map_columns(path: Path, schema: pa.Schema) -> pa.RecordBatch:
         batch = map_batch(path)
         if not batch.schema.equals(schema):
             raise StoreError(f"{path}: found columns {batch.schema.names}, expected {schema.names}")
+        batch.validate(full=True)  # Arrow believes places in dictionaries, and ends a process that has others
         return batch
 
 

@@ -32,7 +32,8 @@ class Target:
         has_lines: whether what is wrong with the format is in a line, which the message must name.
         more: other genuine contents.
         finish: what is written of an input, as with hashes that fit.
-        named: what messages may name in the place of the file, but those about its format; empty: nothing.
+        named: what messages may name in the place of the file, as its folder; those about its format only where it is
+            another file; empty: nothing.
     """
 
     file: Path
@@ -74,7 +75,8 @@ def try_input(target: Target, content: bytes) -> bool:
 
 def _check(target: Target, error: UserError) -> None:
     message, is_of_format = str(error), isinstance(error, DatabaseFormatError)
-    names = [target.file.name, *([target.named] if target.named and not is_of_format else [])]
+    is_of_another = bool(target.named) and (not is_of_format or "." in target.named)
+    names = [target.file.name, *([target.named] if is_of_another else [])]
     if not any(name in message for name in names):
         raise Finding(f"a message without {target.file.name}") from error
     if len(message) > LONGEST_MESSAGE:

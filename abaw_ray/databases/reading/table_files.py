@@ -90,7 +90,7 @@ class TableFile:
     def _parquet(self) -> pq.ParquetFile:
         try:
             return pq.ParquetFile(self.path)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # of columns' names
             raise DatabaseFormatError(self.path, None, shortened(str(error), 300), "a Parquet file") from None
 
     def _parquet_names(self) -> list[str]:
