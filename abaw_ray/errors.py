@@ -22,7 +22,10 @@ def shortened(text: str, length: int = MAX_QUOTED) -> str:
 def quoted(value: object) -> str:
     """A bad value as messages show it: its beginning where it is long."""
     text = value[:MAX_QUOTED] if isinstance(value, str) else value
-    shown = repr(text)
+    try:
+        shown = repr(text)
+    except ValueError:  # Python writes no number of thousands of digits
+        shown = f"a number of {value.bit_length()} bits" if isinstance(value, int) else type(value).__name__
     is_cut = len(shown) > MAX_QUOTED + 2 or (isinstance(value, str) and len(value) > MAX_QUOTED)
     return f"{shown[: MAX_QUOTED + 1]}..." if is_cut else shown
 

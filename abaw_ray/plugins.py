@@ -7,7 +7,7 @@ import pkgutil
 from collections.abc import Iterable
 from typing import Any, Generic, TypeVar
 
-from abaw_ray.errors import ConfigurationError, MissingInputError
+from abaw_ray.errors import ConfigurationError, MissingInputError, quoted
 
 T = TypeVar("T")
 
@@ -73,9 +73,12 @@ def import_plugins(modules: Iterable[str], source: str) -> None:
         source: of the names, for the message.
 
     Raises:
+        ConfigurationError: what is no name of a module.
         MissingInputError: there is no such module.
     """
     for name in modules:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise ConfigurationError(f"{source}: plugins: found {quoted(name)}, expected the dotted name of a module")
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:

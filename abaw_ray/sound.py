@@ -9,6 +9,7 @@ import av
 import numpy as np
 
 from abaw_ray.errors import UserError
+from abaw_ray.limits import MOST_SECONDS, regular
 
 
 class UnreadableSound(UserError, ValueError):
@@ -36,18 +37,24 @@ def read_sound(path: Path, rate: int) -> Sound:
         UnreadableSound: no sound, or a part that cannot be read.
     """
     try:
+        regular(path)
         with av.open(str(path)) as container:
             if not container.streams.audio:
                 raise UnreadableSound("no sound track")
+            if container.streams.audio[0].codec_context is None:
+                raise UnreadableSound("a sound track of a codec that FFmpeg cannot decode")
             resampler = av.AudioResampler(format="fltp", rate=rate)  # to one channel it would mix by energy
-            start, parts = None, []
+            start, parts, seconds = None, [], 0.0
             for frame in container.decode(container.streams.audio[0]):
                 start = frame.time if start is None else start
+                seconds += frame.samples / frame.sample_rate
+                if seconds > MOST_SECONDS:  # of a few samples a second, resampling makes thousands of each
+                    raise UnreadableSound(f"a sound track of more than {MOST_SECONDS:,} seconds")
                 parts += [part.to_ndarray().mean(0) for part in resampler.resample(frame)]
             parts += [part.to_ndarray().mean(0) for part in resampler.resample(None)]
     except FileNotFoundError:
         raise
-    except av.FFmpegError as error:
+    except (av.FFmpegError, OSError) as error:
         raise UnreadableSound(f"cannot be read ({error.strerror})") from None
     if not parts:
         raise UnreadableSound("a sound track without sound")

@@ -28,6 +28,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from abaw_ray.errors import UserError
+from abaw_ray.limits import MOST_PIXELS, regular
 
 TIMED_CONTAINERS = {"mov", "matroska"}
 """Those (by FFmpeg's names) that state when a picture is shown; elsewhere that is missing, or a guess of FFmpeg's."""
@@ -235,7 +236,12 @@ def _with_origins(frames: list[av.VideoFrame], turns: Counter[int]) -> Iterator[
 
 
 def _index(path: Path) -> FrameIndex:
-    status = path.stat()
+    try:
+        status = regular(path)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UnreadableVideo(f"{path}: found no video that can be read ({error.strerror})") from None
     return _remembered_index(path, status.st_mtime_ns, status.st_size)
 
 
@@ -340,6 +346,10 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         if stream.codec_context is None:
             raise UnreadableVideo(f"{path}: found a video stream of a codec that FFmpeg cannot decode")
         stream.codec_context.thread_count = 1
+        num_pixels = stream.codec_context.width * stream.codec_context.height
+        if num_pixels > MOST_PIXELS:
+            raise UnreadableVideo(f"{path}: found frames of {num_pixels:,} pixels, expected at most {MOST_PIXELS:,}")
+        stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}  # of frames that are larger than is stated
         try:
             yield container, stream
         except av.FFmpegError as error:

@@ -115,7 +115,7 @@ class NodeCache:
                 logger.warning("%s was changed since it was fetched: fetching it again", file)
                 return False
             os.utime(record)
-        except (FileNotFoundError, json.JSONDecodeError):
+        except (FileNotFoundError, ValueError):
             return False
         return True
 

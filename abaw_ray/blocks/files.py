@@ -10,19 +10,24 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
 
 from abaw_ray.disk import TEMPORARY, write_errors_named
-from abaw_ray.errors import MAX_QUOTED, StoreError
+from abaw_ray.errors import MAX_QUOTED, StoreError, quoted
 from abaw_ray.storage import AnyPath, local_folder
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+T = TypeVar("T")
+NUMBER = (int, float)
+
 HASH_CHUNK = 1 << 20
+LONGEST_NAME, HASH_LETTERS = 255, 16
 
 
 @contextmanager
@@ -46,6 +51,21 @@ def atomic_path(path: AnyPath) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def part_of_name(text: str, safe: str, num_others: int) -> str:
+    """A part of a file's name that stands for any text, one for one: escaped, and cut where it is too long.
+
+    Args:
+        text: any; letters of most alphabets take six or nine bytes each.
+        safe: characters that stay as they are beside ASCII's letters and digits and `_.-~`.
+        num_others: bytes of the name's other parts.
+    """
+    part, room = quote(text, safe=safe), LONGEST_NAME - num_others
+    if len(part) <= room:
+        return part
+    digest = hashlib.sha256(text.encode()).hexdigest()[:HASH_LETTERS]
+    return f"{part[: room - HASH_LETTERS - 1]}~{digest}"
 
 
 def write_text(path: AnyPath, text: str) -> None:
@@ -74,6 +94,19 @@ def read_json(path: AnyPath, remedy: str = "") -> dict[str, Any]:
     return parse_json(content, str(path), remedy)
 
 
+def stated(values: Mapping[str, Any], key: str, kind: type[T] | tuple[type[T], ...], path: AnyPath) -> T:
+    """The value of a key in what a JSON file holds.
+
+    Raises:
+        StoreError: there is none, or one of another kind; the message names the file.
+    """
+    value = values.get(key)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        kinds = " or ".join(each.__name__ for each in (kind if isinstance(kind, tuple) else (kind,)))
+        raise StoreError(f"{path}: found {quoted(value)} under {key}, expected {kinds}")
+    return value
+
+
 def parse_json(content: bytes, where: str, remedy: str = "") -> dict[str, Any]:
     """The object that is written as JSON.
 
@@ -91,8 +124,8 @@ def parse_json(content: bytes, where: str, remedy: str = "") -> dict[str, Any]:
     try:
         values = json.loads(content)
     except (ValueError, RecursionError) as error:
-        quoted = content[:MAX_QUOTED].decode(errors="backslashreplace")
-        raise StoreError(f"{where}: found {quoted!r} ({str(error)[:MAX_QUOTED]}), {expected}") from None
+        begin = content[:MAX_QUOTED].decode(errors="backslashreplace")
+        raise StoreError(f"{where}: found {begin!r} ({str(error)[:MAX_QUOTED]}), {expected}") from None
     if not isinstance(values, dict):
         raise StoreError(f"{where}: found a JSON {type(values).__name__}, {expected}")
     return values
@@ -208,6 +241,7 @@ def map_columns(path: Path, schema: pa.Schema) -> pa.RecordBatch:
         batch = map_batch(path)
         if not batch.schema.equals(schema):
             raise StoreError(f"{path}: found columns {batch.schema.names}, expected {schema.names}")
+        batch.validate(full=True)  # Arrow believes places in dictionaries, and ends a process that has others
         return batch
 
 

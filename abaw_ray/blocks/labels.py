@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
 
-from abaw_ray.blocks.files import damage_named, map_columns, mapped_array, write_table
+from abaw_ray.blocks.files import damage_named, map_columns, mapped_array, part_of_name, write_table
 from abaw_ray.blocks.schema import UNSEEN_LABELS, Form, label_schema
 from abaw_ray.databases.schemas import LabelKey
 from abaw_ray.spaces import Kind, LabelSpace, Split
@@ -285,7 +284,7 @@ def missing_classes(space: LabelSpace, databases: Iterable[Iterable[LabelSpace]]
 
 def label_name(space: str, annotator: str, unseen: bool) -> str:
     """Path, below the folder of labels, of those of an annotator in a space: of rows or clips, or of unseen frames."""
-    by = f"@{quote(annotator, safe='')}" if annotator else ""
+    by = f"@{part_of_name(annotator, '', len(f'{space}@.arrow'))}" if annotator else ""
     return f"{UNSEEN_LABELS}/{space}{by}.arrow" if unseen else f"{space}{by}.arrow"
 
 

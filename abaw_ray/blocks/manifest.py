@@ -7,15 +7,16 @@ import logging
 import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from rich.table import Table
 from rich.text import Text
 
-from abaw_ray.blocks.files import json_sha256, read_json, require_hash, write_text
+from abaw_ray.blocks.files import damage_named, json_sha256, read_json, require_hash, write_text
 from abaw_ray.blocks.schema import MANIFEST, UNFINISHED, VERSION, Encoding, Form
-from abaw_ray.errors import MissingInputError, StoreError, wrong_values
+from abaw_ray.errors import MissingInputError, StoreError, quoted, wrong_values
 from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.spaces import LabelSpace
 from abaw_ray.storage import AnyPath
@@ -152,6 +153,21 @@ class Manifest(Entry):
     num_blocks_skipped: int = Field(0, exclude=True)
     """How many blocks the call to `prepare` that returned this wrote and found finished; not stored."""
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Manifest:
+        """Names of its parts are those of its spaces, and lead to no place above the store."""
+        known = {space.name for space in self.spaces}
+        named = {task for entry in self.sets for task in entry.tasks} | {entry.space for entry in self.labels}
+        if named - known:
+            raise ValueError(f"expected labels of {', '.join(sorted(known))}, found {', '.join(sorted(named - known))}")
+        if any(not entry.tasks for entry in self.sets):
+            raise ValueError("expected a task of each training set")
+        names = [entry.name for entry in self.sets] + [entry.name for entry in self.streams]
+        for path in (*names, *(entry.path for entry in self.all_blocks())):
+            if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+                raise ValueError(f"expected paths below the store, found {quoted(path)}")
+        return self
+
     def hash(self) -> str:
         """The content hash."""
         values = self.model_dump(mode="json", exclude=MACHINE_KEYS)
@@ -203,7 +219,8 @@ class Manifest(Entry):
     @classmethod
     def _parse(cls, path: AnyPath) -> Manifest:
         try:
-            manifest = cls.model_validate_json(path.read_bytes())
+            with damage_named(path):
+                manifest = cls.model_validate_json(path.read_bytes())
         except ValidationError as error:
             found = _version(path)
             if found is not None and found < VERSION:
@@ -235,7 +252,9 @@ class Manifest(Entry):
         """Counts for people: a row a database; training sets and what was left out below."""
         splits = ("train", "validation", "test")
         order = {space.name: place for place, space in enumerate(self.spaces)}
-        tasks = sorted({t for d in self.databases for t in d.labels if "@" not in t}, key=order.__getitem__)
+        tasks = sorted(
+            {t for d in self.databases for t in d.labels if "@" not in t}, key=lambda task: order.get(task, len(order))
+        )
         shown = [(t, s) for t in tasks for s in splits if any(s in d.labels.get(t, {}) for d in self.databases)]
         title = f"{self.num_images:,} images, {self.image_size} x {self.image_size}, {self.encoding}"
         table = Table(title=title, title_justify="left", caption_justify="left")
@@ -307,7 +326,7 @@ def _recorded(store: AnyPath) -> dict[str, BlockEntry]:
     found = next((store / name for name in (MANIFEST, UNFINISHED) if (store / name).is_file()), None)
     if found is None:
         return {}
-    if found.name == UNFINISHED and found.read_text() == NO_EARLIER_MANIFEST:
+    if found.name == UNFINISHED and found.read_bytes() == NO_EARLIER_MANIFEST.encode():
         return {}
     version = _version(found)
     if version is not None and version < VERSION:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from abaw_ray.blocks.annotators import AGAIN, annotator_folder, read_annotators
+from abaw_ray.blocks.consistency import check_index, check_labels, require_within
 from abaw_ray.blocks.index import Index, read_index, read_rows
 from abaw_ray.blocks.integrity import Expected, require_whole, whole_file
 from abaw_ray.blocks.labels import Labels, LabelSet, label_name, label_sets, read_labels
@@ -64,9 +65,11 @@ class Store:
         self.index: Index = read_index(self._whole(self.path / INDEX, manifest.index_sha256))
         if len(self.index) != manifest.num_images:
             raise StoreError(f"{self.path / INDEX}: {len(self.index)} rows, expected {manifest.num_images}")
+        check_index(self.path / INDEX, self.index, manifest)
         self.sequential = np.array([database.sequential for database in manifest.databases], bool)
         videos = self._whole(self.path / VIDEOS, manifest.videos_sha256)
         self.videos: Videos = read_videos(videos, self.index, self.sequential)
+        require_within(self.path / VIDEOS, "databases", self.videos.database, len(manifest.databases))
         self.annotators = read_annotators(self.path, manifest)
         self.label_sets, self.unseen = self._labels()
         self.sets = {
@@ -81,6 +84,10 @@ class Store:
             )
             for entry in manifest.streams
         }
+        for name, training_set in self.sets.items():
+            require_within(set_path(self.path, name), "rows", training_set.rows, len(self.index))
+        for name, stored in self.streams.items():
+            require_within(places_path(self.path, name), "rows", stored.rows, len(self.index))
 
     @property
     def image_size(self) -> int:
@@ -234,10 +241,14 @@ class Store:
         for name, added in self.annotators.items():
             folder = annotator_folder(self.path, name)
             of_rows |= read_label_files(folder, added.labels, spaces, lambda path, sha: whole_file(path, sha, AGAIN))
+        num_items = {"frame": len(self.index), "clip": len(self.videos)}
+        check_labels(self.path, of_rows, self.spaces, num_items)
         of_clips = {key: found for key, found in of_rows.items() if self.spaces[key[0]].level == "clip"}
         has_clips = any(space.level == "clip" for space in spaces)
         database, clip = self.videos.database, self.videos.of_rows(len(self.index)) if has_clips else None
         video, frame = read_unseen(self._whole(self.path / UNSEEN, self.manifest.unseen_sha256))
+        require_within(self.path / UNSEEN, "videos", video, len(self.videos))
+        check_labels(self.path, of_unseen, self.spaces, num_items | {"frame": len(video)})
         sets = label_sets(of_rows, spaces, of_databases, self.index.database, database, clip)
         unseen = label_sets(of_unseen | of_clips, spaces, of_databases, database[video], database, video)
         return sets, Unseen(video, frame, unseen)

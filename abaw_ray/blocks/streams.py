@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from abaw_ray.blocks.cache import is_local, local_file
+from abaw_ray.blocks.consistency import check_places, require_ascending
 from abaw_ray.blocks.files import damage_named, map_columns, mapped_array
 from abaw_ray.blocks.manifest import BlockEntry, StreamEntry
 from abaw_ray.blocks.row_readers import RowReader
@@ -129,6 +130,8 @@ class StoredStream:
         batch = map_columns(places, places_schema())
         with damage_named(places):
             self.rows, self._block, self._place = (mapped_array(batch, name) for name in places_schema().names)
+        require_ascending(places, "rows", self.rows, strictly=True)
+        check_places(places, self._block, self._place, entry.blocks)
 
     @property
     def kind(self) -> Kind:

@@ -84,10 +84,11 @@ def read_block(folder: AnyPath, path: str) -> BlockResult | None:
         metadata, num_rows = describe_file(folder / path)
     except StoreError:
         return None
-    stored = metadata.get(METADATA_KEY)
-    if stored is None:
+    try:
+        stored = BlockMetadata(**json.loads(metadata[METADATA_KEY]))
+    except (KeyError, ValueError, TypeError):
         return None
-    return BlockResult(path, num_rows, BlockMetadata(**json.loads(stored)), "")
+    return BlockResult(path, num_rows, stored, "")
 
 
 def with_sha256(folder: AnyPath, block: BlockResult, recorded: BlockEntry | None) -> BlockResult:

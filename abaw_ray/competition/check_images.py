@@ -9,10 +9,10 @@ from pathlib import Path
 from abaw_ray.competition import EntryEdition
 from abaw_ray.competition.entry_file import Violation, check_entry_file
 from abaw_ray.competition.image_files import IMAGE_EDITIONS, ImageFormat, read_image_list
-from abaw_ray.competition.submission import SourceVideos, SubmissionReport, add_once, is_kind, listed, unreadable
+from abaw_ray.competition.submission import SourceVideos, SubmissionReport, add_once, listed, unreadable
 from abaw_ray.competition.track_files import read_test_list
 from abaw_ray.databases.reading import affwild2_places
-from abaw_ray.databases.reading.parsing import entries
+from abaw_ray.databases.reading.parsing import entries, is_kind
 from abaw_ray.databases.reading.tracks import image_name
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInputError, quoted
 

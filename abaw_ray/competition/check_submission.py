@@ -9,9 +9,9 @@ from pathlib import Path
 from abaw_ray.competition import EntryEdition
 from abaw_ray.competition.check_images import check_images
 from abaw_ray.competition.entry_file import Violation, check_entry_file
-from abaw_ray.competition.submission import SourceVideos, SubmissionReport, add_once, is_kind, listed, unreadable
+from abaw_ray.competition.submission import SourceVideos, SubmissionReport, add_once, listed, unreadable
 from abaw_ray.competition.track_files import TRACK_FORMATS, TrackFormat, read_test_list
-from abaw_ray.databases.reading.parsing import entries
+from abaw_ray.databases.reading.parsing import entries, is_kind
 from abaw_ray.databases.reading.videos import SIDES
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError
 

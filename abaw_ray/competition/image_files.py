@@ -29,7 +29,7 @@ from abaw_ray.competition import EntryEdition
 from abaw_ray.competition.track_files import EDITIONS, TrackFormat
 from abaw_ray.databases.reading.parsing import parse_numbers, read_lines
 from abaw_ray.databases.reading.spaces import ACTION_UNITS, EXPRESSION, VALENCE_AROUSAL
-from abaw_ray.errors import DatabaseFormatError, quoted
+from abaw_ray.errors import DatabaseFormatError, quoted, shortened
 
 IMAGE = "video/00001.jpg"
 UNITS = "aus"
@@ -169,7 +169,9 @@ def read_image_list(file: Path) -> dict[str, int]:
                 continue
             raise DatabaseFormatError(file, number, quoted(line), f"an image, as {IMAGE}")
         if name in images:
-            raise DatabaseFormatError(file, number, f"image {name} again", f"it once, as in line {images[name]}")
+            raise DatabaseFormatError(
+                file, number, f"image {shortened(name)} again", f"it once, as in line {images[name]}"
+            )
         images[name] = number
     return images
 

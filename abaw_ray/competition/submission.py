@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,14 +104,6 @@ def listed(folder: Path) -> list[os.DirEntry[str]]:
         raise MissingInputError(f"no folder {folder}") from None
     except OSError as error:
         raise MissingInputError(f"{folder}: cannot be read ({error.strerror})") from None
-
-
-def is_kind(kind: Callable[[], bool]) -> bool:
-    """Whether an entry is of a kind: not, if that cannot be told, as of a link to itself."""
-    try:
-        return kind()
-    except OSError:
-        return False
 
 
 def add_once(report: SubmissionReport, error: DatabaseFormatError) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from abaw_ray.databases.reading.parsing import parse_numbers, read_lines
 from abaw_ray.databases.reading.spaces import ACTION_UNITS, EXPRESSION, EXPRESSION_OR_OTHER, VALENCE_AROUSAL
-from abaw_ray.errors import DatabaseFormatError, quoted
+from abaw_ray.errors import DatabaseFormatError, quoted, shortened
 
 
 @dataclass(frozen=True)
@@ -94,13 +94,17 @@ def read_test_list(file: Path) -> dict[str, int]:
     """The tracks that a test list names, one a line, and the line of each.
 
     Raises:
-        DatabaseFormatError: a track is named twice.
+        DatabaseFormatError: a track is named twice, or by what is no name.
     """
     tracks: dict[str, int] = {}
     for number, line in enumerate(read_lines(file), 1):
         name = line.strip()
+        if "/" in name or "\0" in name:  # files of entries are called so
+            raise DatabaseFormatError(file, number, quoted(line), "the name of a track")
         if name in tracks:
-            raise DatabaseFormatError(file, number, f"track {name} again", f"it once, as in line {tracks[name]}")
+            raise DatabaseFormatError(
+                file, number, f"track {shortened(name)} again", f"it once, as in line {tracks[name]}"
+            )
         if name:
             tracks[name] = number
     return tracks

@@ -12,8 +12,12 @@ UNREADABLE = (yaml.YAMLError, UnicodeDecodeError, ValueError, OverflowError, Rec
 """What reading YAML ends with where a text is none, or a value is not what its tag says."""
 
 
+MOST_VALUES, MOST_BITS = 100_000, 63
+"""Of a text, and of an integer in it."""
+
+
 class _Loader(yaml.SafeLoader):
-    """The safe loader, which takes the last of a mapping's equal keys, refusing them."""
+    """The safe loader, which takes the last of a mapping's equal keys and numbers of any size, refusing them."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -23,10 +27,47 @@ class _Loader(yaml.SafeLoader):
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        number = super().construct_yaml_int(node)
+        if number.bit_length() > MOST_BITS:
+            raise yaml.constructor.ConstructorError(
+                None,
+                None,
+                f"found a number of {number.bit_length()} bits, expected at most {MOST_BITS}",
+                node.start_mark,
+            )
+        return number
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+
 
 def load_yaml(text: str) -> Any:
     """The values that a text of YAML holds; raises one of `UNREADABLE`, as where a mapping has a key twice."""
-    return yaml.load(text, _Loader)
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _num_values(node, {}) > MOST_VALUES:
+            raise yaml.YAMLError(f"found more than {MOST_VALUES:,} values, with all that aliases stand for")
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _num_values(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
+    """Values in a node, those of an alias as often as it stands for them.
+
+    Aliases of aliases make billions out of a few lines: Python shares them, but what is validated, merged or shown is
+    gone through as often.
+    """
+    if node not in known:
+        known[node] = MOST_VALUES + 1  # within itself a node stands for values without end
+        parts = node.value if isinstance(node, yaml.CollectionNode) else []
+        each = [part for pair in parts for part in pair] if isinstance(node, yaml.MappingNode) else parts
+        known[node] = min(1 + sum(_num_values(part, known) for part in each), MOST_VALUES + 1)
+    return known[node]
 
 
 def recipe_values(content: bytes, source: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from abaw_ray.databases.reading.parsing import (
     LARGEST_NUMBER,
     add_each,
     entries,
+    is_kind,
     note_others,
     require_folder,
     videos_table,
@@ -40,14 +42,14 @@ def read(root: Path, options: AfewVaOptions) -> LabelTable:
     """
     require_folder(root, LAYOUT)
     rows, problems = RowBuilder(SPACES), Problems()
-    parts = [e for e in entries(root) if e.is_dir() and re.fullmatch(r"\d\d", e.name)]
+    parts = [e for e in entries(root) if is_kind(e.is_dir) and re.fullmatch(r"\d\d", e.name)]
     note_others(problems, root, (e.name for e in parts))
     if not parts:
         raise MissingInputError(f"no folder 01, 02, ... in {root}; expected layout: {LAYOUT}")
     num_frames: dict[str, int] = {}
     for part in parts:
         for clip in entries(Path(part.path)):
-            if clip.is_dir():
+            if is_kind(clip.is_dir):
                 num_frames[f"{part.name}_{clip.name}"] = _read_clip(root, Path(clip.path), rows, problems)
             else:
                 problems.add("unexpected_file", clip.path)
@@ -68,10 +70,12 @@ def _read_clip(root: Path, clip: Path, rows: RowBuilder, problems: Problems) -> 
     note_others(problems, clip, [file.name, *(n for n in names if n.endswith(".png"))])
     add_each(problems, "image_without_label", sorted(stems - frames.keys()), lambda s: f"{clip / s}.png")
     video = f"{clip.parent.name}_{clip.name}"
-    last = -1
+    names_of: dict[int, str] = {}
     for frame, record in frames.items():
         landmarks, valence, arousal = _parse(file, frame, record)
-        last = max(last, int(frame))
+        first = names_of.setdefault(int(frame), frame)
+        if first != frame:
+            raise DatabaseFormatError(file, None, f"frames {first} and {frame}", "each frame once")
         if not (_is_label(valence) and _is_label(arousal)):
             problems.add(
                 "label_out_of_range", f"{file}: frame {frame}: valence {quoted(valence)}, arousal {quoted(arousal)}"
@@ -84,12 +88,12 @@ def _read_clip(root: Path, clip: Path, rows: RowBuilder, problems: Problems) -> 
         else:
             problems.add("frame_without_image", f"{file}: frame {frame}: no image {frame}.png")
             rows.add_unseen(video, int(frame), label)
-    return max(len(frames), last + 1)
+    return max(len(frames), max(names_of, default=-1) + 1)
 
 
 def _read_frames(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_bytes())
+        content = json.loads(file.read_bytes(), object_pairs_hook=_with_distinct_keys)
     except json.JSONDecodeError as error:
         raise DatabaseFormatError(file, error.lineno, f"no json ({error.msg})", EXPECTED_FILE) from None
     except UnicodeDecodeError:
@@ -100,6 +104,15 @@ def _read_frames(file: Path) -> dict[str, Any]:
     if not isinstance(frames, dict):
         raise DatabaseFormatError(file, None, "no object `frames`", EXPECTED_FILE)
     return frames
+
+
+def _with_distinct_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; of a key that comes twice, Python would take the last value without a word."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {quoted(twice)} twice")
+    return values
 
 
 def _parse(file: Path, frame: str, record: Any) -> tuple[np.ndarray, float, float]:

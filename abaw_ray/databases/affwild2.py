@@ -22,7 +22,7 @@ from pydantic import Field
 from abaw_ray.competition.track_files import EDITIONS, Edition, TrackFormat, read_test_list
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, SetMember
 from abaw_ray.databases.reading import affwild2_places as places
-from abaw_ray.databases.reading.parsing import entries, note_others, require_folder, videos_table
+from abaw_ray.databases.reading.parsing import entries, is_kind, note_others, require_folder, videos_table
 from abaw_ray.databases.reading.spaces import ACTION_UNITS, EXPRESSION, EXPRESSION_OR_OTHER, VALENCE_AROUSAL
 from abaw_ray.databases.reading.track_images import ImageBoxes, ImageFolders, any_frame, usual_frame
 from abaw_ray.databases.reading.tracks import Track, TrackLabels, checked_labels
@@ -156,7 +156,7 @@ def _track_files(set_folder: Path, layout: str, problems: Problems) -> dict[str,
     for folder, split in ((train[0], Split.TRAIN), (validation, Split.VALIDATION)):
         for entry in entries(folder):
             name, _, suffix = entry.name.rpartition(".")
-            if suffix != "txt" or not entry.is_file():
+            if suffix != "txt" or not is_kind(entry.is_file):
                 problems.add("unexpected_file", entry.path)
             elif name in tracks:
                 raise DatabaseFormatError(

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-import cv2
 from pydantic import Field
 
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, RowBuilder, SetMember
@@ -27,6 +26,7 @@ from abaw_ray.databases.reading.emotic_files import (
 )
 from abaw_ray.databases.reading.face_boxes import FaceBoxes
 from abaw_ray.databases.reading.parsing import add_each, note_others, require_folder
+from abaw_ray.databases.reading.picture_sizes import stated_size
 from abaw_ray.databases.schemas import LabelKey
 from abaw_ray.errors import MissingInputError, quoted
 from abaw_ray.spaces import SPLIT_NAMES, LabelSpace
@@ -167,10 +167,10 @@ def _columns_first(pictures: Path, people: Sequence[Person]) -> bool:
     by_picture = {person.picture: person for person in people if person.size[0] != person.size[1]}
     told: dict[bool, Person] = {}
     for person in islice(by_picture.values(), NUM_COMPARED):
-        image = cv2.imread(str(pictures / person.picture), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
-        if image is None:
+        size = _size(pictures / person.picture)
+        if size is None:
             continue  # preparation says what is wrong with it
-        lines, columns = image.shape[:2]
+        columns, lines = size
         stored = " and ".join(f"{side:g}" for side in person.size)
         if sorted(person.size) != sorted((lines, columns)):
             raise person.wrong(
@@ -183,6 +183,14 @@ def _columns_first(pictures: Path, people: Sequence[Person]) -> bool:
                 f"{columns} columns and {lines} rows in the order of {_where(told[person.size != (columns, lines)])}",
             )
     return False not in told
+
+
+def _size(file: Path) -> tuple[int, int] | None:
+    """Width and height of a picture as it is stored; None: it cannot be told."""
+    try:
+        return stated_size(file.read_bytes())
+    except OSError:
+        return None
 
 
 def _box(person: Person, columns: float, lines: float, problems: Problems) -> tuple[float, ...] | None:

@@ -11,6 +11,7 @@ from abaw_ray.databases.base import Database, LabelTable, Options, Problems, Row
 from abaw_ray.databases.reading.parsing import (
     add_each,
     entries,
+    is_kind,
     note_others,
     parse_integer,
     parse_number,
@@ -43,7 +44,7 @@ def read(root: Path, options: ExpWOptions) -> LabelTable:
     require_folder(root, LAYOUT)
     nested = root / "label" / "label.lst"
     file = require_file(nested if nested.is_file() else root / "label.lst", LAYOUT)
-    photos = {e.name for e in entries(require_folder(root / "image", LAYOUT)) if e.is_file()}
+    photos = {e.name for e in entries(require_folder(root / "image", LAYOUT)) if is_kind(e.is_file)}
     rows, problems = RowBuilder(SPACES), Problems()
     note_others(problems, root, (file.relative_to(root).parts[0], "image"))
     if file == nested:

@@ -14,6 +14,7 @@ from abaw_ray.databases.reading.parsing import (
     add_each,
     csv_rows,
     entries,
+    is_kind,
     note_others,
     parse_integer,
     require_file,
@@ -54,7 +55,7 @@ def read(root: Path, options: FerPlusOptions) -> LabelTable:
 
 def _read_folder(folder: Path, options: FerPlusOptions, rows: RowBuilder, problems: Problems) -> None:
     file = require_file(folder / "label.csv", LAYOUT)
-    images = {e.name for e in entries(folder) if e.is_file() and e.name.lower().endswith(".png")}
+    images = {e.name for e in entries(folder) if is_kind(e.is_file) and e.name.lower().endswith(".png")}
     note_others(problems, folder, {file.name, *images})
     seen: set[str] = set()
     for line, (name, box, *texts) in csv_rows(file, 2 + len(NATIVE), EXPECTED):

@@ -13,6 +13,7 @@ from abaw_ray.databases.base import Database, LabelTable, Options, Problems, Row
 from abaw_ray.databases.reading.parsing import (
     add_each,
     entries,
+    is_kind,
     note_others,
     parse_integer,
     read_lines,
@@ -55,7 +56,7 @@ def read(root: Path, options: RafDbOptions) -> LabelTable:
 
 def _read_list(root: Path, splits: dict[str, Split], rows: RowBuilder, problems: Problems) -> None:
     file, folder = require_file(root / LIST, LAYOUT), require_folder(root / "Image" / "aligned", LAYOUT)
-    pictures = {e.name for e in entries(folder) if e.is_file()}
+    pictures = {e.name for e in entries(folder) if is_kind(e.is_file)}
     note_others(problems, root, ("EmoLabel", "Image", *PARTS_NOT_READ))
     note_others(problems, file.parent, (file.name,))
     note_others(problems, folder.parent, (folder.name, "original"))

@@ -23,7 +23,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, SetMember
-from abaw_ray.databases.reading.parsing import entries, require_file, require_folder, split_by_name
+from abaw_ray.databases.reading.parsing import entries, is_kind, require_file, require_folder, split_by_name
 from abaw_ray.databases.reading.subjects import subjects_of
 from abaw_ray.databases.reading.table_cells import Texts
 from abaw_ray.databases.reading.table_columns import TableColumns, read_columns
@@ -107,7 +107,7 @@ def _find_table(root: Path, options: TableOptions) -> Path:
         if file.suffix.lower() not in SUFFIXES:
             raise ConfigurationError(f"the option file: found {file}, expected one of {', '.join(SUFFIXES)}")
         return file
-    tables = [entry.name for entry in entries(root) if entry.name.lower().endswith(SUFFIXES) and entry.is_file()]
+    tables = [entry.name for entry in entries(root) if entry.name.lower().endswith(SUFFIXES) and is_kind(entry.is_file)]
     if not tables:
         raise MissingInputError(f"no table in {root}; expected layout: {LAYOUT}")
     if len(tables) > 1:

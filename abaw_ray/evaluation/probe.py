@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from abaw_ray.blocks.files import read_json
+from abaw_ray.blocks.files import read_json, stated
 from abaw_ray.blocks.reader import Store
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.evaluation.evaluator import HEADLINE
@@ -110,4 +110,4 @@ def _store_of(run: AnyPath | str) -> str:
     noted = as_path(run) / checkpoint.RUN_FILE
     if not noted.is_file():
         raise ConfigurationError(f"{run}: a checkpoint does not say where its store is; name it by --store")
-    return str(read_json(noted)["store"])
+    return stated(read_json(noted), "store", str, noted)

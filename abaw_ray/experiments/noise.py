@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from abaw_ray.blocks.files import read_json
+from abaw_ray.blocks.files import read_json, stated
 from abaw_ray.config import LabelNoise, OutlierNoise, Recipe, SymmetricNoise
 from abaw_ray.console import mean_and_spread
 from abaw_ray.evaluation.evaluator import HEADLINE
@@ -100,7 +100,7 @@ def job_of(plan: Plan, trial: Trial, seed: int) -> Job:
     recipe = changed(plan.recipe, WAYS[trial.way], trial.annotators, tasks_of(plan))
     recipe = recipe.model_copy(update={"seed": seed + STUDENT_SEED * trial.place})
     runs = [_run(plan, teacher, seed) for teacher in trial.teachers]
-    teachers = tuple(str(run / read_json(run / RUN_FILE)["last"]) for run in runs)
+    teachers = tuple(str(run / stated(read_json(run / RUN_FILE), "last", str, run / RUN_FILE)) for run in runs)
     return Job(recipe, str(plan.store), str(_run(plan, trial, seed)), teachers)
 
 

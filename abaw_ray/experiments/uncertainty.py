@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from abaw_ray.blocks.files import read_json
+from abaw_ray.blocks.files import NUMBER, read_json, stated
 from abaw_ray.console import mean_and_spread, progress_bar
 from abaw_ray.databases.reading.spaces import EXPRESSION, VALENCE_AROUSAL
 from abaw_ray.databases.table import DATABASE as TABLE
@@ -141,7 +141,8 @@ def run(plan: Plan) -> Comparison:
     dropout = [
         asdict(evaluated(generations, [run], plan.out / "mc-dropout" / Path(run).name, in_passes)) for run in runs[0]
     ]
-    seconds = [[read_json(Path(run) / RUN_FILE)["seconds"] for run in of_generation] for of_generation in runs]
+    files = [[Path(run) / RUN_FILE for run in of_generation] for of_generation in runs]
+    seconds = [[stated(read_json(file), "seconds", NUMBER, file) for file in each] for each in files]
     rows = rows_of(values, dropout, seconds)
     return Comparison(
         title=_title(plan, labels),

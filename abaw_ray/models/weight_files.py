@@ -50,6 +50,8 @@ _HARMLESS = re.compile(
 
 _TEXT_BYTES = frozenset(range(0x20, 0x7F)) | frozenset(b"\t\n\r\f\x1b")
 _MAX_SAFETENSORS_HEADER = 100_000_000  # bytes, the format's own limit
+MOST_UNPACKED = 20
+"""Times the size of a torch archive that what is in it may have; weights can hardly be compressed."""
 _NUM_PICKLES = 5  # of a torch file before version 1.6, the tensors' bytes follow
 
 
@@ -135,9 +137,12 @@ def _require_torch_archive(path: Path, size: int) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
+            unpacked = sum(info.file_size for info in archive.infolist())
     except (zipfile.BadZipFile, ValueError, NotImplementedError):
         found = f"the beginning of a zip archive, as torch writes them, {size:,} bytes: it is cut off or damaged"
         raise refusal(path, found) from None
+    if unpacked > MOST_UNPACKED * size:  # torch writes them as they are
+        raise refusal(path, f"a zip archive of {size:,} bytes that says it unpacks to {unpacked:,}")
     if any(name.endswith("constants.pkl") for name in names):
         raise refusal(path, "a TorchScript program; save the state_dict() of what torch.jit.load gives")
     if any(name.endswith(".npy") for name in names):
@@ -165,7 +170,7 @@ def pickled_classes(path: Path) -> list[str]:
             with path.open("rb") as file:
                 for _ in range(_NUM_PICKLES):
                     _add_globals(file, found)
-    except (ValueError, EOFError, zipfile.BadZipFile, StopIteration, NotImplementedError):
+    except Exception:  # the readers of damaged archives and pickles raise whatever comes
         pass
     return [name for name in found if not _HARMLESS.fullmatch(name)]
 

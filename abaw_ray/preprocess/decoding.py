@@ -16,11 +16,14 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 
+from abaw_ray.databases.reading.picture_sizes import PNG_START, stated_size
+from abaw_ray.limits import MOST_PIXELS, regular
+
 JPEG_START, JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 JPEG_FRAMES = {bytes((0xFF, code)) for code in range(0xC0, 0xD0) if code not in (0xC4, 0xC8, 0xCC)}
 """Markers of the part of a header that states the picture's size."""
 JPEG_APP1, EXIF = b"\xff\xe1", b"Exif\0"
-PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND"
+PNG_END = b"IEND"
 PNG_TAIL = 64
 
 JPEG_DAMAGE = (
@@ -34,6 +37,8 @@ JPEG_DAMAGE = (
 """What libjpeg says of a scan that is none."""
 
 EXTRANEOUS = re.compile(rb"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
+MOST_SCANS = 500
+"""Of a progressive JPEG: libjpeg-turbo's own programs advise to stop there."""
 PADDING = 8
 """Bytes at the end of the last scan that mean nothing, as some cameras write them."""
 
@@ -56,6 +61,15 @@ class DamagedImage(UnreadableImage):
     """An image with a part that is not as it was written."""
 
 
+class ChangedFile(UnreadableImage):
+    """A file that was written to while it was read: of what was read, nobody knows whose labels it has."""
+
+
+def version_of(status: os.stat_result) -> tuple[int, int, int]:
+    """Numbers that are others when a file is another, or was written to."""
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def read_image(path: Path, apply_orientation: bool, keep_damaged: bool = False) -> np.ndarray:
     """An image (height, width, 3) uint8 RGB.
 
@@ -69,7 +83,7 @@ def read_image(path: Path, apply_orientation: bool, keep_damaged: bool = False) 
 
     Raises:
         FileNotFoundError: no such file.
-        UnreadableImage: not an image, not whole, or not allowed to be read.
+        UnreadableImage: not an image, not whole, too large, or not allowed to be read.
         DamagedImage: damaged within.
     """
     return decoded(read_content(path), apply_orientation, keep_damaged)
@@ -80,14 +94,21 @@ def read_content(path: Path) -> bytes:
 
     Raises:
         FileNotFoundError: no such file.
-        UnreadableImage: empty, or not allowed to be read.
+        UnreadableImage: empty, no regular file, or not allowed to be read.
+        ChangedFile: written to meanwhile.
     """
     try:
-        content = path.read_bytes()
+        regular(path)
+        with path.open("rb") as file:
+            before = version_of(os.fstat(file.fileno()))
+            content = file.read()
+            after = version_of(os.fstat(file.fileno()))
     except FileNotFoundError:
         raise
     except OSError as error:
         raise UnreadableImage(error.strerror or "cannot be read") from None
+    if before != after:
+        raise ChangedFile("written to while it was read")
     if not content:
         raise UnreadableImage("empty file")
     return content
@@ -105,6 +126,7 @@ def decoded(content: bytes, apply_orientation: bool, keep_damaged: bool = False,
     """
     if _is_cut_short(content):
         raise UnreadableImage("file cut short")
+    _require_bounded(content)
     flags = REDUCTIONS[reduction] | (0 if apply_orientation else cv2.IMREAD_IGNORE_ORIENTATION)
     try:
         image, said = _decode(content, flags)
@@ -139,6 +161,16 @@ def jpeg_header(content: bytes) -> JpegHeader | None:
         elif marker == JPEG_APP1 and content.startswith(EXIF, start + 2):
             has_exif = True
     return JpegHeader(height, width, has_exif) if height and width and marker == JPEG_SCAN else None
+
+
+def _require_bounded(content: bytes) -> None:
+    """Refuses pictures that would take gigabytes, or minutes, to decode."""
+    header = jpeg_header(content)
+    width, height = (header.width, header.height) if header else stated_size(content) or (0, 0)
+    if width * height > MOST_PIXELS:
+        raise UnreadableImage(f"{width:,} x {height:,} pixels, expected at most {MOST_PIXELS:,}")
+    if header and content.count(JPEG_SCAN) > MOST_SCANS:
+        raise UnreadableImage(f"a JPEG of more than {MOST_SCANS} scans, each of which goes through all pixels")
 
 
 def _is_cut_short(content: bytes) -> bool:

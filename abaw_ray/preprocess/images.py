@@ -13,8 +13,9 @@ import pyarrow as pa
 from abaw_ray.databases.reading import pixel_table
 from abaw_ray.databases.reading.names import file_name, portable
 from abaw_ray.databases.reading.videos import SUFFIXES
+from abaw_ray.limits import regular
 from abaw_ray.preprocess.crops import IMAGE_CROPS, BadGeometry
-from abaw_ray.preprocess.decoding import DamagedImage, UnreadableImage, read_image
+from abaw_ray.preprocess.decoding import ChangedFile, DamagedImage, UnreadableImage, read_image, version_of
 from abaw_ray.preprocess.photos import Photo, read_reduced, whole_photo
 from abaw_ray.streams.base import FACE, Stream
 from abaw_ray.streams.kind import Cut, CutSettings
@@ -43,6 +44,12 @@ def cut_together(parts: Sequence[tuple[pa.Table, Stream]], root: Path, settings:
         except FileNotFoundError:
             for samples, row in left:
                 samples.leave_out(row, "missing_image")
+        except ChangedFile as error:
+            for samples, row in wanted:  # those that were taken before, too
+                samples.leave_out(row, "changed_while_read", str(error))
+        except OSError as error:
+            for samples, row in left:
+                samples.leave_out(row, "unreadable_image", error.strerror or type(error).__name__)
         except (UnreadableImage, UnreadableVideo) as error:
             reason = "damaged_image" if isinstance(error, DamagedImage) else "unreadable_image"
             for samples, row in left:
@@ -104,9 +111,12 @@ def _photos(path: Path, wanted: Sequence[_Wanted], settings: CutSettings) -> Ite
         wanted_of: dict[int, list[_Wanted]] = defaultdict(list)
         for samples, row in wanted:
             wanted_of[samples.numbers[row]].append((samples, row))
+        before = regular(path)
         for number, image in read(path, sorted(wanted_of)):
             photo = whole_photo(image)
             yield from ((each, photo) for each in wanted_of[number])
+        if version_of(path.stat()) != version_of(before):
+            raise ChangedFile("written to while it was read")
         return
     rows_of: dict[_Samples, list[int]] = defaultdict(list)
     for samples, row in wanted:

@@ -10,13 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from abaw_ray.blocks.files import compact
+from abaw_ray.blocks.files import compact, part_of_name
 from abaw_ray.config import PrepareConfig
 from abaw_ray.databases.base import Database, LabelTable, Options, Problems, SetMember
 from abaw_ray.databases.reading.names import file_name, portable
@@ -309,7 +308,7 @@ def _photo_cuts(stops: np.ndarray, block_rows: int) -> list[int]:
 
 
 def _named(folder: str, name: str, cuts: list[int]) -> list[PlannedBlock]:
-    file = quote(name, safe=" ()[],;=@!~")
+    file = part_of_name(name, " ()[],;=@!~", len("-00000.arrow"))
     return [
         PlannedBlock(f"{folder}/{file}-{number:05d}.arrow", start, stop)
         for number, (start, stop) in enumerate(pairwise(cuts))

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from abaw_ray.blocks.files import damage_named, read_json
+from abaw_ray.blocks.files import damage_named, read_json, stated
 from abaw_ray.blocks.manifest import Manifest
 from abaw_ray.blocks.reader import Store
 from abaw_ray.databases.reading.generated import is_synthetic
@@ -159,10 +159,13 @@ def run_summary(path: AnyPath) -> dict[str, Any]:
 
     Raises:
         MissingInputError: not a finished run.
+        StoreError: it is damaged.
     """
     if not (path / RUN_FILE).is_file():
         raise MissingInputError(f"{path}: not a finished run, it has no {RUN_FILE}")
-    return read_json(path / RUN_FILE, checkpoint.DAMAGED)
+    found = read_json(path / RUN_FILE, checkpoint.DAMAGED)
+    stated(found, "store", str, path / RUN_FILE)
+    return found
 
 
 def runs_on(store: str, places: Iterable[str]) -> list[AnyPath]:

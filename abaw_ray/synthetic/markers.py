@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from abaw_ray.blocks.files import read_json
 from abaw_ray.databases.reading.generated import GENERATED
-from abaw_ray.errors import ConfigurationError, quoted
+from abaw_ray.errors import ConfigurationError
 
 
 def require_size(size: str, sizes: Iterable[str], what: str) -> None:
@@ -32,12 +33,13 @@ def earlier_output(
         counted: what else is noted of such data, and of no others.
 
     Raises:
-        ConfigurationError: it is made from something else, or the note is damaged; the message names it.
+        ConfigurationError: it is made from something else.
+        StoreError: what is noted is damaged.
     """
     marker = out / GENERATED
     if not marker.is_file():
         return None
-    found = _read(marker)
+    found = read_json(marker, f"choose another folder, or remove {out}")
     if found.keys() != {*described, *counted} or any(found[key] != value for key, value in described.items()):
         noted = ", ".join(f"{key} {value}" for key, value in found.items() if key in described and key != "synthetic")
         raise ConfigurationError(f"{out} holds other generated data ({noted}): choose another folder")
@@ -47,17 +49,3 @@ def earlier_output(
 def write_marker(out: Path, content: Mapping[str, Any]) -> None:
     """Notes what a complete output is."""
     (out / GENERATED).write_text(json.dumps(content, indent=2) + "\n", newline="\n")
-
-
-def _read(marker: Path) -> dict[str, Any]:
-    content = marker.read_bytes()
-    try:
-        found = json.loads(content)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise ConfigurationError(
-            f"{marker}: found {quoted(content.decode(errors='replace'))}, expected a JSON object of what was generated;"
-            f" choose another folder, or remove {marker.parent}"
-        )
-    return found

@@ -13,12 +13,12 @@ best.yaml, report.html, hparams/
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, get_args
 
-from abaw_ray.blocks.files import read_json, write_json, write_text
-from abaw_ray.errors import StoreError
+from abaw_ray.blocks.files import NUMBER, read_json, stated, write_json, write_text
+from abaw_ray.errors import StoreError, quoted
 from abaw_ray.models.checkpoint import RUN_FILE
-from abaw_ray.monitoring.run_log import read_metrics
+from abaw_ray.monitoring.run_log import METRICS, read_metrics
 from abaw_ray.storage import AnyPath
 from abaw_ray.training.trainer import CRITERION
 from abaw_ray.tuning.results import Status, Trial, Value
@@ -35,10 +35,7 @@ def num_trials(out: AnyPath) -> int:
     Raises:
         StoreError: its record is damaged.
     """
-    found = read_json(out / SWEEP, REPLACE).get("trials")
-    if not isinstance(found, int):
-        raise StoreError(f"{out / SWEEP}: found {found!r} trials, expected a number; {REPLACE}")
-    return found
+    return stated(read_json(out / SWEEP, REPLACE), "trials", int, out / SWEEP)
 
 
 def trial_folder(out: AnyPath, name: str) -> AnyPath:
@@ -68,10 +65,10 @@ def end(out: AnyPath, name: str, error: str | None = None) -> Status:
     record, run = read_record(out, name), trial_folder(out, name) / RUN_FILE
     if run.is_file():
         status: Status = "finished"
-        seconds = read_json(run)["seconds"]
+        seconds = stated(read_json(run), "seconds", NUMBER, run)
     else:
         status = "failed" if error is not None else "stopped"
-        seconds = time.time() - record["started"]
+        seconds = time.time() - stated(record, "started", NUMBER, _record(out, name))
     _write(out, name, record | {"status": status, "seconds": seconds, "error": error})
     return status
 
@@ -89,23 +86,24 @@ def read_failure(out: AnyPath, name: str) -> str:
 
 def criteria(run: AnyPath) -> list[float]:
     """The criterion after each epoch that a run has gone through."""
-    return [line[CRITERION] for line in read_metrics(run)]
+    return [stated(line, CRITERION, NUMBER, run / METRICS) for line in read_metrics(run)]
 
 
 def read_trials(out: AnyPath) -> tuple[Trial, ...]:
     """All trials that were started, in that order."""
-    names = [file.stem for file in (out / TRIALS).glob("*.json")]
-    records = {name: read_record(out, name) for name in names}
-    return tuple(
-        Trial(
-            name,
-            records[name]["parameters"],
-            records[name].get("status", "unfinished"),
-            tuple(criteria(trial_folder(out, name))),
-            records[name].get("seconds"),
-        )
-        for name in sorted(names, key=lambda name: records[name]["first_started"])
-    )
+    files = {file.stem: file for file in (out / TRIALS).glob("*.json")}
+    records = {name: read_record(out, name) for name in files}
+    started = {name: stated(record, "first_started", NUMBER, files[name]) for name, record in records.items()}
+    return tuple(_trial(out, name, records[name]) for name in sorted(files, key=lambda name: started[name]))
+
+
+def _trial(out: AnyPath, name: str, record: dict[str, Any]) -> Trial:
+    file, status = _record(out, name), record.get("status", "unfinished")
+    if status not in get_args(Status):
+        raise StoreError(f"{file}: found {quoted(status)} under status, expected one of {', '.join(get_args(Status))}")
+    seconds = stated(record, "seconds", NUMBER, file) if "seconds" in record else None
+    parameters = stated(record, "parameters", dict, file)
+    return Trial(name, parameters, status, tuple(criteria(trial_folder(out, name))), seconds)
 
 
 class Clock:
@@ -118,7 +116,7 @@ class Clock:
     def read(out: AnyPath) -> float:
         """Seconds so far."""
         file = out / CLOCK
-        return read_json(file)["seconds"] if file.is_file() else 0.0
+        return stated(read_json(file), "seconds", NUMBER, file) if file.is_file() else 0.0
 
     def tick(self) -> None:
         now = time.time()

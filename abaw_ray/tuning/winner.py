@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from abaw_ray.blocks.files import read_json
+from abaw_ray.blocks.files import NUMBER, read_json, stated
 from abaw_ray.models.checkpoint import RUN_FILE
 from abaw_ray.side_by_side import side_by_side
 from abaw_ray.storage import AnyPath
@@ -26,7 +26,8 @@ def retrain(trials: Trials, best: Trial) -> None:
 def retrained(trials: Trials, best: Trial) -> dict[int, float]:
     """Its criterion by fresh seed, as far as trained."""
     files = {seed: _run(trials.out, best, seed) / RUN_FILE for seed in _fresh_seeds(trials)}
-    return {seed: read_json(file)["best_criterion"] for seed, file in files.items() if file.is_file()}
+    found = {seed: (read_json(file), file) for seed, file in files.items() if file.is_file()}
+    return {seed: stated(values, "best_criterion", NUMBER, file) for seed, (values, file) in found.items()}
 
 
 def _retrain(trials: Trials, best: Trial, seed: int, say: Callable[[str], None]) -> None:

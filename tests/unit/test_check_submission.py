@@ -229,7 +229,7 @@ def test_what_cannot_be_read_is_named_and_all_else_is_checked(entry, monkeypatch
         (secret, None),
         (videos / "2-30-640x480.avi", None),
         (entry / "VA_Set" / "folder.txt", None),
-        (lists["va"], None),
+        (lists["va"], 1),
         (lists["au"], None),
         (entry / "AU_Set" / "first.txt", 2),
     }

@@ -212,7 +212,7 @@ def test_files_that_are_no_whole_images(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UnreadableImage, match=message):
             read_image(tmp_path / name, apply_orientation=True)
-    with pytest.raises(UnreadableImage, match="directory"):
+    with pytest.raises(UnreadableImage, match="regular file"):
         read_image(tmp_path, apply_orientation=True)
     with pytest.raises(FileNotFoundError):
         read_image(tmp_path / "none.jpg", apply_orientation=True)

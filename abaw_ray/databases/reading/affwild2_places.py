@@ -22,7 +22,7 @@ from pathlib import Path
 
 from abaw_ray.competition.track_files import EDITIONS, Edition, TrackFormat
 from abaw_ray.databases.base import Problems
-from abaw_ray.databases.reading.parsing import entries, note_others, require_folder
+from abaw_ray.databases.reading.parsing import entries, is_kind, note_others, require_folder
 from abaw_ray.errors import ConfigurationError, MissingInputError
 
 ANNOTATIONS = re.compile(r".*annotations", re.IGNORECASE)
@@ -125,7 +125,7 @@ def test_list(folders: Iterable[Path], names: Container[str]) -> Path | None:
     Raises:
         ConfigurationError: there are two.
     """
-    lists = [Path(e.path) for folder in folders for e in entries(folder) if e.name in names and e.is_file()]
+    lists = [Path(e.path) for folder in folders for e in entries(folder) if e.name in names and is_kind(e.is_file)]
     if len(lists) > 1:
         raise ConfigurationError(f"test lists {lists[0]} and {lists[1]}: remove one of them")
     return lists[0] if lists else None
@@ -149,4 +149,4 @@ def _crops_in(folder: Path) -> list[Path]:
 
 
 def _folders_like(folder: Path, name: str | re.Pattern[str]) -> list[Path]:
-    return [Path(e.path) for e in entries(folder) if re.fullmatch(name, e.name) and e.is_dir()]
+    return [Path(e.path) for e in entries(folder) if re.fullmatch(name, e.name) and is_kind(e.is_dir)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from abaw_ray.databases.reading.parsing import parse_numbers, read_lines
+from abaw_ray.databases.reading.parsing import LARGEST_INTEGER, parse_numbers, read_lines
 from abaw_ray.errors import DatabaseFormatError, quoted
 
 HEADER = "frame,left,top,right,bottom"
@@ -26,7 +26,8 @@ def read_boxes(file: Path) -> tuple[np.ndarray, np.ndarray]:
     if not lines or lines[0].replace(" ", "") != HEADER:
         raise DatabaseFormatError(file, 1, quoted(lines[0]) if lines else "nothing", f"the header {HEADER}")
     numbers = parse_numbers(file, lines[1:], 2, 5, f"{HEADER}: {LINE}")
-    frames, boxes = numbers[:, 0].astype(np.int64), numbers[:, 1:].astype(np.float32)
+    in_range = np.abs(numbers[:, 0]) < LARGEST_INTEGER
+    frames, boxes = np.where(in_range, numbers[:, 0], -1).astype(np.int64), numbers[:, 1:].astype(np.float32)
     wrong = (frames != numbers[:, 0]) | (np.diff(frames, prepend=-1) <= 0)
     wrong |= (boxes[:, 0] >= boxes[:, 2]) | (boxes[:, 1] >= boxes[:, 3])
     if wrong.any():

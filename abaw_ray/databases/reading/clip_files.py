@@ -11,6 +11,7 @@ import numpy as np
 
 from abaw_ray.databases.base import Problems
 from abaw_ray.databases.reading.clip_manifest import Clip
+from abaw_ray.databases.reading.parsing import is_kind
 from abaw_ray.databases.reading.pictures import SUFFIXES, listed
 from abaw_ray.databases.reading.videos import SUFFIXES as VIDEO_SUFFIXES
 from abaw_ray.databases.reading.videos import count_frames
@@ -132,7 +133,7 @@ def _pictures(root: Path, folder: str, clip: Clip, first_number: int, problems: 
     found: dict[int, str] = {}
     for entry in listed(root / folder, problems):
         stem, number = Path(entry.name).stem, None
-        if entry.name.lower().endswith(SUFFIXES) and entry.is_file():
+        if entry.name.lower().endswith(SUFFIXES) and is_kind(entry.is_file):
             number = LAST_NUMBER.search(stem)
         if number is None:
             problems.add("unexpected_file", entry.path)

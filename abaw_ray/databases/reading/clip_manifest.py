@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+import pyarrow as pa
 
 from abaw_ray.databases.base import Problems
 from abaw_ray.databases.reading.parsing import note_others
+from abaw_ray.databases.reading.table_cells import Part
 from abaw_ray.databases.reading.table_files import TableFile
 from abaw_ray.errors import DatabaseFormatError, quoted, shortened
 from abaw_ray.spaces import SPLIT_NAMES, Split
@@ -123,8 +125,16 @@ def _lines(file: TableFile) -> Iterator[tuple[int, dict[str, str]]]:
     """Line and cells by column of each row; a cell that is null is empty."""
     names = [name for name in (*NAMES, SPLIT) if name in file.columns]
     for first, batch in file.batches(names):
-        for row, cells in enumerate(batch.to_pylist(), first):
-            yield file.line(row), {name: _text(cells[name]) for name in names}
+        part = Part(file, first + np.arange(batch.num_rows), batch)
+        cells = {name: _cells(part, name) for name in names}
+        for row in range(batch.num_rows):
+            yield file.line(first + row), {name: _text(cells[name][row]) for name in names}
+
+
+def _cells(part: Part, name: str) -> list[object]:
+    """The cells of a column: numbers as such, anything else as text."""
+    cells = part.batch.column(part.batch.schema.get_field_index(name))
+    return list(cells.to_pylist() if pa.types.is_floating(cells.type) else part.texts(name).to_pylist())
 
 
 def _text(cell: object) -> str:

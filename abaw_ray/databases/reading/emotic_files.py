@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 
 from abaw_ray.databases.reading.literals import parse_list
 from abaw_ray.databases.reading.matlab import Struct, listed, numbers, read_mat
-from abaw_ray.databases.reading.parsing import csv_rows, read_lines
+from abaw_ray.databases.reading.parsing import csv_rows
 from abaw_ray.errors import DatabaseFormatError, quoted
 from abaw_ray.spaces import SPLIT_NAMES, Split
 
@@ -75,6 +74,8 @@ def people_of_mat(file: Path) -> Iterator[Person]:
                 raise DatabaseFormatError(file, None, f"{entry}: {quoted(picture)}", "a structure with a field person")
             path = _path(file, entry, picture)
             size = _numbers(file, f"{entry}.image_size", picture.get("image_size"), 2)
+            if not all(map(math.isfinite, size)):
+                raise DatabaseFormatError(file, None, f"{entry}.image_size: {quoted(size)}", "2 numbers of pixels")
             for place, person in enumerate(listed(_field(file, entry, picture, "person")), 1):
                 where = f"{entry}.person({place})"
                 if not isinstance(person, dict):
@@ -90,12 +91,10 @@ def people_of_table(file: Path, split: Split) -> Iterator[Person]:
     Raises:
         DatabaseFormatError: another header, or a cell that is none of these.
     """
-    lines = read_lines(file)
-    header = next(csv.reader(lines[:1]), [])
+    rows = csv_rows(file, None, "as many fields as the header has")
+    _, header = next(rows, (1, []))
     if not set(COLUMNS) <= set(header):
-        raise DatabaseFormatError(file, 1, quoted(lines[0] if lines else ""), TABLE)
-    rows = csv_rows(file, len(header), f"{len(header)} fields")
-    next(rows)
+        raise DatabaseFormatError(file, 1, quoted(",".join(header)), TABLE)
     for line, fields in rows:
         cells = dict(zip(header, fields, strict=True))
         size, box, values = (
@@ -104,6 +103,10 @@ def people_of_table(file: Path, split: Split) -> Iterator[Person]:
         categories = parse_list(cells["Categorical_Labels"], str, file, line, CELLS)
         if (len(size), len(box)) != (2, 4) or len(values) not in (0, len(DIMENSIONS)):
             raise DatabaseFormatError(file, line, f"{len(size)}, {len(box)} and {len(values)} numbers", CELLS)
+        if not all(map(math.isfinite, size)):
+            raise DatabaseFormatError(
+                file, line, f"an image size of {quoted(cells['Image Size'])}", "2 numbers of pixels"
+            )
         path = _below(file, line, f"{cells['Folder']}/{cells['Filename']}")
         said = Opinion(tuple(categories), tuple(values))
         yield Person(file, line, "", path, split, (size[0], size[1]), tuple(box), said)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from functools import lru_cache
 
 import numpy as np
 
-from abaw_ray.databases.reading.parsing import LARGEST_NUMBER
+from abaw_ray.databases.reading.parsing import LARGEST_NUMBER, number_of
 from abaw_ray.errors import DatabaseFormatError, quoted
 
 MAGIC = b"\x93NUMPY"
@@ -21,6 +20,8 @@ HEADER = re.compile(
 )
 """Of an array of one number or text. It is not evaluated: other headers are of arrays that hold no number of ours."""
 LARGEST_FILE = 1 << 16
+LETTERS = {("U", "<"): "utf-32-le", ("U", ">"): "utf-32-be", ("S", "|"): "latin-1"}
+"""How the letters of a text are written, by its kind and the order of its bytes; NumPy makes letters of any number."""
 
 
 def read_number(file: str, expected: str) -> float:
@@ -48,11 +49,13 @@ def read_number(file: str, expected: str) -> float:
         raise DatabaseFormatError(file, None, str(error), expected) from None
     if len(content) != start + kind.itemsize:
         raise DatabaseFormatError(file, None, f"{len(content) - start} bytes of data", f"{kind.itemsize} bytes")
-    found = np.frombuffer(content, kind, 1, start)[0].item()
-    try:
-        number = float(found)
-    except ValueError:
-        number = math.nan
+    found: object
+    letters = LETTERS.get((kind.kind, kind.str[0]))
+    if letters is not None:
+        found = content[start:].decode(letters, "replace").rstrip("\0")
+        number = number_of(found)
+    else:
+        found = number = float(np.frombuffer(content, kind, 1, start)[0])
     if not abs(number) <= LARGEST_NUMBER:
         raise DatabaseFormatError(file, None, quoted(found), expected)
     return number

@@ -47,39 +47,76 @@ def entries(folder: Path) -> list[os.DirEntry[str]]:
 def read_lines(file: Path) -> list[str]:
     """The lines of a text file without line ends, a byte order mark or blank lines at its end."""
     try:
-        lines = file.read_text(encoding="utf-8-sig").split("\n")
+        text = file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DatabaseFormatError(file, None, f"a byte that is not text ({error.reason})", "UTF-8 text") from None
+        found = f"a byte that is not text ({error.reason})"
+        raise DatabaseFormatError(file, line_of_bad_byte(file), found, "UTF-8 text") from None
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     while lines and not lines[-1].strip():
         lines.pop()
     return lines
 
 
-def csv_rows(file: Path, num_fields: int, expected: str) -> Iterator[tuple[int, list[str]]]:
-    """Line number and fields of each row of a comma-separated file; each must have `num_fields` fields."""
+def line_of_bad_byte(file: Path) -> int:
+    """The first line of a file with bytes that are no UTF-8; text is decoded in parts of many lines."""
+    with file.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    return 1
+
+
+def csv_rows(file: Path, num_fields: int | None, expected: str) -> Iterator[tuple[int, list[str]]]:
+    """Line number and fields of each row of a comma-separated file.
+
+    Args:
+        file: in UTF-8.
+        num_fields: that each row must have; None: as many as the first.
+        expected: what a row should be, for people.
+
+    Raises:
+        DatabaseFormatError: another number of fields, a blank line before others, a quote without an end (which would
+            take the rows after it with it), or bytes that are no text.
+    """
     with file.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.reader(stream)
-        blank = None
+        reader = csv.reader(stream, strict=True)
+        blank, last = None, 0
         try:
             for row in reader:
+                first, last = last + 1, reader.line_num
                 if not "".join(row).strip() and len(row) < 2:
-                    blank = blank or reader.line_num
+                    blank = blank or first
                     continue
                 if blank:  # blank lines are harmless at the end only
                     raise DatabaseFormatError(file, blank, "a blank line", expected)
+                num_fields = num_fields or len(row)
                 if len(row) != num_fields:
                     raise DatabaseFormatError(file, reader.line_num, f"{len(row)} fields", expected)
                 yield reader.line_num, row
         except (csv.Error, UnicodeDecodeError) as error:
-            raise DatabaseFormatError(file, reader.line_num + 1, f"unreadable text ({error})", expected) from None
+            line = line_of_bad_byte(file) if isinstance(error, UnicodeDecodeError) else last + 1
+            raise DatabaseFormatError(file, line, f"unreadable text ({error})", expected) from None
+
+
+def is_plain(text: str) -> bool:
+    """Whether numbers in it are written as other programs write and read them: Python takes `1_0` for 10, and digits of
+    any script."""
+    return text.isascii() and "_" not in text
+
+
+def number_of(text: str) -> float:
+    """The number that a text is; NaN where it is none."""
+    try:
+        return float(text) if is_plain(text) else math.nan
+    except ValueError:
+        return math.nan
 
 
 def parse_number(text: str, file: Path, line: int, expected: str) -> float:
     """A number that a float32 holds, or DatabaseFormatError."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
+    number = number_of(text)
     if not abs(number) <= LARGEST_NUMBER:
         raise DatabaseFormatError(file, line, quoted(text), expected)
     return number
@@ -88,7 +125,7 @@ def parse_number(text: str, file: Path, line: int, expected: str) -> float:
 def parse_integer(text: str, file: Path, line: int | None, expected: str) -> int:
     """An integer that an int32 holds, or DatabaseFormatError."""
     try:
-        number = int(text)
+        number = int(text) if is_plain(text) else None
     except ValueError:
         number = None
     if number is None or abs(number) > LARGEST_INTEGER:
@@ -102,7 +139,8 @@ def parse_numbers(file: Path, lines: Sequence[str], first_line: int, num_fields:
         numbers = np.array([[float(t) for t in line.split(",")] for line in lines]).reshape(-1, num_fields)
     except ValueError:
         numbers = np.empty((0, num_fields))
-    if len(numbers) == len(lines) and (np.abs(numbers) <= LARGEST_NUMBER).all():
+    are_plain = len(numbers) == len(lines) and all(map(is_plain, lines))
+    if are_plain and (np.abs(numbers) <= LARGEST_NUMBER).all():
         return numbers
     for number, line in enumerate(lines, first_line):
         fields = line.split(",")
@@ -120,12 +158,20 @@ def add_each(problems: Problems, reason: str, items: Sequence[Any] | np.ndarray,
     problems.add(reason, count=max(len(items) - MAX_EXAMPLES, 0))
 
 
+def is_kind(kind: Callable[[], bool]) -> bool:
+    """Whether an entry of a folder is of a kind: not, if that cannot be told, as of a link to itself."""
+    try:
+        return kind()
+    except OSError:
+        return False
+
+
 def note_others(problems: Problems, folder: Path, known: Iterable[str]) -> None:
     """Counts what a folder holds besides the entries of `known` names: what nobody asks for is not read."""
     names = set(known)
     for entry in entries(folder):
         if entry.name not in names:
-            problems.add("unexpected_folder" if entry.is_dir() else "unexpected_file", entry.path)
+            problems.add("unexpected_folder" if is_kind(entry.is_dir) else "unexpected_file", entry.path)
 
 
 def split_by_name(name: str, validation_fraction: float, seed: int, test_fraction: float = 0.0) -> Split:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from abaw_ray.databases.base import Problems
+from abaw_ray.databases.reading.parsing import is_kind
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 SYSTEM_NAMES = {"__macosx", "thumbs.db"}
@@ -29,10 +30,10 @@ def sub_folders(parent: Path, problems: Problems) -> list[Path]:
     """Folders in `parent`; files beside them belong to none and are counted."""
     found = listed(parent, problems)
     for entry in found:
-        if not entry.is_dir():
+        if not is_kind(entry.is_dir):
             is_picture = entry.name.lower().endswith(SUFFIXES)
             problems.add("image_without_label" if is_picture else "unexpected_file", entry.path)
-    return [Path(entry.path) for entry in found if entry.is_dir()]
+    return [Path(entry.path) for entry in found if is_kind(entry.is_dir)]
 
 
 def pictures_below(folder: Path, problems: Problems) -> Iterator[Path]:
@@ -50,7 +51,7 @@ def media_below(folder: Path, problems: Problems, suffixes: tuple[str, ...]) -> 
         for entry in listed(below.pop(), problems):
             if entry.is_dir(follow_symlinks=False):
                 below.append(Path(entry.path))
-            elif entry.is_dir():
+            elif is_kind(entry.is_dir):
                 problems.add("unexpected_folder", entry.path)
             elif entry.name.lower().endswith(suffixes):
                 yield Path(entry.path)

@@ -30,7 +30,7 @@ def with_groups(pattern: str, names: Sequence[str], example: str) -> str:
     """
     try:
         found = re.compile(pattern)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"no regular expression ({error})") from None
     lacking = [name for name in names if name not in found.groupindex]
     if lacking:

@@ -65,7 +65,11 @@ class Part:
             raise self._wrong_type(column, cells, "text")
         if pa.types.is_floating(cells.type):
             cells = _whole_numbers(cells)
-        return pc.fill_null(pc.utf8_trim_whitespace(cells.cast(pa.string())), "")
+        try:
+            texts = cells.cast(pa.string())
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            raise self._wrong_type(column, cells, "text") from None
+        return pc.fill_null(pc.utf8_trim_whitespace(texts), "")
 
     def names(self, column: str) -> pa.Array:
         """The texts of a column without empty cells."""
@@ -118,7 +122,7 @@ class Part:
         if pa.types.is_string(cells.type):
             plain = pc.utf8_trim_whitespace(pc.replace_substring_regex(self.texts(column), SEPARATORS, " "))
             lists = pc.utf8_split_whitespace(pc.if_else(pc.equal(plain, ""), pa.scalar(None, pa.string()), plain))
-        elif pa.types.is_nested(cells.type) and not pa.types.is_struct(cells.type):
+        elif _is_list(cells.type):
             lists = cells
         else:
             raise self._wrong_type(column, cells, f"{size} numbers a cell")
@@ -182,15 +186,19 @@ def _whole_numbers(cells: pa.Array) -> pa.Array:
     """Floats as integers where all are: tables with empty cells often have numbers of classes or people as floats."""
     try:
         return cells.cast(pa.int64())
-    except pa.ArrowInvalid:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return cells
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
 
 
 def _flattened(lists: pa.Array) -> tuple[np.ndarray, pa.Array]:
     """How many numbers each row has (rows,), 0 where it has no list, and all numbers; pairs of numbers are two."""
     lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy().astype(np.int64)
     flat = lists.flatten()
-    if pa.types.is_nested(flat.type) and not pa.types.is_struct(flat.type):
+    if _is_list(flat.type):
         inner, numbers = _flattened(flat)
         ends = np.cumsum(np.append(0, inner))[np.cumsum(lengths)]
         return np.diff(ends, prepend=0), numbers

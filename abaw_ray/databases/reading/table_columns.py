@@ -65,7 +65,7 @@ def read_columns(file: TableFile, config: TableConfig) -> TableColumns:
     paths: list[pa.Array] = []
     texts: dict[str, list[pa.Array]] = {name: [] for name in config.texts}
     frames: list[np.ndarray] = []
-    geometry = np.empty((file.most_rows() if size else 0, size), np.float32)  # of 68 landmarks, half a GB a million
+    geometry = np.empty((0, size), np.float32)  # of 68 landmarks, half a GB a million: it grows in its place
     named: dict[str, list[pa.Array]] = {name: [] for name, space in config.spaces.items() if space.is_named}
     numbers: dict[str, list[np.ndarray]] = {name: [] for name in config.spaces.keys() - named.keys()}
     for first, batch in file.batches(list(config.columns())):
@@ -76,7 +76,8 @@ def read_columns(file: TableFile, config: TableConfig) -> TableColumns:
         if config.frame is not None:
             frames.append(part.integers(config.frame))
         if size:
-            geometry[part.rows] = part.vectors(key, columns, size)
+            geometry.resize((first + batch.num_rows, size), refcheck=False)
+            geometry[first:] = part.vectors(key, columns, size)
         for name, classes in named.items():
             classes.append(part.texts(config.spaces[name].columns[0]))
         for name, vectors in numbers.items():
@@ -90,7 +91,7 @@ def read_columns(file: TableFile, config: TableConfig) -> TableColumns:
         pa.chunked_array(paths, pa.string()).combine_chunks(),
         {name: Texts.of(parts) for name, parts in texts.items()},
         np.concatenate(frames) if config.frame is not None else None,
-        geometry[:num_rows] if size else np.empty((num_rows, 0), np.float32),
+        geometry if size else np.empty((num_rows, 0), np.float32),
         tuple(labels[name] for name in config.spaces),
     )
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from abaw_ray.config import UNREADABLE, Section, load_yaml, parse_options
+from abaw_ray.databases.base import row_schema, split_column
 from abaw_ray.databases.reading.spaces import ACTION_UNITS, EXPRESSION, VALENCE_AROUSAL
 from abaw_ray.databases.reading.subjects import SubjectPattern
 from abaw_ray.errors import ConfigurationError, MissingInputError, shortened
@@ -117,6 +118,10 @@ class TableConfig(Section):
             raise ValueError(f"landmarks: expected one column or {NUM_LANDMARK_COLUMNS}, found {len(self.landmarks)}")
         for name, space in self.spaces.items():
             _check_common(name, space)
+        columns = {*row_schema(()).names, *map(split_column, self.spaces)}
+        taken = [name for name in self.spaces if name in columns]
+        if taken:
+            raise ValueError(f"spaces.{taken[0]}: expected another name, which no column of the labels' table has")
         return self
 
     @property

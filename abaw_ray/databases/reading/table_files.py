@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as pc_csv
 import pyarrow.parquet as pq
 
+from abaw_ray.databases.reading.parsing import line_of_bad_byte
 from abaw_ray.errors import DatabaseFormatError, quoted, shortened
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -35,7 +36,7 @@ class TableFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._delimiter = DELIMITERS.get(path.suffix.lower())
-        self.columns: list[str] = self._header() if self._delimiter else self._parquet().schema_arrow.names
+        self.columns: list[str] = self._header() if self._delimiter else self._parquet_names()
         seen: set[str] = set()
         for name in self.columns:
             if name and name in seen:
@@ -52,13 +53,6 @@ class TableFile:
         for batch in self._text_batches(columns) if self._delimiter else self._parquet_batches(columns):
             yield first, batch
             first += batch.num_rows
-
-    def most_rows(self) -> int:
-        """No fewer than the table has."""
-        if not self._delimiter:
-            return int(self._parquet().metadata.num_rows)
-        ends = np.sum([(part.count(b"\n"), part.count(b"\r")) for part in self._parts()], axis=0)
-        return int(ends.max())
 
     def line(self, row: int) -> int:
         """Line of a row."""
@@ -96,13 +90,22 @@ class TableFile:
     def _parquet(self) -> pq.ParquetFile:
         try:
             return pq.ParquetFile(self.path)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # of columns' names
             raise DatabaseFormatError(self.path, None, shortened(str(error), 300), "a Parquet file") from None
+
+    def _parquet_names(self) -> list[str]:
+        with self._parquet() as file:
+            try:
+                return list(file.schema_arrow.names)
+            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+                raise DatabaseFormatError(self.path, None, shortened(str(error), 300), "names of columns") from None
 
     def _parquet_batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         with self._parquet() as file:
             try:
-                yield from file.iter_batches(BATCH_ROWS, columns=list(columns))
+                for batch in file.iter_batches(BATCH_ROWS, columns=list(columns)):
+                    batch.validate(full=True)  # texts may be no UTF-8
+                    yield batch
             except (pa.ArrowException, OSError) as error:
                 raise DatabaseFormatError(self.path, None, shortened(str(error), 300), "a whole Parquet file") from None
 
@@ -145,7 +148,8 @@ class TableFile:
                     yield last, row
             except (csv.Error, UnicodeDecodeError) as error:
                 found = f"unreadable text ({error})"
-                raise DatabaseFormatError(self.path, last + 1, found, "a table in UTF-8, quotes closed") from None
+                line = line_of_bad_byte(self.path) if isinstance(error, UnicodeDecodeError) else last + 1
+                raise DatabaseFormatError(self.path, line, found, "a table in UTF-8, quotes closed") from None
 
     def _parts(self) -> Iterable[bytes]:
         with self.path.open("rb") as stream:
@@ -160,8 +164,8 @@ class TableFile:
     def _lines(self) -> np.ndarray:
         """First line of each row (rows,)."""
         if not self._num_quotes:
-            with self.path.open("rb") as stream:
-                lines = [number for number, line in enumerate(stream, 1) if line.strip(b"\r\n")]
+            with self.path.open(encoding="latin-1", newline="") as stream:  # a carriage return alone ends a line, too
+                lines = [number for number, line in enumerate(stream, 1) if line.strip("\r\n")]
             return np.array(lines[1:])
         lines, last = [], 0
         for line, row in self._rows():

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from abaw_ray.databases.base import Problems
 from abaw_ray.databases.reading import pictures
 from abaw_ray.databases.reading.names import file_name, stored_name
-from abaw_ray.databases.reading.parsing import add_each
+from abaw_ray.databases.reading.parsing import add_each, is_kind
 from abaw_ray.databases.reading.table_cells import Texts
 from abaw_ray.databases.reading.table_columns import TableColumns
 from abaw_ray.databases.reading.table_files import TableFile
@@ -166,7 +166,7 @@ def _find_files(root: Path, paths: pa.Array) -> tuple[np.ndarray, list[str]]:
         place = root / file_name(folder)
         if place.is_dir():
             with os.scandir(place) as found:
-                names = [stored_name(entry.name) for entry in found if not entry.is_dir()]
+                names = [stored_name(entry.name) for entry in found if not is_kind(entry.is_dir)]
             files.append(pa.array([f"{folder}{name}" for name in names], pa.string()))
             hidden.append(np.array([name.startswith(".") for name in names], bool))
     listed = pa.chunked_array(files).combine_chunks()

@@ -10,7 +10,7 @@ import numpy as np
 
 from abaw_ray.databases.base import Problems
 from abaw_ray.databases.reading.boxes import read_boxes
-from abaw_ray.databases.reading.parsing import entries, note_others, require_folder
+from abaw_ray.databases.reading.parsing import entries, is_kind, note_others, require_folder
 from abaw_ray.databases.reading.tracks import TrackImages, image_name
 from abaw_ray.databases.reading.videos import compare_with_opencv, find_video
 
@@ -49,13 +49,13 @@ class ImageFolders:
         self._of: dict[str, list[Path]] = {}
         for folder in folders:
             for entry in entries(folder):
-                if entry.is_dir() and Path(entry.path) not in folders:
+                if is_kind(entry.is_dir) and Path(entry.path) not in folders:
                     self._of.setdefault(entry.name, []).append(folder)
 
     def names(self, problems: Problems) -> set[str]:
         """Of the tracks that have images. Counts what is none, and tracks that lie in two folders."""
         for folder in self.folders:
-            note_others(problems, folder, [entry.name for entry in entries(folder) if entry.is_dir()])
+            note_others(problems, folder, [entry.name for entry in entries(folder) if is_kind(entry.is_dir)])
         for track, folders in sorted(self._of.items()):
             for other in folders[1:]:
                 problems.add("track_in_two_folders", f"{other / track}: not read, {folders[0] / track} is")
@@ -67,7 +67,7 @@ class ImageFolders:
         names: dict[int, str] = {}
         for entry in entries(folder / track) if track in self._of else []:
             frame = self._frame_of(entry.name)
-            if frame is None or entry.is_dir():
+            if frame is None or is_kind(entry.is_dir):
                 problems.add("unexpected_file", entry.path)
             elif frame in names:
                 problems.add("second_image_of_a_frame", f"{entry.path}: not read, {names[frame]} is")
