@@ -86,15 +86,17 @@ class Command:
     def kill_all(self) -> None:
         """SIGKILL of the command and of all that it has started, and that is still there."""
         limit = time.monotonic() + SECONDS
+        found = self._descendants()
         if self.is_running:
             self.process.kill()
-        while found := self.processes():
+        while found:
             for process in found:
                 with contextlib.suppress(psutil.Error):
                     process.kill()
             if time.monotonic() > limit:
                 raise TimeoutError(f"they do not end: {found}")
             time.sleep(0.1)
+            found = self.processes()
         self.process.wait(SECONDS)
 
     def processes(self, name: str = "") -> list[psutil.Process]:
@@ -107,6 +109,12 @@ class Command:
                 if mark in variables and process.status() != psutil.STATUS_ZOMBIE and name in _line(process):
                     found.append(process)
         return found
+
+    def _descendants(self) -> list[psutil.Process]:
+        """As `processes`, and those below it: Ray's agents overwrite the variables by which others are found."""
+        with contextlib.suppress(psutil.Error):
+            return [*psutil.Process(self.process.pid).children(recursive=True), *self.processes()]
+        return self.processes()
 
     def kill_one(self, name: str) -> bool:
         """SIGKILL of the first process with `name` in its command line; whether there was one."""

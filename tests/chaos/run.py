@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import random
 import shutil
 import sys
@@ -39,7 +40,8 @@ def tried(name: str, inputs: Inputs, times: int | None, seed: int) -> dict[str, 
     try:
         for each in fault.run(inputs, random.Random(f"{name} {seed}"), wanted):
             tries.append(each)
-            print(f"  {each.what}: {each.ended}{f', LOST: {each.lost}' if each.lost else ''} {each.said}", flush=True)
+            lost = f", LOST: {each.lost}" if each.lost else ""
+            print(f"  {each.what}: {each.ended}{lost} {each.said[: 80 if each.is_right else None]}", flush=True)
     except Exception:
         error = traceback.format_exc()
         print(error, file=sys.stderr, flush=True)
@@ -78,6 +80,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, help="folder that is kept, for inputs; default: a temporary one")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # of servers for buckets: a line each request
     folder = arguments.work or Path(tempfile.mkdtemp(prefix="abaw-chaos-", dir="/tmp"))
     folder.mkdir(parents=True, exist_ok=True)
     inputs, rows = Inputs(folder.absolute()), []
