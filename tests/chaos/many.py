@@ -46,6 +46,9 @@ import hashlib, os, sys
 os.umask(0o022)
 from abaw_ray.blocks.cache import local_file
 from abaw_ray.storage import as_path
+if os.getuid() == 0:  # the interpreter itself may lie where others cannot read
+    os.setgid(int(sys.argv[2]))
+    os.setuid(int(sys.argv[2]))
 for line in sys.stdin.read().split("\\n"):
     name, sha256 = line.rsplit(" ", 1)
     found = hashlib.sha256(local_file(as_path(sys.argv[1]) / name, sha256).read_bytes()).hexdigest()
@@ -96,9 +99,8 @@ def _fetching(
     """A process of a user that fetches all files in an order of its own."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **variables}
     process = subprocess.Popen(
-        [sys.executable, "-c", FETCH, place],
+        [sys.executable, "-c", FETCH, place, str(user)],
         env=environment,
-        user=user if os.getuid() == 0 else None,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
