@@ -50,12 +50,18 @@ def processes_at(address: str) -> list[int]:
     return found
 
 
+def end_processes_at(address: str) -> None:
+    """Ends the processes that were started with RAY_ADDRESS=`address`; never this one."""
+    for process in processes_at(address):
+        if process != os.getpid():
+            with contextlib.suppress(OSError):
+                os.kill(process, signal.SIGKILL)
+
+
 def _end_when_orphaned(address: str) -> None:
     sys.stdin.buffer.read()
     time.sleep(GRACE_SECONDS)
-    for process in processes_at(address):
-        with contextlib.suppress(OSError):
-            os.kill(process, signal.SIGKILL)
+    end_processes_at(address)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from ray.data import DataContext
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from abaw_ray.errors import ConfigurationError, MissingInputError
-from abaw_ray.ray_leftovers import leftovers_ended
+from abaw_ray.ray_leftovers import end_processes_at, leftovers_ended
 from abaw_ray.threads import available_cpus
 
 logger = logging.getLogger(__name__)
@@ -24,6 +24,14 @@ TOKENS = logging.getLogger("ray._private.authentication.authentication_token_set
 
 NOBODY = "http://127.0.0.1:1"
 """An address at which no dashboard can ever answer: the port is reserved."""
+
+
+NUM_STARTS = 3
+"""How often Ray is started on a machine that is too busy for it to be there in time."""
+RAYS_PATIENCE = 30
+"""Seconds that Ray (2.60) waits for itself."""
+TOO_SLOW = "timed out during startup"
+"""In the error that it raises then."""
 
 
 @contextmanager
@@ -36,6 +44,7 @@ def ray_session(num_cpus: int | None = None, include_dashboard: bool = False) ->
 
     Raises:
         MissingInputError: the cluster in `RAY_ADDRESS` does not answer, or refuses.
+            Or Ray does not start on this machine.
         ConfigurationError: it has no dashboard, and one is needed.
     """
     if ray.is_initialized():
@@ -57,25 +66,42 @@ def _started(num_cpus: int | None, include_dashboard: bool) -> Iterator[None]:
     would otherwise ask whichever Ray of this machine it finds, or the one that answers at the dashboard's usual port;
     that Ray knows nothing of the controller, and the actor would end a training that runs.
     """
-    port, dashboard_port = _free_ports(2)
-    address = f"{ray.util.get_node_ip_address()}:{port}"
-    environment = {
-        "RAY_GCS_SERVER_PORT": str(port),
-        "RAY_ADDRESS": address,
-        "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard_port}" if include_dashboard else NOBODY,
-    }
-    with leftovers_ended(address), _quiet(), _shut_down():
+    for _ in range(NUM_STARTS):
+        port, dashboard_port = _free_ports(2)
+        address = f"{ray.util.get_node_ip_address()}:{port}"
+        environment = {
+            "RAY_GCS_SERVER_PORT": str(port),
+            "RAY_ADDRESS": address,
+            "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard_port}" if include_dashboard else NOBODY,
+        }
+        options = {
+            "num_cpus": num_cpus if num_cpus is not None else available_cpus(),
+            "include_dashboard": include_dashboard,
+            # not the usual port, which would be taken from the next cluster that somebody starts here
+            "dashboard_port": dashboard_port if include_dashboard else None,
+        }
+        with leftovers_ended(address), _quiet(), _shut_down():
+            if _is_up(options, environment):
+                yield
+                return
+            end_processes_at(address)
+    raise MissingInputError(
+        f"Ray did not start on this machine within {RAYS_PATIENCE} s, {NUM_STARTS} times; too much may run on it: make"
+        " room, and run the same command again"
+    )
+
+
+def _is_up(options: dict[str, Any], environment: dict[str, str]) -> bool:
+    """Starts Ray on this machine; whether it was there within the time that it gives itself, which cannot be set."""
+    try:
         with _environment(environment):
-            ray.init(
-                address="local",
-                num_cpus=num_cpus if num_cpus is not None else available_cpus(),
-                include_dashboard=include_dashboard,
-                # not the usual port, which would be taken from the next cluster that somebody starts here
-                dashboard_port=dashboard_port if include_dashboard else None,
-                log_to_driver=False,
-                logging_level=logging.WARNING,
-            )
-        yield
+            ray.init(address="local", log_to_driver=False, logging_level=logging.WARNING, **options)
+    except Exception as error:  # of no class of its own
+        if TOO_SLOW not in str(error):
+            raise
+        logger.warning("Ray is not there after %d s: starting it again", RAYS_PATIENCE)
+        return False
+    return True
 
 
 @contextmanager

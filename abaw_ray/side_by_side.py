@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import ray
+from ray.exceptions import RayActorError
 from ray.util.queue import Empty, Queue
 
 from abaw_ray.console import ERRORS
-from abaw_ray.errors import UserError
+from abaw_ray.errors import UserError, WorkerFault
 from abaw_ray.ray_session import beside_us
-from abaw_ray.training.failures import classify_errors
+from abaw_ray.training.failures import LOSSES, MAX_RESTARTS, classify_errors
+from abaw_ray.training.leftovers import free_resources
 
 
 def side_by_side(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], at_once: int) -> list[Any]:
@@ -28,6 +32,8 @@ def side_by_side(function: Callable[..., Any], arguments: Sequence[tuple[Any, ..
     Raises:
         UserError: of the first call that ended with one; those that ran beside it came to their end, others were not
             begun.
+        WorkerFault: the process of a call was lost more than MAX_RESTARTS times; till then it is called again, and goes
+            on with what is in its folder.
     """
     queue = Queue(actor_options=beside_us())
     try:
@@ -35,16 +41,26 @@ def side_by_side(function: Callable[..., Any], arguments: Sequence[tuple[Any, ..
         running: dict[ray.ObjectRef, int] = {}
         results: dict[int, Any] = {}
         errors: list[Exception] = []
+        losses: Counter[int] = Counter()
         while running or (waiting and not errors):
             while waiting and not errors and len(running) < at_once:
                 number = waiting.pop(0)
                 running[_call.options(**beside_us()).remote(function, arguments[number], queue)] = number
             done, _ = ray.wait(list(running), timeout=1)
             _print_all(queue)
+            if losses:
+                free_resources()  # what is left of a lost call is known to be so after a while
             for reference in done:
                 number = running.pop(reference)
                 try:
                     results[number] = _result(reference)
+                except LOSSES as error:
+                    losses[number] += 1
+                    _say_lost(error, number, losses[number])
+                    if losses[number] <= MAX_RESTARTS:
+                        waiting.insert(0, number)
+                    else:
+                        errors.append(WorkerFault(f"task {number + 1} was lost again and again: {_first_line(error)}"))
                 except Exception as error:
                     errors.append(error)
                     _say_what_goes_on(error, len(running))
@@ -55,6 +71,15 @@ def side_by_side(function: Callable[..., Any], arguments: Sequence[tuple[Any, ..
     return [results[number] for number in range(len(arguments))]
 
 
+def _say_lost(error: Exception, number: int, times: int) -> None:
+    again = f"restart {times} of {MAX_RESTARTS}" if times <= MAX_RESTARTS else "it is given up"
+    ERRORS.print(f"task {number + 1} was lost ({_first_line(error)}): {again}", highlight=False, markup=False)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
 def _say_what_goes_on(error: Exception, num_running: int) -> None:
     if num_running:
         ERRORS.print(f"failed: {error}\nwaiting for {num_running} others to end", highlight=False, markup=False)
@@ -62,14 +87,18 @@ def _say_what_goes_on(error: Exception, num_running: int) -> None:
 
 @ray.remote(max_retries=0)
 def _call(function: Callable[..., Any], arguments: tuple[Any, ...], queue: Queue) -> Any:
-    return classify_errors(lambda: function(*arguments, queue.put), f"a task of {function.__name__}")
+    def say(line: str) -> None:
+        with suppress(RayActorError):  # nobody reads the lines any more; training goes on
+            queue.put(line)
+
+    return classify_errors(lambda: function(*arguments, say), f"a task of {function.__name__}")
 
 
 def _print_all(queue: Queue) -> None:
     while True:
         try:
             ERRORS.print(queue.get_nowait(), highlight=False)
-        except Empty:
+        except (Empty, RayActorError):
             return
 
 

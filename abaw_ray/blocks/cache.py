@@ -2,8 +2,9 @@
 
 The cache is a folder, `ABAW_RAY_CACHE` (default: `abaw-ray` in the user's cache folder), of at most
 `ABAW_RAY_CACHE_GIB` (default: half of what was free on its disk). It is shared by all processes of the node, of one job
-or of several. A file is named after the hash of its contents; `<hash>.json` says how it looked when it was fetched, and
-when it was last asked for. A file that was changed on the disk since then is fetched again.
+or of several, and of several users who trust each other where all of them may write to it. A file is named after the
+hash of its contents; `<hash>.json` says how it looked when it was fetched, and when it was last asked for. A file that
+was changed on the disk since then is fetched again.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
 from abaw_ray.blocks.files import atomic_path, write_text
+from abaw_ray.disk import TEMPORARY, write_errors_named
 from abaw_ray.errors import ConfigurationError, StoreError
 from abaw_ray.storage import AnyPath, RemotePath
 
@@ -31,6 +35,10 @@ FILLED = 0.95
 """Part of the limit that is left filled when room is made, so that it is not made for every file."""
 NUM_NEIGHBOURS = 16
 """Processes of a node that may fetch at the same time."""
+LEFT_SECONDS = 24 * 3600
+"""Age from which on what was not fetched to its end is that of a process that died."""
+OURS = re.compile("[0-9a-f]{64}")
+"""Names of files that were fetched: hashes."""
 RECORD = ".json"
 LOCK = ".lock"
 
@@ -114,7 +122,8 @@ class NodeCache:
             if json.loads(record.read_text()) != _look(file):
                 logger.warning("%s was changed since it was fetched: fetching it again", file)
                 return False
-            os.utime(record)
+            with suppress(PermissionError):  # another user fetched it
+                os.utime(record)
         except (FileNotFoundError, ValueError):
             return False
         return True
@@ -140,6 +149,7 @@ class NodeCache:
     def _make_room(self, newest: Path) -> None:
         """Removes what was asked for longest ago; processes that have such a file open keep it until they close it."""
         with self._locked("room"):
+            self._remove_leftovers()
             records = sorted(self.folder.glob(f"*{RECORD}"), key=lambda record: record.stat().st_mtime)
             files = [record.with_name(record.name.removesuffix(RECORD)) for record in records]
             sizes = {file: file.stat().st_size for file in files if file.exists()}
@@ -149,17 +159,35 @@ class NodeCache:
                 if kept <= wanted:
                     break
                 if file != newest:
-                    record.unlink()
-                    file.unlink(missing_ok=True)
-                    kept -= sizes.get(file, 0)
+                    with suppress(PermissionError):  # another user's, who may remove it alone
+                        record.unlink()
+                        file.unlink(missing_ok=True)
+                        kept -= sizes.get(file, 0)
             self._room = (self.limit - kept) // NUM_NEIGHBOURS
+
+    def _remove_leftovers(self) -> None:
+        """Removes what processes that died have left: parts of files, and files without a record."""
+        names = {path.name for path in self.folder.iterdir()}
+        for name in names:
+            is_part = name.startswith(TEMPORARY) or (OURS.fullmatch(name) and name + RECORD not in names)
+            with suppress(PermissionError, FileNotFoundError):
+                if is_part and time.time() - (self.folder / name).stat().st_mtime > LEFT_SECONDS:
+                    (self.folder / name).unlink()
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
         """One process of the node at a time; the lock of a process that dies is free."""
-        with (self.folder / f"{name}{LOCK}").open("w") as lock:
+        file = self.folder / f"{name}{LOCK}"
+        with write_errors_named(file):
+            try:
+                lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            except PermissionError:
+                lock = os.open(file, os.O_RDONLY | os.O_CLOEXEC)  # another user's
+        try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+        finally:
+            os.close(lock)
 
 
 def _look(file: Path) -> dict[str, int]:

@@ -19,6 +19,9 @@ class CheckpointConfig(Section):
     cut off goes on from there, to the bit where as many workers are alike. None: after whole epochs alone."""
     best: int = Field(1, ge=1)
     """Best epochs so far whose checkpoints are kept, beside the last."""
+    hang_minutes: float | None = Field(30.0, gt=0)
+    """Minutes in which a worker takes no step, after which it counts as hanging: it is named, and the run goes on from
+    its last checkpoint. Workers that all wait for each other are given half as many more. None: they are waited for."""
 
     @field_validator("every")
     @classmethod
@@ -40,3 +43,8 @@ class CheckpointConfig(Section):
         """Seconds from one to the next; None: they do not go by the clock."""
         found = _EVERY.fullmatch(self.every or "")
         return float(found[1]) * 60 if found is not None and found[2] == "minute" else None
+
+    @property
+    def hang_seconds(self) -> float | None:
+        """As `hang_minutes`, in seconds."""
+        return self.hang_minutes * 60 if self.hang_minutes is not None else None

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch.distributed as dist
 from ray import exceptions
-from ray.train import TrainingFailedError, WorkerGroupError
+from ray.train import WorkerGroupError
 
 from abaw_ray.errors import UserError, WorkerFault
 
@@ -20,6 +20,9 @@ MAX_RESTARTS = 3
 
 UNKNOWN = -1
 """Stands for a rank."""
+
+CONTROLLER = "class_name: TrainController"
+"""In Ray's report of an actor that died."""
 
 MAX_CAUSE = 160
 """Characters of the cause of a loss that are shown."""
@@ -59,8 +62,9 @@ def classify_errors(work: Callable[[], T], where: str) -> T:
         raise WorkerFault(f"a fault in {where}\n{traceback.format_exc()}") from None
 
 
-def failures(error: TrainingFailedError) -> Mapping[int, Exception]:
-    """Rank -> error of the workers that failed; UNKNOWN: of one that failed before Ray Train had all of them."""
+def failures(error: Exception) -> Mapping[int, Exception]:
+    """Rank -> error of the workers that failed; UNKNOWN: of one that failed before Ray Train had all of them, or of Ray
+    Train's controller, whose death is an error of Ray itself, one of LOSSES."""
     if isinstance(error, WorkerGroupError):
         return error.worker_failures
     return {UNKNOWN: getattr(error, "controller_failure", error)}
@@ -86,7 +90,7 @@ def describe_losses(failures: Mapping[int, Exception]) -> str:
         return "; ".join(_described(rank, cause) for rank, cause in sorted(lost.items()))
     faults = {rank: failure for rank, failure in failures.items() if not _is_of_connections(failure)}
     for rank, failure in faults.items():
-        raise WorkerFault(f"a fault in {_named(rank)}\n{type(failure).__name__}: {failure}") from None
+        raise WorkerFault(f"a fault in {_named(rank, failure)}\n{type(failure).__name__}: {failure}") from None
     return f"a worker was lost ({_cause(next(iter(causes.values())))})" if causes else "workers were lost"
 
 
@@ -102,10 +106,12 @@ def _is_of_connections(error: Exception) -> bool:
 
 def _described(rank: int, cause: Exception) -> str:
     ip = re.search(r"(?m)^\s*ip: (\S+)", str(cause))
-    return f"{_named(rank)}{f' on {ip[1]}' if ip else ''} was lost ({_cause(cause)})"
+    return f"{_named(rank, cause)}{f' on {ip[1]}' if ip else ''} was lost ({_cause(cause)})"
 
 
-def _named(rank: int) -> str:
+def _named(rank: int, cause: Exception) -> str:
+    if rank == UNKNOWN and CONTROLLER in str(cause):
+        return "the controller of the workers"
     return "a worker" if rank == UNKNOWN else f"worker {rank + 1}"
 
 

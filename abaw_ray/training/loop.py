@@ -66,6 +66,9 @@ Report = Callable[[EpochResult, Path | None], None]
 Progress = Callable[[int, int, int, float], None]
 """Called by the first worker with epoch, step, steps in an epoch, and the latest logged loss."""
 
+Sign = Callable[[str], None]
+"""A sign of life, called by every worker with what it has just done."""
+
 
 def train(
     job: Job,
@@ -74,6 +77,7 @@ def train(
     resume: Path | None = None,
     progress: Progress | None = None,
     is_trial: bool = False,
+    sign: Sign = lambda last: None,
 ) -> dict[str, Any]:
     """Trains until early stopping or the last epoch.
 
@@ -84,6 +88,7 @@ def train(
         resume: a checkpoint of this run to go on from, or within the epoch after it, where the run's folder has more.
         progress: shows how far it is.
         is_trial: of a sweep.
+        sign: is given a sign of life with every step, and with every batch of an evaluation.
 
     Returns:
         Summary: role, epochs run, best epoch, its criterion, steps, workers, what they ran on, and `symptoms`, what is
@@ -113,12 +118,12 @@ def train(
     kept_events = state["log"]["events"] if state is not None else None
     with saved, RunLog(as_path(job.run), described, epoch, kept_events) as log:
         seconds = restore_within(state, learner, updates, log, world) if state is not None else 0.0
-        training = Training(learner, updates, stage, recipe, world, watch, log, saved, progress)
+        training = Training(learner, updates, stage, recipe, world, watch, log, saved, progress, sign)
         shown: Evaluation | None = None
         while epoch < recipe.train.epochs and not stopping.stop:
             task_weights = updates.task_weights
             losses, seconds, waiting = training.epoch(epoch, step, seconds)
-            evaluations = {name: _evaluate(n, evaluator, world) for name, n in updates.networks.items()}
+            evaluations = {name: _evaluate(n, evaluator, world, epoch, sign) for name, n in updates.networks.items()}
             kept = max(evaluations, key=lambda name: evaluations[name].criterion)
             evaluation = evaluations[kept]
             criteria = {str(name): of_weights.criterion for name, of_weights in evaluations.items()}
@@ -252,7 +257,8 @@ class Training:
     watch: Watch
     log: RunLog
     saved: StepCheckpoints
-    progress: Progress | None
+    progress: Progress | None = None
+    sign: Sign = lambda last: None
 
     def epoch(self, epoch: int, first: int, seconds: float) -> tuple[dict[str, float], float, float]:
         """One pass over an epoch's steps.
@@ -291,6 +297,7 @@ class Training:
             # waits for the device, which is part of the step
             values = read(numbers) if logged else {}
             clock.step_done()
+            self.sign(f"epoch {epoch + 1}, step {step + 1} of {num_steps}")
             self.log.add(losses)
             if logged:
                 self.log.step(epoch * num_steps + step, values, rate, clock)
@@ -306,7 +313,11 @@ class Training:
         return self.log.mean_losses(), time.perf_counter() - started, clock.waiting
 
 
-def _evaluate(network: Network, evaluator: Evaluator, world: World) -> Evaluation:
+def _evaluate(network: Network, evaluator: Evaluator, world: World, epoch: int, sign: Sign) -> Evaluation:
     """Scores on the validation split, the same on every worker."""
     world.share_buffers(network)
-    return evaluator.score(evaluator.predict(network, world))
+
+    def evaluated(done: int, total: int) -> None:
+        sign(f"epoch {epoch + 1}, evaluation of {done} of {total}")
+
+    return evaluator.score(evaluator.predict(network, world, evaluated))

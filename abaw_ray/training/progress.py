@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import Any
 
+from ray.exceptions import RayActorError
 from ray.util.queue import Queue
 from rich.progress import Progress
 
 from abaw_ray.console import ERRORS, progress_columns
 from abaw_ray.ray_session import beside_us
+
+
+def tell(queue: Queue | None, *message: Any) -> None:
+    """Puts a message into a bar's queue. A bar that is gone, or was never there, is told nothing: training goes on."""
+    if queue is not None:
+        with contextlib.suppress(RayActorError):
+            queue.put(message)
 
 
 class ProgressBar:
@@ -28,12 +37,13 @@ class ProgressBar:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.queue.put(None)  # the last message
+        with contextlib.suppress(RayActorError):
+            self.queue.put(None)  # the last message
         self._thread.join()
         self.queue.shutdown()
 
     def _show(self) -> None:
-        with Progress(*progress_columns(), console=ERRORS) as bar:
+        with Progress(*progress_columns(), console=ERRORS) as bar, contextlib.suppress(RayActorError):
             task = bar.add_task("starting workers", total=None)
             while (message := self.queue.get()) is not None:
                 self._update(bar, task, message)

@@ -13,7 +13,7 @@ import ray
 import ray.train
 import torch
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
-from ray.train.torch import TorchTrainer, get_device
+from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.util.queue import Queue
 
 from abaw_ray.blocks.files import read_json, write_json, write_text
@@ -26,12 +26,13 @@ from abaw_ray.monitoring.run_log import flatten
 from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.ray_session import ray_session
 from abaw_ray.settings import leaves_of
-from abaw_ray.storage import AnyPath, as_path
-from abaw_ray.training.failures import MAX_RESTARTS, classify_errors, describe_losses, failures
+from abaw_ray.storage import AnyPath, as_path, remove_tree
+from abaw_ray.training.failures import LOSSES, MAX_RESTARTS, classify_errors, describe_losses, failures
+from abaw_ray.training.hanging import HangDetector, collective_seconds, found_hanging, reports_folder
 from abaw_ray.training.job import Job, features_in
 from abaw_ray.training.leftovers import free_resources
 from abaw_ray.training.loop import EpochResult, train
-from abaw_ray.training.progress import ProgressBar
+from abaw_ray.training.progress import ProgressBar, tell
 from abaw_ray.training.resources import Resources, check_room
 from abaw_ray.training.snapshot import CHECKPOINTS, SELECTION, check_checkpoints, selection
 from abaw_ray.training.stage import Stage
@@ -91,6 +92,7 @@ def fit(
     run = as_path(job.run)
     with OwnedFolder(run, "a run", (JOB_FILE,)).held(fresh):
         _begin(run, job, extend)
+        remove_tree(reports_folder(run))
         with ray_session(), _progress_bar(job, shown=not one_of_many) as bar:
             check_room(resources)
             queue = bar.queue if bar is not None else None
@@ -122,7 +124,8 @@ def _run(
 ) -> dict[str, Any]:
     """What the first worker returns.
 
-    A run that loses a worker goes on from its last checkpoint; any other error ends it at once.
+    A run that loses a worker, or Ray Train's controller of them, goes on from its last checkpoint; any other error ends
+    it at once.
 
     Raises:
         UserError: of a worker.
@@ -132,9 +135,10 @@ def _run(
     while True:
         try:
             result: Any = on_a_thread(_trainer(job, resources, queue, callbacks, one_of_many, restarts).fit)
-        except TrainingFailedError as error:
+        except (TrainingFailedError, *LOSSES) as error:
             free_resources()
             lost = describe_losses(failures(error))
+            lost = found_hanging(reports_folder(as_path(job.run), len(restarts)), resources.num_workers) or lost
             if len(restarts) == MAX_RESTARTS:
                 raise WorkerFault(f"{lost}, after {MAX_RESTARTS} restarts; the same command goes on") from None
             restarts.append(f"{lost}: restart {len(restarts) + 1} of {MAX_RESTARTS}, from the last checkpoint")
@@ -164,6 +168,7 @@ def _trainer(
             "restarts": restarts,
             "is_trial": one_of_many,
         },
+        torch_config=TorchConfig(timeout_s=collective_seconds(job.recipe.checkpoint.hang_seconds)),
         scaling_config=ScalingConfig(
             num_workers=resources.num_workers,
             use_gpu="GPU" in per_worker,
@@ -208,26 +213,27 @@ def _train_here(config: dict[str, Any]) -> dict[str, Any]:
             checkpoint=ray.train.Checkpoint.from_directory(str(folder)) if folder is not None else None,
             checkpoint_dir_name=_checkpoint_name(result.epoch),
         )
-        if world.rank == 0 and queue is not None:
-            queue.put(("line", describe(result)))
+        if world.rank == 0:
+            tell(queue, "line", describe(result))
 
-    if queue is not None:
-        where = f"node {node[:8]}, {ray.util.get_node_ip_address()}, {world.device}"
-        queue.put(("line", f"worker {world.rank + 1} of {world.size}: {where}"))
+    where = f"node {node[:8]}, {ray.util.get_node_ip_address()}, {world.device}"
+    tell(queue, "line", f"worker {world.rank + 1} of {world.size}: {where}")
 
     def progress(epoch: int, step: int, num_steps: int, loss: float) -> None:
-        if world.rank == 0 and queue is not None:
-            queue.put(("step", epoch, step, num_steps, loss))
+        if world.rank == 0:
+            tell(queue, "step", epoch, step, num_steps, loss)
 
+    reports = reports_folder(as_path(job.run), len(config["restarts"]))
+    detector = HangDetector(reports, job.recipe.checkpoint.hang_seconds, world.rank, world.size, where)
     # Ray Train copies checkpoints to the run's folder
-    with write_errors_named(as_path(job.run)):
+    with write_errors_named(as_path(job.run)), detector:
         earlier = ray.train.get_checkpoint()
         if earlier is None:
-            return train(job, world, report, progress=progress, is_trial=config["is_trial"])
+            return train(job, world, report, progress=progress, is_trial=config["is_trial"], sign=detector.sign)
         with earlier.as_directory() as folder:
-            if world.rank == 0 and queue is not None:
-                queue.put(("line", f"going on after epoch {checkpoint.load(folder).description.epoch + 1}"))
-            return train(job, world, report, Path(folder), progress, config["is_trial"])
+            if world.rank == 0:
+                tell(queue, "line", f"going on after epoch {checkpoint.load(folder).description.epoch + 1}")
+            return train(job, world, report, Path(folder), progress, config["is_trial"], detector.sign)
 
 
 def describe(result: EpochResult) -> str:

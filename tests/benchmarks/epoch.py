@@ -64,7 +64,6 @@ def main() -> None:
             Watch(job, stage, world),
             RunLog(run, None),
             StepCheckpoints(run, recipe, world, stage.store.manifest.content_hash),
-            None,
         )
         batch = next(iter(stage.batches(0, world)))
 

@@ -144,7 +144,6 @@ class Steps:
             Watch(job, stage, world),
             RunLog(Path(), None),
             StepCheckpoints(Path(job.run), job.recipe, world, stage.store.manifest.content_hash),
-            None,
         )
         self.images_per_step = stage.data.images_per_step
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -14,8 +15,9 @@ import ray
 import ray.train
 import torch
 import torch.distributed as dist
+from test_command import command
 
-from abaw_ray.config import Recipe
+from abaw_ray.config import Recipe, dump_recipe
 from abaw_ray.errors import DatabaseFormatError
 from abaw_ray.training import trainer
 from abaw_ray.training.failures import classify_errors
@@ -110,3 +112,18 @@ def test_a_run_whose_worker_dies_as_it_is_started_goes_on_and_holds_nothing(run,
     while ray.available_resources().get("CPU", 0) < ray.cluster_resources()["CPU"]:
         assert time.monotonic() < limit, "CPUs are held by a training that has ended"
         time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_is_named_and_the_run_goes_on(store, recipe, tmp_path, monkeypatch):
+    plugins = Path(__file__).parents[1] / "chaos"
+    monkeypatch.setenv("PYTHONPATH", str(plugins), prepend=os.pathsep)
+    monkeypatch.setenv("CHAOS_HANGS", f"1 6 {tmp_path / 'hung'}")  # the second of two workers, in its sixth step
+    (tmp_path / "small.yaml").write_text(dump_recipe(recipe))
+    options = ["--store", store, "--recipe", tmp_path / "small.yaml", "--workers", "2", "--out", tmp_path / "run"]
+    bound = ["--set", "plugins=[worker_faults]", "--set", "checkpoint.hang_minutes=0.5"]
+    said = " ".join(command("train", *options, *bound).stderr.split())
+    assert re.search(r"worker 2 hangs on node \w{8}, \S+, cpu: no step for 0\.5\d* minutes since", said), said
+    assert "since epoch 2, step 1 of 4, in step (" in said
+    assert "restart 1 of 3, from the last checkpoint" in said
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["num_epochs"] == 2

@@ -14,7 +14,7 @@ from abaw_ray.training.job import Job
 
 SECTIONS = {type(value): name for name, value in Recipe() if isinstance(value, Section)}
 
-READ_BY_RAY_TRAIN = {"checkpoint.best"}
+READ_BY_RAY_TRAIN = {"checkpoint.best", "checkpoint.hang_minutes"}
 """Not by the training itself."""
 READ_WITHOUT_EFFECT = {
     "augment.cutmix",

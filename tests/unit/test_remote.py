@@ -224,6 +224,50 @@ def test_the_cache_keeps_to_its_size_and_to_what_was_asked_for_last(object_store
     assert sum(f.stat().st_size for f in cache.folder.iterdir() if f.suffix == "") <= 350
 
 
+def test_what_a_process_that_died_left_in_the_cache_is_removed_when_it_is_old(object_store, tmp_path):
+    folder, cache = as_path(object_store.uri(tmp_path.name)), NodeCache(tmp_path, 10**6)
+    write_text(folder / "a", "a")
+    parts = [f".unfinished-{'a' * 32}", "0" * 64]
+    for name in (*parts, "thesis.tex"):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, 0))
+    (tmp_path / ".unfinished-new").touch()
+    fetched = cache.fetch(folder / "a").name
+    found = {path.name for path in tmp_path.iterdir() if path.suffix != ".lock"}
+    assert found == {"thesis.tex", ".unfinished-new", fetched, f"{fetched}.json"}
+
+
+def test_a_cache_is_shared_with_users_whose_files_cannot_be_changed(object_store, tmp_path, monkeypatch):
+    """The system refuses what it refuses in a folder of many users; root, who may run this, it would refuse nothing."""
+    folder = as_path(object_store.uri(tmp_path.name))
+    (tmp_path / "cache").mkdir()
+    for number in range(4):
+        write_text(folder / str(number), str(number) * 100)
+    theirs = NodeCache(tmp_path / "cache", 250)
+    theirs.fetch(folder / "0")
+    their_files = {str(path) for path in theirs.folder.iterdir()}
+
+    def refusing(name):
+        function = getattr(os, name)
+
+        def call(path, *arguments, **options):
+            reads = name == "open" and not arguments[0] & os.O_ACCMODE
+            if str(path) in their_files and not reads:
+                raise PermissionError(13, "Permission denied", str(path))
+            return function(path, *arguments, **options)
+
+        return call
+
+    for name in ("open", "utime", "unlink"):
+        monkeypatch.setattr(os, name, refusing(name))
+    ours = NodeCache(tmp_path / "cache", 250)
+    for number in (0, 1, 2, 3, 0):
+        assert ours.fetch(folder / str(number)).read_text() == str(number) * 100
+    assert object_store.sent[f"{tmp_path.name}/0"] == 100
+    kept = {path.read_text()[0] for path in ours.folder.iterdir() if path.suffix == ""}
+    assert kept == {"0", "3"}, "theirs stays, and ours makes room"
+
+
 def test_a_store_larger_than_the_cache_is_read(object_store, remote, tmp_path, monkeypatch):
     made, uri = remote
     (tmp_path / "small").mkdir()

@@ -13,6 +13,7 @@ from ray.train import WorkerGroupError
 
 import abaw_ray.jobs.following
 import abaw_ray.video
+from abaw_ray.blocks.files import write_json
 from abaw_ray.config import Recipe
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, DivergedError, UserError, WorkerFault
 from abaw_ray.training import trainer
@@ -37,6 +38,13 @@ class Died(ActorDiedError):
         return DIED
 
 
+class ControllerDied(ActorDiedError):
+    """The same of Ray Train's controller."""
+
+    def __str__(self) -> str:
+        return DIED.replace("RayTrainWorker", "TrainController")
+
+
 def unhealthy(cause: Exception) -> Exception:
     """As Ray Train reports a worker that does not answer any more."""
     error = RuntimeError(f"A worker health check failed.\n{cause}")
@@ -44,7 +52,9 @@ def unhealthy(cause: Exception) -> Exception:
     return error
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *ends: dict[int, Exception] | str) -> tuple[object, int, list[str]]:
+def run(
+    monkeypatch: pytest.MonkeyPatch, *ends: dict[int, Exception] | Exception | str, place: str = "run"
+) -> tuple[object, int, list[str]]:
     """What a run gives whose tries end so, one after the other, the number of tries, and what was said."""
     tries = iter(ends)
     num_tries = 0
@@ -56,12 +66,14 @@ def run(monkeypatch: pytest.MonkeyPatch, *ends: dict[int, Exception] | str) -> t
         end = next(tries)
         if isinstance(end, dict):
             raise WorkerGroupError("workers failed", end)
+        if isinstance(end, Exception):
+            raise end
         return SimpleNamespace(return_value=end)
 
     monkeypatch.setattr(trainer, "_trainer", lambda *_: SimpleNamespace(fit=fit))
     monkeypatch.setattr(trainer, "free_resources", lambda: None)
     try:
-        result: object = trainer._run(Job(Recipe(), "store", "run"), Resources(), None, None, False, said.append)
+        result: object = trainer._run(Job(Recipe(), "store", place), Resources(), None, None, False, said.append)
     except Exception as error:
         result = error
     return result, num_tries, said
@@ -95,6 +107,37 @@ def test_a_run_that_loses_workers_goes_on_and_says_which_where_and_why(monkeypat
         " End of file.): restart 1 of 3, from the last checkpoint"
     )
     assert said[1].startswith("a worker was lost (Connection closed by peer [10.0.0.2]): restart 2 of 3")
+
+
+def test_a_run_goes_on_when_the_controller_of_its_workers_is_lost(monkeypatch):
+    found, num_tries, said = run(monkeypatch, ControllerDied(), "summary")
+    assert (found, num_tries) == ("summary", 2)
+    assert said[0].startswith("the controller of the workers on 10.0.0.7 was lost (its worker process has died")
+    assert said[0].endswith(": restart 1 of 3, from the last checkpoint")
+
+
+def test_a_run_says_of_each_try_who_hung(monkeypatch, tmp_path):
+    def hung(restart: int, number: int) -> None:
+        report = {
+            "worker": number,
+            "where": "node 1",
+            "last": "epoch 3, step 4 of 5",
+            "seconds": 90.0,
+            "in": "f (a.py:1)",
+        }
+        write_json(tmp_path / "hanging" / f"restart-{restart}" / "worker-1.json", report | {"waits_for_others": False})
+
+    hung(0, 1)
+    hung(2, 3)
+    found, _, said = run(monkeypatch, {0: LOST}, {0: LOST}, {0: GONE}, "summary", place=str(tmp_path))
+    assert found == "summary"
+    who = "worker {} hangs on node 1: no step for 1.5 minutes since epoch 3, step 4 of 5, in f (a.py:1) (stacks: "
+    assert [line.startswith(who.format(number)) for line, number in zip(said, (1, 2, 3), strict=True)] == [
+        True,
+        False,
+        True,
+    ]
+    assert "was lost" in said[1]
 
 
 def test_a_run_gives_up_after_some_losses(monkeypatch):

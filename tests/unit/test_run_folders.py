@@ -36,10 +36,10 @@ def test_the_same_job_goes_on_and_another_is_refused_with_the_differences(tmp_pa
 
 def test_how_often_it_is_saved_makes_no_other_run(tmp_path: Path) -> None:
     _begin(tmp_path, job_in(tmp_path), extend=False)
-    rarely = job_in(tmp_path, "checkpoint.every=null", "checkpoint.best=3")
+    rarely = job_in(tmp_path, "checkpoint.every=null", "checkpoint.best=3", "checkpoint.hang_minutes=5")
     _begin(tmp_path, rarely, extend=False)
     noted = json.loads((tmp_path / JOB_FILE).read_text())["recipe"]["checkpoint"]
-    assert noted == {"every": None, "best": 3}
+    assert noted == {"every": None, "best": 3, "hang_minutes": 5.0}
     end(tmp_path)
     assert finished(job_in(tmp_path)) == {}
     assert finished(job_in(tmp_path, "seed=1")) is None
