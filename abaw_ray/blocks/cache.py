@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from abaw_ray.blocks.files import atomic_path, write_text
-from abaw_ray.errors import ConfigurationError, StoreError
+from abaw_ray.errors import ConfigurationError, StoreError, quoted
 from abaw_ray.storage import AnyPath, RemotePath
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,8 @@ FILLED = 0.95
 """Part of the limit that is left filled when room is made, so that it is not made for every file."""
 NUM_NEIGHBOURS = 16
 """Processes of a node that may fetch at the same time."""
+HASH = re.compile("[0-9a-f]{64}")
+"""In hexadecimal; a description of a stranger may hold anything, and files are called so."""
 RECORD = ".json"
 LOCK = ".lock"
 
@@ -92,6 +95,8 @@ class NodeCache:
 
     def fetch(self, path: RemotePath, sha256: str | None = None) -> Path:
         """See `local_file`."""
+        if sha256 is not None and not HASH.fullmatch(sha256):
+            raise StoreError(f"{path}: found the hash {quoted(sha256)}, expected 64 digits from 0 to f")
         file = self.folder / (sha256 or _version(path))
         if self._is_whole(file):
             return file
