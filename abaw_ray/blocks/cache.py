@@ -24,7 +24,7 @@ from pathlib import Path
 
 from abaw_ray.blocks.files import atomic_path, write_text
 from abaw_ray.disk import TEMPORARY, write_errors_named
-from abaw_ray.errors import ConfigurationError, StoreError
+from abaw_ray.errors import ConfigurationError, StoreError, quoted
 from abaw_ray.storage import AnyPath, RemotePath
 
 logger = logging.getLogger(__name__)
@@ -37,8 +37,8 @@ NUM_NEIGHBOURS = 16
 """Processes of a node that may fetch at the same time."""
 LEFT_SECONDS = 24 * 3600
 """Age from which on what was not fetched to its end is that of a process that died."""
-OURS = re.compile("[0-9a-f]{64}")
-"""Names of files that were fetched: hashes."""
+HASH = re.compile("[0-9a-f]{64}")
+"""In hexadecimal, as files that were fetched are called; a description of a stranger may hold anything."""
 RECORD = ".json"
 LOCK = ".lock"
 
@@ -100,6 +100,8 @@ class NodeCache:
 
     def fetch(self, path: RemotePath, sha256: str | None = None) -> Path:
         """See `local_file`."""
+        if sha256 is not None and not HASH.fullmatch(sha256):
+            raise StoreError(f"{path}: found the hash {quoted(sha256)}, expected 64 digits from 0 to f")
         file = self.folder / (sha256 or _version(path))
         if self._is_whole(file):
             return file
@@ -169,7 +171,7 @@ class NodeCache:
         """Removes what processes that died have left: parts of files, and files without a record."""
         names = {path.name for path in self.folder.iterdir()}
         for name in names:
-            is_part = name.startswith(TEMPORARY) or (OURS.fullmatch(name) and name + RECORD not in names)
+            is_part = name.startswith(TEMPORARY) or (HASH.fullmatch(name) and name + RECORD not in names)
             with suppress(PermissionError, FileNotFoundError):
                 if is_part and time.time() - (self.folder / name).stat().st_mtime > LEFT_SECONDS:
                     (self.folder / name).unlink()

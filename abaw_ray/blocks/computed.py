@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from abaw_ray.below import BelowFolder
 from abaw_ray.blocks.cache import local_file
 from abaw_ray.blocks.files import describe_file, json_sha256, map_batch, require_hash, write_table, write_text
 from abaw_ray.blocks.integrity import Expected, require_whole
@@ -30,7 +31,7 @@ class ComputedBlock(BaseModel):
     """A block file, `path` below the folder of blocks; `num_variants`: views of each row."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    path: str
+    path: BelowFolder
     num_rows: int
     num_variants: int
     sha256: str

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from rich.table import Table
 from rich.text import Text
 
+from abaw_ray.below import BelowFolder, InFolder
 from abaw_ray.blocks.files import damage_named, json_sha256, read_json, require_hash, write_text
 from abaw_ray.blocks.schema import MANIFEST, UNFINISHED, VERSION, Encoding, Form
 from abaw_ray.errors import MissingInputError, StoreError, quoted, wrong_values
@@ -72,7 +73,7 @@ class DatabaseEntry(Entry):
 class SetEntry(Entry):
     """A training set."""
 
-    name: str
+    name: InFolder
     tasks: tuple[str, ...]
     num_rows: dict[str, int]
     """Database -> images."""
@@ -82,7 +83,7 @@ class SetEntry(Entry):
 class LabelFile(Entry):
     """A file of labels: those of an annotator in a space."""
 
-    space: str
+    space: InFolder
     annotator: str
     """Empty for the labels that a database has one set of."""
     unseen: bool
@@ -95,7 +96,7 @@ class LabelFile(Entry):
 class BlockEntry(Entry):
     """A block file, `path` below the folder of blocks."""
 
-    path: str
+    path: BelowFolder
     num_rows: int
     plan_hash: str
     sha256: str
@@ -104,7 +105,7 @@ class BlockEntry(Entry):
 class StreamEntry(Entry):
     """A stream that rows have beside their faces, or without one; see `streams.base.Stream`."""
 
-    name: str
+    name: InFolder
     kind: str
     size: int
     encoding: str

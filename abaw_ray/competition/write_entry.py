@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from abaw_ray.below import is_name
 from abaw_ray.blocks.manifest import DatabaseEntry
 from abaw_ray.competition import EntryEdition
 from abaw_ray.competition.image_files import IMAGE_EDITIONS
 from abaw_ray.competition.track_files import EDITIONS, TRACK_FORMATS
 from abaw_ray.databases.reading.names import file_name
 from abaw_ray.databases.reading.tracks import image_name
-from abaw_ray.errors import ConfigurationError
+from abaw_ray.errors import ConfigurationError, StoreError, quoted
 from abaw_ray.spaces import LabelSpace
 from abaw_ray.storage import AnyPath, local_folder
 
@@ -53,12 +54,18 @@ def require_names(edition: EntryEdition, spaces: Sequence[LabelSpace]) -> None:
 
 
 def write_tracks(out: AnyPath, answers: TrackAnswers) -> Written:
-    """Writes an entry of ABAW2: `out`/<task's folder>/<track>.txt, a line a frame."""
+    """Writes an entry of ABAW2: `out`/<task's folder>/<track>.txt, a line a frame.
+
+    Raises:
+        StoreError: a track's name would lead out of the folder.
+    """
     written = {}
     for task, tracks in answers.items():
         form = TRACK_FORMATS[task]
         with local_folder(out / form.folder) as local:
             for track, rows in tracks.items():
+                if not is_name(track):
+                    raise StoreError(f"{out}: found a track {quoted(track)}, expected the name of a file")
                 form.write(local / f"{file_name(track)}.txt", rows)
         written[task] = {"num_files": len(tracks), "num_frames": sum(map(len, tracks.values()))}
     return written

@@ -67,7 +67,7 @@ def read(root: Path, options: TableOptions) -> LabelTable:
     columns, problems = read_columns(file, config), Problems()
     if config.subject_pattern is not None:
         columns = _with_subjects(columns, config.subject_pattern, problems)
-    rows = TableRows(file, columns, _splits(file, config, columns, options), problems)
+    rows = TableRows(root, file, columns, _splits(file, config, columns, options), problems)
     rows.leave_out_unusable(config.geometry[0])
     has_image = rows.leave_out_missing(root, {_name_in(root, path), _name_in(root, config_path)})
     if config.split:

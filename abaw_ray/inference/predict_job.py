@@ -15,8 +15,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from abaw_ray.below import is_name
 from abaw_ray.blocks.files import atomic_path, read_json, write_json
 from abaw_ray.databases.base import Problems
+from abaw_ray.errors import StoreError, quoted
 from abaw_ray.inference.faces.detectors import find_detector
 from abaw_ray.inference.inputs import Input
 from abaw_ray.inference.opening import open_model
@@ -118,6 +120,9 @@ def _remove_earlier(out: AnyPath) -> None:
     remove_tree(out / PARTS)
     if (out / SUMMARY).is_file():
         written = [file for given in read_json(out / SUMMARY).get("inputs", []) for file in given["files"]]
+        others = [name for name in written if not (isinstance(name, str) and is_name(name))]
+        if others:
+            raise StoreError(f"{out / SUMMARY}: found the file {quoted(others[0])}, expected a name in the folder")
         for name in [*written, f"{TABLE}.parquet", f"{TABLE}.csv", SUMMARY]:
             (out / name).unlink(missing_ok=True)
 

@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from abaw_ray.below import InFolder, is_name
 from abaw_ray.blocks.files import (
     atomic_path,
     json_sha256,
@@ -106,7 +107,7 @@ class Description(BaseModel):
     features; None: another kind of network."""
     weights: Weights = "trained"
     """The better ones of its epoch, which it holds."""
-    files: dict[str, str] = {}
+    files: dict[InFolder, str] = {}
     """Name -> hash of the files beside it."""
     content_hash: str = ""
     """Hash of everything above."""
@@ -338,7 +339,7 @@ def best_of(run: AnyPath) -> str:
         StoreError: `run.json` is damaged.
     """
     name = read_json(run / RUN_FILE, DAMAGED).get("best")
-    if not isinstance(name, str):
+    if not isinstance(name, str) or not is_name(name):
         raise StoreError(
             f"{run / RUN_FILE}: found {quoted(name)} as best, expected the name of a checkpoint; {DAMAGED}"
         )

@@ -21,6 +21,7 @@ from abaw_ray.databases.base import Database, LabelTable, Options, Problems, Set
 from abaw_ray.databases.reading.names import file_name, portable
 from abaw_ray.databases.reading.parsing import add_each
 from abaw_ray.databases.schemas import label_column, label_keys, source_columns, split_column
+from abaw_ray.preprocess.paths import require_paths_below
 from abaw_ray.spaces import LabelSpace, Split
 from abaw_ray.streams import kind_of
 from abaw_ray.streams.base import FACE, Stream
@@ -125,7 +126,11 @@ def plan_database(source: Source, config: PrepareConfig) -> DatabasePlan:
 
     A block holds rows of one video for sequential databases, else of whole photos, up to `config.block_rows`. Only a
     photo with more faces than that makes a larger block.
+
+    Raises:
+        DatabaseFormatError: files of rows lie outside of the database.
     """
+    require_paths_below(source.root, source.options, source.table.rows, source.table.streams)
     problems = Problems()
     problems.merge(source.table.problems)
     table = source.table

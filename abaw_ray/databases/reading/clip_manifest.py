@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pyarrow as pa
 
+from abaw_ray.below import is_below
 from abaw_ray.databases.base import Problems
 from abaw_ray.databases.reading.parsing import note_others
 from abaw_ray.databases.reading.table_cells import Part
@@ -159,6 +160,9 @@ def _clip(path: Path, line: int, cells: dict[str, str], problems: Problems) -> C
         cells["language"],
         SPLIT_NAMES.get(cells.get(SPLIT, "").lower()),
     )
+    for place in (clip.faces, body, audio):
+        if place and not is_below(place, path.parent):
+            raise clip.error(quoted(place), f"paths below {path.parent}")
     if frames and video:
         problems.add("video_beside_face_frames", f"{clip.where}: {video}: not read, {frames} is")
     if SPLIT in cells and clip.split is None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from abaw_ray.below import is_below
 from abaw_ray.databases.reading.literals import parse_list
 from abaw_ray.databases.reading.matlab import Struct, listed, numbers, read_mat
 from abaw_ray.databases.reading.parsing import csv_rows
@@ -191,7 +192,6 @@ def _path(file: Path, entry: str, picture: Struct) -> str:
 
 def _below(file: Path, line: int | None, path: str) -> str:
     """A path that leads to nothing above the folder of pictures."""
-    parts = PurePosixPath(path)
-    if parts.is_absolute() or ".." in parts.parts:
+    if not is_below(path):
         raise DatabaseFormatError(file, line, quoted(path), "a path below the folder of pictures")
-    return parts.as_posix()
+    return PurePosixPath(path).as_posix()

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from abaw_ray.below import is_below
 from abaw_ray.databases.base import Problems
 from abaw_ray.databases.reading import pictures
 from abaw_ray.databases.reading.names import file_name, stored_name
@@ -18,6 +19,7 @@ from abaw_ray.databases.reading.table_cells import Texts
 from abaw_ray.databases.reading.table_columns import TableColumns
 from abaw_ray.databases.reading.table_files import TableFile
 from abaw_ray.databases.reading.videos import SUFFIXES, count_frames
+from abaw_ray.errors import quoted
 from abaw_ray.spaces import SPLIT_NAMES, Split
 
 IMAGE_SUFFIXES = (*pictures.SUFFIXES, ".tif", ".tiff")
@@ -28,6 +30,7 @@ class TableRows:
     """The rows of a table that are faces. Rows are left out one reason after the other, and counted.
 
     Args:
+        root: of the database, which no path leads out of.
         file: the table.
         columns: of it.
         splits: (rows,) `Split` of each row's labels.
@@ -40,13 +43,16 @@ class TableRows:
         kept: (rows,) which are left.
     """
 
-    def __init__(self, file: TableFile, columns: TableColumns, splits: np.ndarray, problems: Problems) -> None:
+    def __init__(
+        self, root: Path, file: TableFile, columns: TableColumns, splits: np.ndarray, problems: Problems
+    ) -> None:
         self.file, self.columns, self.splits, self.problems = file, columns, splits, problems
         self.paths = Texts.of([columns.paths])
         self.videos = columns.texts.get("video", self.paths)
         self.is_video = _ends_with(self.paths.values, tuple(SUFFIXES))[self.paths.codes]
         self.sequential = "video" in columns.texts or columns.frames is not None or bool(self.is_video.any())
         self.kept = np.ones(len(splits), bool)
+        self._require_below(root)
         if "video" not in columns.texts and columns.frames is not None and not self.is_video.all():
             row = int(np.argmin(self.is_video))
             expected = "a video, or the column of its video under `video`, beside the number of a frame"
@@ -55,6 +61,13 @@ class TableRows:
     def path(self, row: int) -> str:
         """A row's path."""
         return str(self.columns.paths[row].as_py())
+
+    def _require_below(self, root: Path) -> None:
+        """That no row's path leads out of the root."""
+        for code, path in enumerate(self.paths.values.to_pylist()):
+            if path is not None and (path.startswith("/") or ".." in path or "\0" in path) and not is_below(path, root):
+                expected = f"a path below {root} without ..; give a root above all files"
+                raise self.file.error(int(np.argmax(self.paths.codes == code)), f"the path {quoted(path)}", expected)
 
     def leave_out(self, wrong: np.ndarray, reason: str, describe: Callable[[int], str] | None = None) -> None:
         """Leaves out the rows that are `wrong` (rows,); `describe` says what was found in one: its path, if None."""
