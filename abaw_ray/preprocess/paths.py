@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from abaw_ray.below import is_below
-from abaw_ray.databases.base import Options, source_columns
+from abaw_ray.databases.base import Options
 from abaw_ray.databases.reading.names import printable
+from abaw_ray.databases.schemas import source_columns
 from abaw_ray.errors import DatabaseFormatError, quoted
 from abaw_ray.streams.base import Stream
 

@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=2000, help="about so many")
     parser.add_argument("--cpus", type=int, default=2)
     arguments = parser.parse_args()
-    emotic.SIZES = ((640, 480), (480, 640))
+    emotic.SIZES = ((640, 480), (480, 640), (640, 480))
     with tempfile.TemporaryDirectory() as folder:
         counts = {"train": arguments.people // PEOPLE_IN_A_PICTURE, "val": 2, "test": 1}
         root = emotic.generate_people(Path(folder) / "data", 0, counts, faces=True)

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from abaw_ray.config import UNREADABLE, Section, load_yaml, parse_options
-from abaw_ray.databases.base import row_schema, split_column
 from abaw_ray.databases.reading.spaces import ACTION_UNITS, EXPRESSION, VALENCE_AROUSAL
 from abaw_ray.databases.reading.subjects import SubjectPattern
+from abaw_ray.databases.schemas import row_schema, split_column
 from abaw_ray.errors import ConfigurationError, MissingInputError, shortened
 from abaw_ray.spaces import Kind, LabelSpace, Level
 
