@@ -1,10 +1,10 @@
 """Memory that `prepare` takes for people in pictures of 640 x 480: run `python tests/benchmarks/people_memory.py`.
 
 Synthetic people in scenes (EMOTIC's layout; bodies of 128 pixels, scenes of 224, faces of 112) are prepared by the
-command. Ten times a second the memory of its process and of all below it is read from /proc. Printed as JSON, in
-megabytes: the peaks of what the driver and the workers of Ray hold together, as resident memory (`rss`; pages that
-several of them share count in each) and as their share of it (`pss`; these count once), and of all processes, Ray's own
-servers among them, which take as much for any command.
+command. Twice a second the memory of its process and of Ray's workers is read from /proc. Printed as JSON, in
+megabytes: the peaks of what these hold together, as resident memory (`rss`; pages that several of them share count in
+each) and as their share of it (`pss`; these count once). Ray's own servers, which take as much for any command, are not
+among them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PEOPLE_IN_A_PICTURE = 2
 """On average."""
 WORKER = "ray::"
 """How the names of Ray's workers begin."""
-SECONDS = 0.1
+SECONDS = 0.5
 
 
 def processes_below(parent: int) -> Iterator[int]:
@@ -42,31 +42,37 @@ def processes_below(parent: int) -> Iterator[int]:
             yield from processes_below(int(child))
 
 
-def memory_of(process: int) -> tuple[str, float, float]:
-    """Its name, and megabytes: resident, and its share of these."""
+def name_of(process: int) -> str:
+    """Its command line; empty if it has ended."""
     try:
-        name = Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def memory_of(process: int) -> tuple[float, float]:
+    """Megabytes: resident, and its share of these."""
+    try:
         lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
     except OSError:  # it has ended
-        return "", 0.0, 0.0
+        return 0.0, 0.0
     found = {line.split(":")[0]: int(line.split()[1]) / 1024 for line in lines if line.startswith(("Rss", "Pss:"))}
-    return name, found.get("Rss", 0.0), found.get("Pss", 0.0)
+    return found.get("Rss", 0.0), found.get("Pss", 0.0)
 
 
 def measure(command: list[str]) -> dict[str, float]:
     """Peaks in megabytes while a command runs, and its seconds."""
     started = time.perf_counter()
-    peaks = {"rss": 0.0, "pss": 0.0, "all_pss": 0.0, "largest_worker_rss": 0.0}
+    peaks = {"rss": 0.0, "pss": 0.0, "driver_rss": 0.0, "largest_worker_rss": 0.0}
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as running:
         while running.poll() is None:
-            seen = [memory_of(process) for process in set(processes_below(running.pid))]
-            own = [seen_one for seen_one in seen if seen_one[0].startswith(WORKER) or "abaw_ray" in seen_one[0]]
-            workers = [rss for name, rss, _ in own if name.startswith(WORKER)]
+            workers = [child for child in processes_below(running.pid) if name_of(child).startswith(WORKER)]
+            seen = [memory_of(process) for process in (running.pid, *workers)]
             now = {
-                "rss": sum(rss for _, rss, _ in own),
-                "pss": sum(pss for _, _, pss in own),
-                "all_pss": sum(pss for _, _, pss in seen),
-                "largest_worker_rss": max(workers, default=0.0),
+                "rss": sum(rss for rss, _ in seen),
+                "pss": sum(pss for _, pss in seen),
+                "driver_rss": seen[0][0],
+                "largest_worker_rss": max((rss for rss, _ in seen[1:]), default=0.0),
             }
             peaks = {key: max(peak, now[key]) for key, peak in peaks.items()}
             time.sleep(SECONDS)
