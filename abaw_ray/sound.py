@@ -38,7 +38,7 @@ def read_sound(path: Path, rate: int) -> Sound:
     """
     try:
         regular(path)
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             if not container.streams.audio:
                 raise UnreadableSound("no sound track")
             if container.streams.audio[0].codec_context is None:

@@ -10,6 +10,7 @@ import wave
 import zlib
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -277,6 +278,23 @@ def test_a_sound_of_one_sample_a_second_is_not_unpacked_to_gigabytes(
         out.writeframes(bytes(100_000))
     with pytest.raises(UnreadableSound, match="more than 60 seconds"):
         read_sound(tmp_path / "a.wav", 16_000)
+
+
+def test_a_title_that_is_no_utf8_costs_no_frame(tmp_path: Path) -> None:
+    """As old programs write it: `Café` in Latin-1."""
+    with av.open(str(tmp_path / "a.mp4"), "w") as out:
+        out.metadata["title"] = "Cafe TITLE"
+        stream = out.add_stream("mpeg4", rate=25)
+        stream.width, stream.height = 48, 32
+        for _ in range(3):
+            out.mux(stream.encode(av.VideoFrame(48, 32, "yuv420p")))
+        out.mux(stream.encode(None))
+    whole = (tmp_path / "a.mp4").read_bytes()
+    assert b"Cafe TITLE" in whole
+    (tmp_path / "b.mp4").write_bytes(whole.replace(b"Cafe TITLE", b"Caf\xe9 TITLE"))
+    assert num_frames(tmp_path / "b.mp4") == 3
+    with pytest.raises(UnreadableSound, match="no sound track"):
+        read_sound(tmp_path / "b.mp4", 16_000)
 
 
 @pytest.mark.parametrize("stated", [0, 1, 2**31 - 1, 2**32 - 1])
