@@ -9,8 +9,8 @@ from pathlib import Path
 MOST_PIXELS = 1 << 27
 """Of a picture, or a frame: 134 million, which decoded are 400 MB."""
 
-MOST_SECONDS = 6 * 3600
-"""Of a sound track: at 16 kHz 1.4 GB."""
+MOST_SECONDS, LEAST_RATE = 6 * 3600, 1000
+"""Of a sound track, which at 16 kHz takes 1.4 GB; and its samples a second, which are resampled to thousands."""
 
 
 def regular(path: Path) -> os.stat_result:

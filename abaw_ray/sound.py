@@ -9,7 +9,7 @@ import av
 import numpy as np
 
 from abaw_ray.errors import UserError
-from abaw_ray.limits import MOST_SECONDS, regular
+from abaw_ray.limits import LEAST_RATE, MOST_SECONDS, regular
 
 
 class UnreadableSound(UserError, ValueError):
@@ -38,7 +38,7 @@ def read_sound(path: Path, rate: int) -> Sound:
     """
     try:
         regular(path)
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             if not container.streams.audio:
                 raise UnreadableSound("no sound track")
             if container.streams.audio[0].codec_context is None:
@@ -47,8 +47,10 @@ def read_sound(path: Path, rate: int) -> Sound:
             start, parts, seconds = None, [], 0.0
             for frame in container.decode(container.streams.audio[0]):
                 start = frame.time if start is None else start
+                if frame.sample_rate < LEAST_RATE:
+                    raise UnreadableSound(f"{frame.sample_rate} samples a second, expected at least {LEAST_RATE:,}")
                 seconds += frame.samples / frame.sample_rate
-                if seconds > MOST_SECONDS:  # of a few samples a second, resampling makes thousands of each
+                if seconds > MOST_SECONDS:
                     raise UnreadableSound(f"a sound track of more than {MOST_SECONDS:,} seconds")
                 parts += [part.to_ndarray().mean(0) for part in resampler.resample(frame)]
             parts += [part.to_ndarray().mean(0) for part in resampler.resample(None)]

@@ -334,7 +334,7 @@ def _is_one_of(names: set[str], container: InputContainer) -> bool:
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     try:
-        container = av.open(str(path))
+        container = av.open(str(path), metadata_errors="replace")
     except FileNotFoundError:
         raise
     except av.FFmpegError as error:

@@ -71,7 +71,10 @@ def estimated_length(given: Input, every: int) -> int:
     if given.kind == "picture":
         return 1
     if given.kind == "video" and isinstance(given.path, Path):
-        with suppress(av.FFmpegError, OSError, IndexError), av.open(str(given.path)) as container:
+        with (
+            suppress(av.FFmpegError, OSError, IndexError),
+            av.open(str(given.path), metadata_errors="replace") as container,
+        ):
             stream = container.streams.video[0]
             seconds = float(container.duration or 0) / 1e6
             return (stream.frames or int(seconds * float(stream.average_rate or 0))) // every

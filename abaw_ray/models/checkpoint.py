@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -37,7 +38,15 @@ from abaw_ray.blocks.integrity import Expected, whole_file
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import AugmentConfig, Recipe, dump_recipe, parse_recipe_text
 from abaw_ray.disk import write_errors_named
-from abaw_ray.errors import ConfigurationError, MissingInputError, StoreError, quoted, wrong_values
+from abaw_ray.errors import (
+    LONGEST_MESSAGE,
+    ConfigurationError,
+    MissingInputError,
+    StoreError,
+    quoted,
+    shortened,
+    wrong_values,
+)
 from abaw_ray.models.cnn import MultiTaskCNN, on_device
 from abaw_ray.models.encoders.base import Shape
 from abaw_ray.models.kinds import NETWORKS, frame_shapes
@@ -166,7 +175,10 @@ class Checkpoint:
         build = NETWORKS.get(self.description.kind, f"{self.path / DESCRIPTION}: kind")
         recipe = self.recipe.model_copy(update={"model": self.recipe.model.without_weights()})
         network = build(recipe, outputs, self.description.shapes)
-        network.load_state_dict(self._weights())
+        try:
+            network.load_state_dict(self._weights())
+        except RuntimeError as error:  # names or shapes of another network
+            raise StoreError(f"{self.path / WEIGHTS}: {shortened(str(error), LONGEST_MESSAGE)}; {DAMAGED}") from None
         return on_device(network, device).eval()
 
     def frame_network(self, device: torch.device) -> FrameNetwork:
@@ -270,7 +282,7 @@ class Checkpoint:
         return _whole(self.path, self.description, name)
 
     def _weights(self) -> dict[str, Tensor]:
-        return load_file(self.whole(WEIGHTS))
+        return weights_in(self.whole(WEIGHTS))
 
     def copy(self, folder: AnyPath) -> None:
         """Copies it, without what only training needs, to `folder`."""
@@ -313,6 +325,33 @@ def save(
     write_text(folder / RECIPE, dump_recipe(recipe))
     names = [name for name in (WEIGHTS, *RESUMED, RECIPE) if (folder / name).is_file()]
     description.save(folder, {name: sha256_of(folder / name) for name in names})
+
+
+def weights_in(file: Path) -> dict[str, Tensor]:
+    """The tensors of a file of weights.
+
+    Raises:
+        StoreError: it is none.
+    """
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise StoreError(f"{file}: no weights ({shortened(str(error))}); {DAMAGED}") from None
+
+
+def state_in(file: Path) -> dict[str, Any]:
+    """The tensors and numbers that training goes on from, on the CPU; nothing in the file is executed.
+
+    Raises:
+        StoreError: it holds anything else.
+    """
+    try:
+        found = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged files end in any error there is
+        raise StoreError(f"{file}: no state of a training ({shortened(str(error))}); {DAMAGED}") from None
+    if not isinstance(found, dict):
+        raise StoreError(f"{file}: found {type(found).__name__}, expected the state of a training; {DAMAGED}")
+    return found
 
 
 def load(path: AnyPath | str) -> Checkpoint:

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import load_file
 from torch import nn
 from torch.optim import Optimizer
 
@@ -27,9 +25,9 @@ def restore(folder: Path, network: nn.Module, optimizer: Optimizer) -> Descripti
         StoreError: a file is damaged.
     """
     found = checkpoint.load(folder)
-    network.load_state_dict(load_file(found.whole(checkpoint.WEIGHTS)))
+    network.load_state_dict(checkpoint.weights_in(found.whole(checkpoint.WEIGHTS)))
     # it moves to the device what belongs there; numbers of steps do not: each would be waited for in every step
-    _load(optimizer, torch.load(found.whole(checkpoint.OPTIMIZER), map_location="cpu", weights_only=True))
+    _load(optimizer, checkpoint.state_in(found.whole(checkpoint.OPTIMIZER)))
     return found.description
 
 
@@ -92,5 +90,5 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
     found = checkpoint.load(folder)
     if name not in found.description.files:
         return {}
-    state: dict[str, Any] = torch.load(found.whole(name), map_location="cpu", weights_only=True)
+    state = checkpoint.state_in(found.whole(name))
     return state

@@ -22,6 +22,7 @@ from abaw_ray.blocks.integrity import whole_file
 from abaw_ray.config import Recipe
 from abaw_ray.disk import write_errors_named
 from abaw_ray.errors import StoreError, wrong_values
+from abaw_ray.models.checkpoint import state_in
 from abaw_ray.storage import AnyPath, remove_tree
 from abaw_ray.world import World
 
@@ -93,12 +94,12 @@ class StepCheckpoints:
                             *(self._world.size, self._store_hash[:12]),
                         )
                     continue
-                file = whole_file(folder / STATE, found.state_sha256, REMEDY)
+                state = state_in(whole_file(folder / STATE, found.state_sha256, REMEDY))
             except StoreError as error:
                 if self._world.rank == 0:
                     logger.warning("%s", error)
                 continue
-            return found.step, torch.load(file, map_location="cpu", weights_only=True)
+            return found.step, state
         return None
 
     def is_due(self, num_updates: int) -> bool:

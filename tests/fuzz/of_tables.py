@@ -88,7 +88,7 @@ def _proposal(root: Path) -> Target:
             if "Proposed" not in str(error):
                 raise
 
-    return Target(root / "t.csv", read, has_lines=True)
+    return Target(root / "t.csv", read)
 
 
 def _clips(ending: str) -> Harness:

@@ -15,7 +15,13 @@ from abaw_ray.errors import DatabaseFormatError, StoreError
 NUM_INPUTS = 12
 
 
-@pytest.mark.parametrize("name", list(harnesses()))
+LIGHT = {"fer2013", "rafdb", "table-csv", "table-parquet", "heu-csv", "recipe", "sweep-trial", "picture-png", "vectors"}
+"""Tried always; the others make stores, networks or pictures first."""
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in LIGHT else pytest.param(name, marks=pytest.mark.slow) for name in harnesses()]
+)
 def test_a_reader_reads_genuine_files_and_ends_others_without_a_fault(tmp_path: Path, name: str) -> None:
     target = harnesses()[name](tmp_path)
     seeds = target.seeds()

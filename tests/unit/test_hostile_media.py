@@ -10,6 +10,7 @@ import wave
 import zlib
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -27,6 +28,9 @@ from abaw_ray.preprocess import images as image_files
 from abaw_ray.preprocess.decoding import ChangedFile, UnreadableImage, read_image
 from abaw_ray.preprocess.plan import Source
 from abaw_ray.sound import UnreadableSound, read_sound
+from abaw_ray.streams.base import Stream
+from abaw_ray.streams.kind import CutSettings
+from abaw_ray.streams.vector import KIND as VECTORS
 from abaw_ray.video import UnreadableVideo, num_frames
 
 SIZE = 16
@@ -265,18 +269,50 @@ def test_frames_of_any_size_are_refused_by_their_pixels(tmp_path: Path, monkeypa
         num_frames(tmp_path / "a.mp4")
 
 
-def test_a_sound_of_one_sample_a_second_is_not_unpacked_to_gigabytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("abaw_ray.sound.MOST_SECONDS", 60)
-    assert MOST_SECONDS > 3600, "longer than films"
-    with wave.open(str(tmp_path / "a.wav"), "wb") as out:
+def sound(file: Path, rate: int, num_samples: int) -> Path:
+    with wave.open(str(file), "wb") as out:
         out.setnchannels(1)
         out.setsampwidth(1)
-        out.setframerate(1)
-        out.writeframes(bytes(100_000))
-    with pytest.raises(UnreadableSound, match="more than 60 seconds"):
-        read_sound(tmp_path / "a.wav", 16_000)
+        out.setframerate(rate)
+        out.writeframes(bytes(num_samples))
+    return file
+
+
+def test_a_sound_of_any_rate_or_length_is_not_unpacked_to_gigabytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UnreadableSound, match="1 samples a second, expected at least 1,000"):
+        read_sound(sound(tmp_path / "a.wav", 1, 100_000), 16_000)
+    assert MOST_SECONDS > 3600, "longer than films"
+    monkeypatch.setattr("abaw_ray.sound.MOST_SECONDS", 2)
+    with pytest.raises(UnreadableSound, match="more than 2 seconds"):
+        read_sound(sound(tmp_path / "b.wav", 8000, 30_000), 16_000)
+
+
+@pytest.mark.parametrize("header", [b"{'descr': '<f4', 'fortran_order': False, 'shape': (4,", b"(" * 40, b"\xff" * 40])
+def test_vectors_with_a_header_that_is_none(tmp_path: Path, header: bytes) -> None:
+    content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(16)
+    (tmp_path / "a.npy").write_bytes(content)
+    stream = Stream(name="vectors", kind="vector", size=4, encoding="float32")
+    made = VECTORS.cut(planned([("a.npy", [])]), tmp_path, stream, CutSettings())
+    assert made.reasons == ["unreadable_vector"]
+
+
+def test_a_title_that_is_no_utf8_costs_no_frame(tmp_path: Path) -> None:
+    """As old programs write it: `Café` in Latin-1."""
+    with av.open(str(tmp_path / "a.mp4"), "w") as out:
+        out.metadata["title"] = "Cafe TITLE"
+        stream = out.add_stream("mpeg4", rate=25)
+        stream.width, stream.height = 48, 32
+        for _ in range(3):
+            out.mux(stream.encode(av.VideoFrame(48, 32, "yuv420p")))
+        out.mux(stream.encode(None))
+    whole = (tmp_path / "a.mp4").read_bytes()
+    assert b"Cafe TITLE" in whole
+    (tmp_path / "b.mp4").write_bytes(whole.replace(b"Cafe TITLE", b"Caf\xe9 TITLE"))
+    assert num_frames(tmp_path / "b.mp4") == 3
+    with pytest.raises(UnreadableSound, match="no sound track"):
+        read_sound(tmp_path / "b.mp4", 16_000)
 
 
 @pytest.mark.parametrize("stated", [0, 1, 2**31 - 1, 2**32 - 1])

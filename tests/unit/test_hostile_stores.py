@@ -1,4 +1,4 @@
-"""Stores whose hashes fit and whose numbers lead nowhere: refused by file, where Arrow would end the process."""
+"""Stores and checkpoints whose hashes fit and whose contents do not: refused by file, where Arrow ended the process."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import torch
+from checkpoints import make_checkpoint
+from safetensors.torch import save
 from stores import make_store
 
 from abaw_ray.blocks.files import map_batch, write_table, write_text
@@ -15,6 +18,8 @@ from abaw_ray.blocks.manifest import Manifest
 from abaw_ray.blocks.reader import Store, label_file, set_path
 from abaw_ray.blocks.writer import read_block
 from abaw_ray.errors import StoreError
+from abaw_ray.models import checkpoint
+from abaw_ray.training.resume import restore
 
 
 @pytest.fixture
@@ -137,3 +142,27 @@ def test_a_block_with_other_notes_than_ours_is_made_anew(store: Path) -> None:
     for notes in (b"no JSON", b"[1]", b'{"a": 1}', b"\xff"):
         write_table(file, table.replace_schema_metadata({b"abaw_ray": notes}))
         assert read_block(file.parent, file.name) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 9, b"\x02\0\0\0\0\0\0\0{}", save({"a": torch.zeros(3)})])
+def test_weights_of_another_network_or_none(tmp_path: Path, content: bytes) -> None:
+    folder = make_checkpoint(tmp_path / "checkpoint")
+    replace_file(folder, checkpoint.WEIGHTS, content)
+    with pytest.raises(StoreError, match=r"model\.safetensors: "):
+        checkpoint.load(folder).network(torch.device("cpu"))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x80\x02cos\nsystem\n.", b"\x80\x02]."])
+def test_states_of_no_training(tmp_path: Path, content: bytes) -> None:
+    folder = make_checkpoint(tmp_path / "checkpoint")
+    replace_file(folder, checkpoint.OPTIMIZER, content)
+    network = checkpoint.load(folder).network(torch.device("cpu"))
+    with pytest.raises(StoreError, match=r"optimizer\.pt: "):
+        restore(folder, network, torch.optim.Adam(network.parameters()))
+
+
+def replace_file(folder: Path, name: str, content: bytes) -> None:
+    """Another content of a checkpoint's file, and a description that fits it."""
+    (folder / name).write_bytes(content)
+    described = checkpoint.read_description(folder)
+    described.save(folder, described.files | {name: checkpoint.sha256_of(folder / name)})

@@ -107,7 +107,7 @@ def _pixel_shape(video: Path, shape: tuple[int, ...]) -> Fraction:
     """The width of a pixel of upright pictures (H, W, 3) divided by its height."""
     import av
 
-    with av.open(str(video)) as container:
+    with av.open(str(video), metadata_errors="replace") as container:
         stream = container.streams.video[0]
         pixel, is_turned = stream.sample_aspect_ratio or Fraction(1), stream.width == shape[0] != shape[1]
         return 1 / pixel if is_turned else pixel

@@ -36,7 +36,7 @@ def written_sound(source: Path, out: OutputContainer, encoding: Encoding, start:
     """
     import av
 
-    with av.open(str(source)) as container:
+    with av.open(str(source), metadata_errors="replace") as container:
         sound = next((stream for stream in container.streams.audio if stream.codec_context is not None), None)
         if sound is None:
             return
