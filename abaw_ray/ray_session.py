@@ -153,6 +153,13 @@ def _quiet() -> Iterator[None]:
         ray._private.worker._worker_logs_enabled = before
 
 
+def dead_processes() -> list[str]:
+    """Processes, as `raylet`, of the Ray that this process has started which are gone; empty: none, or it has started
+    none."""
+    node: Any = ray._private.worker._global_node
+    return [kind for kind, _ in node.dead_processes()] if node is not None else []
+
+
 def beside_us() -> dict[str, Any]:
     """Options of an actor or task that takes no CPU, on this process's node: it is not lost with another."""
     node = ray.get_runtime_context().get_node_id()

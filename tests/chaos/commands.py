@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -30,7 +31,6 @@ class Command:
     Args:
         arguments: of the command line.
         environment: variables beside this process's.
-        python: of the interpreter, before `-m abaw_ray`.
     """
 
     def __init__(self, arguments: list[str], environment: Mapping[str, str] | None = None) -> None:
@@ -38,6 +38,7 @@ class Command:
         paths = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "chaos"), os.environ.get("PYTHONPATH", "")])
         variables = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", **(environment or {}), MARK: self._mark}
         self._said = Path(f"/tmp/abaw-chaos-{self._mark}")
+        atexit.register(self._said.unlink, missing_ok=True)
         with self._said.open("w") as said:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "abaw_ray", *arguments],

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from base import MESSAGE, RIGHT, Inputs, Try, fault, in_short
 from commands import ROOT
@@ -19,13 +20,15 @@ from commands import ROOT
 sys.path.insert(0, str(ROOT / "tests"))
 from checkpoints import make_checkpoint
 from learners import last_checkpoint, training_recipe
+from paper import SPACES
 from serial import workers_here
-from stores import make_store
+from stores import BLOCK_ROWS, make_store, set_labels
 
 from abaw_ray.config import Recipe
 from abaw_ray.errors import UserError
 from abaw_ray.inference.extract import extract_features
 from abaw_ray.inference.teach import compute_teacher_outputs
+from abaw_ray.spaces import Split
 from abaw_ray.training.job import Job, inherit_settings
 from abaw_ray.training.stage import Stage
 
@@ -85,12 +88,26 @@ def short_recipe(*more: str) -> Recipe:
     return training_recipe("train.epochs=1", "augment.views=2", *more)
 
 
+def label(store: Path) -> None:
+    """Train and validation labels in turn, five rows each, so that there are windows over time."""
+    rng, rows = np.random.default_rng(0), np.arange(sum(BLOCK_ROWS))
+    splits = np.where(rows // 5 % 2 == 0, int(Split.VALIDATION), int(Split.TRAIN)).astype(np.int8)
+    for space in SPACES:
+        drawn = {
+            "multiclass": np.eye(space.size)[rng.integers(0, space.size, len(rows))],
+            "multilabel": rng.integers(0, 2, (len(rows), space.size)),
+            "regression": rng.uniform(space.low, space.high, (len(rows), space.size)),
+        }
+        set_labels(store, space.name, "", rows, drawn[space.kind], splits)
+
+
 class Folders:
     """A store, a teacher, what it says, and features of a CNN; `inputs` names the job that reads each of them."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         make_store(root / "store")
+        label(root / "store")
         recipe = short_recipe()
         make_checkpoint(root / "teacher", recipe=recipe)
         with workers_here():
@@ -101,7 +118,7 @@ class Folders:
         """That reads `name`, in a copy of all folders."""
         store, teacher = str(root / "store"), (str(root / "teacher"),)
         if name == "features":
-            recipe = short_recipe("temporal.batch_size=2", "train.test_views=1")
+            recipe = short_recipe("temporal.batch_size=2")
             return inherit_settings(Job(recipe, store, "", features=(str(root / "features"),)))
         if name == "store":
             return Job(short_recipe(), store, "")

@@ -116,6 +116,14 @@ def test_a_run_goes_on_when_the_controller_of_its_workers_is_lost(monkeypatch):
     assert said[0].endswith(": restart 1 of 3, from the last checkpoint")
 
 
+def test_a_run_whose_own_ray_is_gone_ends_and_says_so(monkeypatch):
+    monkeypatch.setattr(trainer, "dead_processes", lambda: ["raylet"])
+    found, num_tries, said = run(monkeypatch, {0: LOST}, "summary")
+    assert isinstance(found, WorkerFault)
+    assert str(found) == "Ray on this machine is gone (raylet died); the same command goes on"
+    assert (num_tries, said) == (1, [str(found)])
+
+
 def test_a_run_says_of_each_try_who_hung(monkeypatch, tmp_path):
     def hung(restart: int, number: int) -> None:
         report = {
