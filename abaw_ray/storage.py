@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 from pyarrow import fs
 
+from abaw_ray.credentials import has_secrets, without_secrets
 from abaw_ray.disk import TEMPORARY, write_errors_named
 from abaw_ray.errors import ConfigurationError, StorageError
 
@@ -31,11 +32,17 @@ class RemotePath:
     appears whole or not at all.
 
     Raises:
-        ConfigurationError: a URI that pyarrow cannot open.
+        ConfigurationError: a URI that pyarrow cannot open, or with a password or a key.
         StorageError: the other side refuses or is not there; every method can raise it.
     """
 
     def __init__(self, uri: str) -> None:
+        if has_secrets(uri):
+            raise ConfigurationError(
+                f"{without_secrets(uri)}: found a password or a key, which would be written into runs and logs; give it"
+                " by the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE;"
+                " GOOGLE_APPLICATION_CREDENTIALS; AZURE_STORAGE_KEY), or a file of credentials, on every node"
+            )
         place, _, self._query = uri.partition("?")
         scheme, separator, rest = place.partition("://")
         self._place = scheme + separator + "/".join(part for part in rest.split("/") if part)

@@ -9,6 +9,7 @@ import sys
 import typer
 
 from abaw_ray.cli import data, evaluation, export, generations, labels, predict, probe, report, submit, training, whole
+from abaw_ray.credentials import without_secrets
 from abaw_ray.errors import UserError
 from abaw_ray.interruption import stoppable
 from abaw_ray.jobs.submit import use_token
@@ -33,5 +34,5 @@ def main() -> None:
             app(prog_name="abaw-ray")
     except UserError as error:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends already
-        print(f"abaw-ray: {error}", file=sys.stderr)
+        print(f"abaw-ray: {without_secrets(str(error))}", file=sys.stderr)
         sys.exit(error.status)

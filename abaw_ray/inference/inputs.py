@@ -5,10 +5,11 @@ from __future__ import annotations
 import glob
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from abaw_ray.credentials import without_secrets
 from abaw_ray.databases.base import Problems
 from abaw_ray.databases.reading import pictures, videos
 from abaw_ray.databases.reading.names import file_name, printable, stored_name
@@ -32,11 +33,13 @@ class Input:
         kind: of it.
         source: as tables name it: the path or URI as it was found (`names.stored_name`), or `camera:0`.
         name: of the files that are written for it, without an ending; no two inputs have the same.
+        opened: what is opened as a camera, which may hold a password.
     """
 
     kind: InputKind
     source: str
     name: str
+    opened: str = field(default="", repr=False)
 
     @property
     def path(self) -> AnyPath:
@@ -46,7 +49,7 @@ class Input:
     @property
     def device(self) -> int | str:
         """Number of a camera, or what else OpenCV opens as one."""
-        text = self.source.removeprefix(CAMERA)
+        text = self.opened
         return int(text) if text.isdecimal() else text
 
 
@@ -79,8 +82,12 @@ def find_inputs(texts: Iterable[str], without: AnyPath | None = None) -> tuple[l
                 found[source] = kind
     if not found:
         raise MissingInputError(f"{', '.join(texts)}: no video and no picture")
+    shown_as = {source: stored_name(without_secrets(source)) for source in found}
     names = _file_names(list(found))
-    return [Input(kind, stored_name(source), names[source]) for source, kind in found.items()], problems
+    return [
+        Input(kind, shown_as[source], names[source], source.removeprefix(CAMERA) if kind == "camera" else "")
+        for source, kind in found.items()
+    ], problems
 
 
 def _named(text: str, problems: Problems, within: Path | None = None) -> Iterator[tuple[str, InputKind]]:
@@ -172,5 +179,5 @@ def _file_names(sources: list[str]) -> dict[str, str]:
 
 def _stem(source: str) -> str:
     if source.startswith(CAMERA):
-        return f"camera-{Path(source.removeprefix(CAMERA)).stem}"
+        return f"camera-{Path(without_secrets(source).removeprefix(CAMERA)).stem}"
     return printable(as_path(source).stem)

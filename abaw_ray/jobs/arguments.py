@@ -11,6 +11,7 @@ from typing import Any
 import typer
 
 from abaw_ray.config import Recipe, load_recipe, recipe_names
+from abaw_ray.credentials import has_secrets, without_secrets
 from abaw_ray.errors import ConfigurationError
 from tune_spaces import space_names
 
@@ -59,7 +60,7 @@ def parse(application: typer.Typer, arguments: Sequence[str]) -> Verb:
         arguments: name and arguments.
 
     Raises:
-        ConfigurationError: no such sub-command, or one that cannot be submitted.
+        ConfigurationError: no such sub-command, or one that cannot be submitted; a password or a key in an argument.
         typer.BadParameter and others: wrong use.
         UserError: a recipe that cannot be used.
     """
@@ -68,6 +69,11 @@ def parse(application: typer.Typer, arguments: Sequence[str]) -> Verb:
         found = arguments[0] if arguments else "nothing"
         known = ", ".join(name for name in commands if name != SUBMIT)
         raise ConfigurationError(f"submit: found {found}, expected one of {known} after --")
+    if secret := next(filter(has_secrets, arguments), None):
+        raise ConfigurationError(
+            f"submit: {without_secrets(secret)}: found a password or a key, which the cluster shows with the job; give"
+            " it by the environment of the nodes"
+        )
     command = commands[arguments[0]]
     arguments = [_without_tilde(text) for text in arguments]
     context = command.make_context(arguments[0], arguments[1:])

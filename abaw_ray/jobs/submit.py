@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from abaw_ray.credentials import has_secrets, without_secrets
 from abaw_ray.errors import ConfigurationError, Interrupted, MissingInputError
 from abaw_ray.jobs.arguments import Verb
 from abaw_ray.jobs.following import Following, LostJob
@@ -126,13 +127,20 @@ def use_token() -> None:
 def find_address(given: str | None) -> str:
     """Address of the dashboard: the option's, the environment's, or this machine's."""
     api_server, ray_address = ADDRESS_VARIABLES
-    for source, address in (("--address", given), (api_server, os.environ.get(api_server))):
+    of_ray = os.environ.get(ray_address) or ""
+    ray_dashboard = of_ray if of_ray.startswith("http") else None
+    named = (("--address", given), (api_server, os.environ.get(api_server)), (ray_address, ray_dashboard))
+    for source, address in named:
         if address and not address.startswith(("http://", "https://")):
             raise ConfigurationError(f"{source} {address}: expected that of a dashboard, as {DEFAULT_ADDRESS}")
+        if address and has_secrets(address):
+            raise ConfigurationError(
+                f"{source} {without_secrets(address)}: found a password or a key, which would be shown; give it as a"
+                " header in RAY_JOB_HEADERS, or Ray's own token"
+            )
         if address:
             return address.rstrip("/")
-    of_ray = os.environ.get(ray_address) or ""
-    return of_ray.rstrip("/") if of_ray.startswith("http") else DEFAULT_ADDRESS
+    return DEFAULT_ADDRESS
 
 
 def make_id(verb: Verb, now: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from abaw_ray.inference.model_info import DEVIATION, ModelInfo
@@ -34,6 +35,14 @@ No legal advice. In the European Union, Regulation (EU) 2024/1689 (AI Act) appli
   the rules of data protection; what law permits for detecting, preventing or investigating crime is excepted.
 
 Pictures of faces are personal data; other countries have rules of their own."""
+
+
+MARKUP = re.compile(r"[\\`*\[\]<>|&!#~]")
+
+
+def literal(text: str) -> str:
+    """Text that comes from data, on one line of Markdown: none of it is markup, a link or HTML."""
+    return MARKUP.sub(lambda found: f"\\{found[0]}", " ".join(text.split()))
 
 
 def inputs(info: ModelInfo) -> str:
@@ -142,12 +151,13 @@ faces = np.stack([cv2.cvtColor(p, cv2.COLOR_BGR2RGB) for p in pictures])"""
 
 
 def _meaning(info: ModelInfo, space: LabelSpace) -> str:
-    names = ", ".join(space.names)
+    shown = [literal(name) for name in space.names]
+    names = ", ".join(shown)
     if space.kind == "multiclass":
         return f"probabilities that sum to 1: {names}"
     if space.kind == "multilabel":
         thresholds = info.thresholds.get(space.name, [0.5] * space.size)
-        least = ", ".join(f"{name} {value:.3f}" for name, value in zip(space.names, thresholds, strict=True))
+        least = ", ".join(f"{name} {value:.3f}" for name, value in zip(shown, thresholds, strict=True))
         return f"probabilities from 0 to 1, each by itself; present from: {least}"
     return f"values from {space.low:g} to {space.high:g}: {names}"
 

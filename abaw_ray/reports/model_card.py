@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from abaw_ray.evaluation.score_tables import LOSSES
 from abaw_ray.inference.export.export import Exported
 from abaw_ray.inference.export.parity import LIMIT
 from abaw_ray.models.checkpoint import Checkpoint, DatabaseUse
-from abaw_ray.reports.card_text import CODE, LAW, USE, inputs, limits, outputs
+from abaw_ray.reports.card_text import CODE, LAW, USE, inputs, limits, literal, outputs
 from abaw_ray.reports.run_data import SCORES, labels_said
 from abaw_ray.storage import AnyPath
 
@@ -105,7 +106,9 @@ def model_card(exported: Exported, evaluation: Mapping[str, Any] | None) -> str:
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table; its first column is text, the others are numbers."""
     lines = [headings, ["---", *["---:"] * (len(headings) - 1)], *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(re.sub(r"(?<!\\)\|", r"\|", str(cell)) for cell in line) + " |" for line in lines
+    )
 
 
 def _about(exported: Exported) -> str:
@@ -122,7 +125,7 @@ def _about(exported: Exported) -> str:
     faces = " and ".join(f"{count} {name} faces" for name, count in note.faces_compared.items())
     limit = f" (more than {LIMIT:g} would have been refused)" if note.precision == "float32" else ""
     lines.append(f"On {faces} it differs from the trained network by at most {differences:.1e}{limit}.")
-    lines.append(f"Checkpoint: `{info.source}`, weights sha256 `{info.weights_sha256[:16]}`.")
+    lines.append(f"Checkpoint: {literal(info.source)}, weights sha256 `{info.weights_sha256[:16]}`.")
     return "\n\n".join(lines)
 
 
@@ -131,7 +134,13 @@ def _data(trained: Checkpoint) -> str:
     if not used:
         return "The checkpoint was written before this was noted: not known."
     rows = [
-        [use.title, f"{use.num_images:,}", labels_said(use.labels), use.crop, _terms(name, use)]
+        [
+            literal(use.title),
+            f"{use.num_images:,}",
+            literal(labels_said(use.labels)),
+            literal(use.crop),
+            _terms(name, use),
+        ]
         for name, use in used.items()
     ]
     table = markdown_table(["database", "faces", "labels", "crop", "terms of use"], rows)
