@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 BENCH_VENV := .venv-bench
 BENCH_BIN := $(BENCH_VENV)/bin
 
-.PHONY: install demo test test-all test-gpu bench lint clean
+.PHONY: install demo test test-all test-gpu bench chaos soak fuzz lint audit clean
 
 install: $(VENV)/installed
 
@@ -37,10 +37,26 @@ $(BENCH_VENV)/installed: pyproject.toml
 	$(BENCH_BIN)/python -m pip install --quiet --editable ".[dev,bench]"
 	touch $@
 
-lint: install
+# faults, one after the other, or those named: make chaos ONLY="prepare-killed worker-killed"
+chaos: install
+	$(BIN)/python tests/chaos/run.py $(ONLY)
+
+soak: install
+	$(BIN)/python tests/chaos/soak.py --minutes 120
+
+# every reader for so many seconds, or those named by ONLY
+SECONDS_EACH ?= 600
+fuzz: install
+	$(BIN)/python -m pip install --quiet --editable ".[fuzz]"
+	$(BIN)/python tests/fuzz/run.py --seconds $(SECONDS_EACH) $(ONLY)
+
+lint: install audit
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+audit: install
+	$(BIN)/python tests/audit.py
+
 clean:
-	rm -rf demo bench build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf demo bench chaos fuzz build *.egg-info .pytest_cache .mypy_cache .ruff_cache

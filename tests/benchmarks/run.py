@@ -18,6 +18,8 @@ FOLDER = Path(__file__).parent
 BENCHMARKS = (
     "loading",
     "label_sizes",
+    "long_labels",
+    "people_memory",
     "prepare",
     "epoch",
     "workers",
