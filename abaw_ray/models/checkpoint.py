@@ -19,8 +19,7 @@ from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -51,6 +50,7 @@ from abaw_ray.models.cnn import MultiTaskCNN, on_device
 from abaw_ray.models.encoders.base import Shape
 from abaw_ray.models.kinds import NETWORKS, frame_shapes
 from abaw_ray.models.sets import FrameNetwork, Network
+from abaw_ray.models.tensor_files import DAMAGED, weights_in
 from abaw_ray.spaces import LabelSpace
 from abaw_ray.storage import AnyPath, as_path
 from abaw_ray.tasks import build_tasks
@@ -71,7 +71,6 @@ TRAINING = "training.pt"
 RECIPE = "recipe.yaml"
 RESUMED = (OPTIMIZER, LOSSES, TRAINING)
 """Files that only training goes on from."""
-DAMAGED = "use another checkpoint of the run, or train again"
 RUN_FILE = "run.json"
 """Written into the run's folder when training has ended; names the best and the last checkpoint."""
 
@@ -325,33 +324,6 @@ def save(
     write_text(folder / RECIPE, dump_recipe(recipe))
     names = [name for name in (WEIGHTS, *RESUMED, RECIPE) if (folder / name).is_file()]
     description.save(folder, {name: sha256_of(folder / name) for name in names})
-
-
-def weights_in(file: Path) -> dict[str, Tensor]:
-    """The tensors of a file of weights.
-
-    Raises:
-        StoreError: it is none.
-    """
-    try:
-        return load_file(file)
-    except (SafetensorError, OSError) as error:
-        raise StoreError(f"{file}: no weights ({shortened(str(error))}); {DAMAGED}") from None
-
-
-def state_in(file: Path) -> dict[str, Any]:
-    """The tensors and numbers that training goes on from, on the CPU; nothing in the file is executed.
-
-    Raises:
-        StoreError: it holds anything else.
-    """
-    try:
-        found = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged files end in any error there is
-        raise StoreError(f"{file}: no state of a training ({shortened(str(error))}); {DAMAGED}") from None
-    if not isinstance(found, dict):
-        raise StoreError(f"{file}: found {type(found).__name__}, expected the state of a training; {DAMAGED}")
-    return found
 
 
 def load(path: AnyPath | str) -> Checkpoint:

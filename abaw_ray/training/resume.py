@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from abaw_ray.models import checkpoint
 from abaw_ray.models.checkpoint import Description
+from abaw_ray.models.tensor_files import state_in, weights_in
 from abaw_ray.monitoring.run_log import RunLog
 from abaw_ray.training.step import Learner
 from abaw_ray.training.step_checkpoints import random_states, restore_random_states
@@ -25,9 +26,9 @@ def restore(folder: Path, network: nn.Module, optimizer: Optimizer) -> Descripti
         StoreError: a file is damaged.
     """
     found = checkpoint.load(folder)
-    network.load_state_dict(checkpoint.weights_in(found.whole(checkpoint.WEIGHTS)))
+    network.load_state_dict(weights_in(found.whole(checkpoint.WEIGHTS)))
     # it moves to the device what belongs there; numbers of steps do not: each would be waited for in every step
-    _load(optimizer, checkpoint.state_in(found.whole(checkpoint.OPTIMIZER)))
+    _load(optimizer, state_in(found.whole(checkpoint.OPTIMIZER)))
     return found.description
 
 
@@ -90,5 +91,5 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
     found = checkpoint.load(folder)
     if name not in found.description.files:
         return {}
-    state = checkpoint.state_in(found.whole(name))
+    state = state_in(found.whole(name))
     return state

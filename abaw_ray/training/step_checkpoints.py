@@ -22,7 +22,7 @@ from abaw_ray.blocks.integrity import whole_file
 from abaw_ray.config import Recipe
 from abaw_ray.disk import write_errors_named
 from abaw_ray.errors import StoreError, wrong_values
-from abaw_ray.models.checkpoint import state_in
+from abaw_ray.models.tensor_files import state_in
 from abaw_ray.storage import AnyPath, remove_tree
 from abaw_ray.world import World
 
