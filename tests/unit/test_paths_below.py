@@ -25,7 +25,8 @@ from abaw_ray.blocks.reader import Store
 from abaw_ray.blocks.schema import MANIFEST
 from abaw_ray.competition.write_entry import write_tracks
 from abaw_ray.config import PrepareConfig
-from abaw_ray.databases.base import LabelTable, Options, source_columns
+from abaw_ray.databases.base import LabelTable, Options
+from abaw_ray.databases.schemas import source_columns
 from abaw_ray.errors import DatabaseFormatError, StoreError
 from abaw_ray.inference import predict_job
 from abaw_ray.models import checkpoint
