@@ -107,7 +107,7 @@ def show_recipe(recipe: Recipe, base: Recipe, named: str, whole: bool = False) -
     print("\n".join([f"{title}:" if lines else title, *(f"  {line}" for line in lines)]), file=sys.stderr)
 
 
-LONGEST_NAME = 16
+LONGEST_NAME = 12
 """Characters of the first column of a table that there is always room for."""
 
 

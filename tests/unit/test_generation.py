@@ -14,7 +14,7 @@ from paper import ACTION_UNITS, EXPRESSIONS
 from abaw_ray.competition.track_files import TRACK_FORMATS
 from abaw_ray.databases import affectnet, expw
 from abaw_ray.databases.reading.spaces import EXPRESSION
-from abaw_ray.errors import ConfigurationError
+from abaw_ray.errors import ConfigurationError, UserError
 from abaw_ray.synthetic import generate
 from abaw_ray.synthetic.action_units import THRESHOLDS, action_units
 from abaw_ray.synthetic.faces import Actions
@@ -144,7 +144,7 @@ class TestGenerate:
     @pytest.mark.parametrize("name", ["thesis.txt", "generated.json"])
     def test_somebody_elses_folder_is_refused(self, tmp_path: Path, name: str) -> None:
         (tmp_path / name).write_text("mine")
-        with pytest.raises(ConfigurationError, match="choose another folder"):
+        with pytest.raises(UserError, match="choose another folder"):
             generate(tmp_path, seed=0, size="tiny")
         assert [p.name for p in tmp_path.iterdir()] == [name]
 
