@@ -15,18 +15,13 @@ from pathlib import Path
 import torch
 from report import Target, emit, spread
 from sparse_store import sparse_store
+from untrained import new_training
 
 from abaw_ray.blocks.integrity import find_damage
 from abaw_ray.blocks.manifest import Manifest
 from abaw_ray.blocks.reader import block_file
 from abaw_ray.config import load_recipe
-from abaw_ray.monitoring.run_log import RunLog
-from abaw_ray.training.divergence import Watch
 from abaw_ray.training.job import Job
-from abaw_ray.training.loop import Training, new_learner
-from abaw_ray.training.stage import Stage
-from abaw_ray.training.step_checkpoints import StepCheckpoints
-from abaw_ray.training.updates import Updates
 from abaw_ray.world import World
 
 MAX_RATIO = 1.03
@@ -52,19 +47,8 @@ def main() -> None:
         store = sparse_store(Path(name) / "store", NUM_ROWS)
         recipe = load_recipe(None, overrides)
         job = Job(recipe, str(store), str(Path(name) / "run"))
-        stage = Stage(job, world.device)
-        learner = new_learner(stage, recipe, world)
-        run, num_steps = Path(name) / "run", stage.data.order.num_steps
-        training = Training(
-            learner,
-            Updates(learner, recipe, num_steps),
-            stage,
-            recipe,
-            world,
-            Watch(job, stage, world),
-            RunLog(run, None),
-            StepCheckpoints(run, recipe, world, stage.store.manifest.content_hash),
-        )
+        training = new_training(job, world)
+        learner, stage = training.learner, training.stage
         batch = next(iter(stage.batches(0, world)))
 
         def epoch(number: int) -> float:

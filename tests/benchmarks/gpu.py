@@ -31,7 +31,7 @@ import torch
 from gpu_peers import Files, loader_batches
 from report import Target, emit, spread
 from sparse_store import sparse_store
-from untrained import make_cnn
+from untrained import make_cnn, new_training
 
 from abaw_ray.augmentation import NUM_UNIFORMS, random_views
 from abaw_ray.blocks.computed import BLOCKS as OUTPUT_BLOCKS
@@ -43,17 +43,10 @@ from abaw_ray.blocks.teacher_outputs import TeacherManifest
 from abaw_ray.blocks.writer import BlockMetadata, write_block
 from abaw_ray.config import AugmentConfig, Recipe, load_recipe
 from abaw_ray.models import checkpoint
-from abaw_ray.monitoring.run_log import RunLog
 from abaw_ray.streams.image import KIND
 from abaw_ray.training.data import SetBatch
-from abaw_ray.training.divergence import Watch
 from abaw_ray.training.job import Job
 from abaw_ray.training.kinds.base import Batch
-from abaw_ray.training.loop import Training, new_learner
-from abaw_ray.training.stage import Stage
-from abaw_ray.training.step import Learner
-from abaw_ray.training.step_checkpoints import StepCheckpoints
-from abaw_ray.training.updates import Updates
 from abaw_ray.world import World, local_device
 
 GOALS = {"raw": 0.97, "jpeg": 0.97, "stored_teacher": 0.95, "asked_teacher": 0.72}
@@ -130,32 +123,19 @@ class Steps:
     """
 
     def __init__(self, job: Job, world: World) -> None:
-        self._world = world
-        self._stage = stage = Stage(job, world.device)
-        self._learner: Learner = new_learner(stage, job.recipe, world)
-        self._learner.network.train()
-        self._updates = Updates(self._learner, job.recipe, stage.data.order.num_steps)
-        self._training = Training(
-            self._learner,
-            self._updates,
-            stage,
-            job.recipe,
-            world,
-            Watch(job, stage, world),
-            RunLog(Path(), None),
-            StepCheckpoints(Path(job.run), job.recipe, world, stage.store.manifest.content_hash),
-        )
-        self.images_per_step = stage.data.images_per_step
+        self._world, self._training = world, new_training(job, world)
+        self._training.learner.network.train()
+        self.images_per_step = self._training.stage.data.images_per_step
 
     def batch(self) -> Mapping[str, SetBatch]:
         """One on the device."""
-        return cast(Mapping[str, SetBatch], next(iter(self._stage.batches(0, self._world))))
+        return cast(Mapping[str, SetBatch], next(iter(self._training.stage.batches(0, self._world))))
 
     def on(self, batches: Iterable[Batch]) -> None:
         """Takes a step on each batch."""
         for batch in batches:
-            self._learner.step(batch, True, 1)
-            self._updates.done()
+            self._training.learner.step(batch, True, 1)
+            self._training.updates.done()
 
     def epoch(self, number: int) -> None:
         """Takes an epoch's steps on its own batches."""
