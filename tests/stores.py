@@ -168,6 +168,19 @@ def set_labels(
     changed.model_copy(update={"content_hash": changed.hash()}).save(path)
 
 
+def draw_labels(path: Path) -> None:
+    """Gives a store of `make_store` drawn labels, five rows for validation and five for training in turn."""
+    rng, rows = np.random.default_rng(0), np.arange(sum(BLOCK_ROWS))
+    splits = np.where(rows // 5 % 2 == 0, int(Split.VALIDATION), int(Split.TRAIN)).astype(np.int8)
+    for space in SPACES:
+        drawn = {
+            "multiclass": np.eye(space.size)[rng.integers(0, space.size, len(rows))],
+            "multilabel": rng.integers(0, 2, (len(rows), space.size)),
+            "regression": rng.uniform(space.low, space.high, (len(rows), space.size)),
+        }
+        set_labels(path, space.name, "", rows, drawn[space.kind], splits)
+
+
 def encode(image: np.ndarray) -> bytes:
     return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
 

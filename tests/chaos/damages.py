@@ -10,25 +10,23 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
-from base import MESSAGE, RIGHT, Inputs, Try, fault, in_short
+from base import FAULTS, MESSAGE, RIGHT, Fault, Inputs, Try, in_short
 from commands import ROOT
 
 sys.path.insert(0, str(ROOT / "tests"))
 from checkpoints import make_checkpoint
 from learners import last_checkpoint, training_recipe
-from paper import SPACES
 from serial import workers_here
-from stores import BLOCK_ROWS, make_store, set_labels
+from stores import draw_labels, make_store
 
 from abaw_ray.config import Recipe
 from abaw_ray.errors import UserError
 from abaw_ray.inference.extract import extract_features
 from abaw_ray.inference.teach import compute_teacher_outputs
-from abaw_ray.spaces import Split
 from abaw_ray.training.job import Job, inherit_settings
 from abaw_ray.training.stage import Stage
 
@@ -88,26 +86,13 @@ def short_recipe(*more: str) -> Recipe:
     return training_recipe("train.epochs=1", "augment.views=2", *more)
 
 
-def label(store: Path) -> None:
-    """Train and validation labels in turn, five rows each, so that there are windows over time."""
-    rng, rows = np.random.default_rng(0), np.arange(sum(BLOCK_ROWS))
-    splits = np.where(rows // 5 % 2 == 0, int(Split.VALIDATION), int(Split.TRAIN)).astype(np.int8)
-    for space in SPACES:
-        drawn = {
-            "multiclass": np.eye(space.size)[rng.integers(0, space.size, len(rows))],
-            "multilabel": rng.integers(0, 2, (len(rows), space.size)),
-            "regression": rng.uniform(space.low, space.high, (len(rows), space.size)),
-        }
-        set_labels(store, space.name, "", rows, drawn[space.kind], splits)
-
-
 class Folders:
     """A store, a teacher, what it says, and features of a CNN; `inputs` names the job that reads each of them."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         make_store(root / "store")
-        label(root / "store")
+        draw_labels(root / "store")
         recipe = short_recipe()
         make_checkpoint(root / "teacher", recipe=recipe)
         with workers_here():
@@ -164,21 +149,14 @@ def of_folder(name: str, inputs: Inputs, rng: random.Random, times: int) -> Iter
         yield from attempts(Folders(Path(place) / "all"), name, rng, times)
 
 
-@fault("a damaged file of the store of a training (each file: bits flipped, cut, zeroed, removed)", times=2)
-def store_damaged(inputs: Inputs, rng: random.Random, times: int) -> Iterator[Try]:
-    yield from of_folder("store", inputs, rng, times)
+READ = {
+    "store": ("the store of a training (each file: bits flipped, cut, zeroed, removed)", 2),
+    "checkpoint": ("a teacher's checkpoint", 3),
+    "outputs": ("a teacher's outputs", 3),
+    "features": ("features", 2),
+}
+"""What is read -> what it is, and how often each of its files is damaged."""
 
-
-@fault("a damaged file of a teacher's checkpoint", times=3)
-def checkpoint_damaged(inputs: Inputs, rng: random.Random, times: int) -> Iterator[Try]:
-    yield from of_folder("teacher", inputs, rng, times)
-
-
-@fault("a damaged file of a teacher's outputs", times=3)
-def outputs_damaged(inputs: Inputs, rng: random.Random, times: int) -> Iterator[Try]:
-    yield from of_folder("outputs", inputs, rng, times)
-
-
-@fault("a damaged file of features", times=2)
-def features_damaged(inputs: Inputs, rng: random.Random, times: int) -> Iterator[Try]:
-    yield from of_folder("features", inputs, rng, times)
+for name, (what, times) in READ.items():
+    folder = "teacher" if name == "checkpoint" else name
+    FAULTS[f"{name}-damaged"] = Fault(f"a damaged file of {what}", times, partial(of_folder, folder))

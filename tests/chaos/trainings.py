@@ -6,10 +6,11 @@ import importlib.util
 import os
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from base import MESSAGE, Inputs, Try, fault, in_short, outcome
+from base import FAULTS, MESSAGE, Fault, Inputs, Try, fault, in_short, outcome
 from commands import ROOT, Command, run
 from compare import run_differences
 
@@ -50,24 +51,16 @@ def killed_within(name: str, workers: int, inputs: Inputs, rng: random.Random, t
         yield outcome(f"{name} {when}{'' if was_there else ', which was not there'}", status, said, lost)
 
 
-@fault("SIGKILL of the worker of a training", times=3)
-def worker_killed(inputs: Inputs, rng: random.Random, times: int) -> Iterator[Try]:
-    yield from killed_within("RayTrainWorker", 1, inputs, rng, times)
+PROCESSES = {
+    "worker-killed": ("the worker of a training", "RayTrainWorker", 1, 3),
+    "one-of-two-workers-killed": ("one of two workers of a training", "RayTrainWorker", 2, 3),
+    "controller-killed": ("Ray Train's controller", "TrainController", 1, 3),
+    "progress-killed": ("the actor of the progress bar", "QueueActor", 1, 2),
+}
+"""Fault -> what is killed, its process, the number of workers, and how often."""
 
-
-@fault("SIGKILL of one of two workers of a training", times=3)
-def one_of_two_workers_killed(inputs: Inputs, rng: random.Random, times: int) -> Iterator[Try]:
-    yield from killed_within("RayTrainWorker", 2, inputs, rng, times)
-
-
-@fault("SIGKILL of Ray Train's controller", times=3)
-def controller_killed(inputs: Inputs, rng: random.Random, times: int) -> Iterator[Try]:
-    yield from killed_within("TrainController", 1, inputs, rng, times)
-
-
-@fault("SIGKILL of the actor of the progress bar", times=2)
-def progress_killed(inputs: Inputs, rng: random.Random, times: int) -> Iterator[Try]:
-    yield from killed_within("QueueActor", 1, inputs, rng, times)
+for name, (what, process, workers, times) in PROCESSES.items():
+    FAULTS[name] = Fault(f"SIGKILL of {what}", times, partial(killed_within, process, workers))
 
 
 def killed_and_repeated(

@@ -11,19 +11,16 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from checkpoints import make_checkpoint
 from learners import training_recipe
-from paper import SPACES
-from stores import BLOCK_ROWS, make_store, set_labels
+from stores import draw_labels, make_store
 
 from abaw_ray.evaluation import evaluate
 from abaw_ray.generations import members, run
 from abaw_ray.generations.plan import Plan
 from abaw_ray.generations.run import run_generations
 from abaw_ray.inference import blockwise
-from abaw_ray.spaces import Split
 from abaw_ray.training.job import Job, inherit_settings
 from abaw_ray.training.loop import EpochResult, train
 from abaw_ray.training.resources import Resources
@@ -83,17 +80,8 @@ def backwards(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Train and validation labels stand in turn, five images each."""
-    path, rng = make_store(tmp_path_factory.mktemp("store")).path, np.random.default_rng(0)
-    rows = np.arange(sum(BLOCK_ROWS))
-    splits = np.where(rows // 5 % 2 == 0, int(Split.VALIDATION), int(Split.TRAIN)).astype(np.int8)
-    for space in SPACES:
-        drawn = {
-            "multiclass": np.eye(space.size)[rng.integers(0, space.size, len(rows))],
-            "multilabel": rng.integers(0, 2, (len(rows), space.size)),
-            "regression": rng.uniform(space.low, space.high, (len(rows), space.size)),
-        }
-        set_labels(path, space.name, "", rows, drawn[space.kind], splits)
+    path = make_store(tmp_path_factory.mktemp("store")).path
+    draw_labels(path)
     return path
 
 
