@@ -12,7 +12,7 @@ import numpy as np
 from abaw_ray.blocks.index import Index
 from abaw_ray.blocks.labels import NOT_KNOWN, Labels
 from abaw_ray.blocks.manifest import BlockEntry, Manifest
-from abaw_ray.databases.base import LabelKey
+from abaw_ray.databases.schemas import LabelKey
 from abaw_ray.errors import StoreError
 from abaw_ray.spaces import LabelSpace, Split
 from abaw_ray.storage import AnyPath

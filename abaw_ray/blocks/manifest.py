@@ -7,7 +7,6 @@ import logging
 import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -17,7 +16,7 @@ from rich.text import Text
 from abaw_ray.below import BelowFolder, InFolder
 from abaw_ray.blocks.files import damage_named, json_sha256, read_json, require_hash, write_text
 from abaw_ray.blocks.schema import MANIFEST, UNFINISHED, VERSION, Encoding, Form
-from abaw_ray.errors import MissingInputError, StoreError, quoted, wrong_values
+from abaw_ray.errors import MissingInputError, StoreError, wrong_values
 from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.spaces import LabelSpace
 from abaw_ray.storage import AnyPath
@@ -156,17 +155,13 @@ class Manifest(Entry):
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:
-        """Names of its parts are those of its spaces, and lead to no place above the store."""
+        """Names of its parts are those of its spaces."""
         known = {space.name for space in self.spaces}
         named = {task for entry in self.sets for task in entry.tasks} | {entry.space for entry in self.labels}
         if named - known:
             raise ValueError(f"expected labels of {', '.join(sorted(known))}, found {', '.join(sorted(named - known))}")
         if any(not entry.tasks for entry in self.sets):
             raise ValueError("expected a task of each training set")
-        names = [entry.name for entry in self.sets] + [entry.name for entry in self.streams]
-        for path in (*names, *(entry.path for entry in self.all_blocks())):
-            if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-                raise ValueError(f"expected paths below the store, found {quoted(path)}")
         return self
 
     def hash(self) -> str:

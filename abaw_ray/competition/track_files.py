@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from abaw_ray.below import is_name
 from abaw_ray.databases.reading.parsing import parse_numbers, read_lines
 from abaw_ray.databases.reading.spaces import ACTION_UNITS, EXPRESSION, EXPRESSION_OR_OTHER, VALENCE_AROUSAL
 from abaw_ray.errors import DatabaseFormatError, quoted, shortened
@@ -99,7 +100,7 @@ def read_test_list(file: Path) -> dict[str, int]:
     tracks: dict[str, int] = {}
     for number, line in enumerate(read_lines(file), 1):
         name = line.strip()
-        if "/" in name or "\0" in name:  # files of entries are called so
+        if name and not is_name(name):  # files of entries are called so
             raise DatabaseFormatError(file, number, quoted(line), "the name of a track")
         if name in tracks:
             raise DatabaseFormatError(

@@ -21,7 +21,7 @@ from abaw_ray.databases.schemas import source_columns
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.inference.ahead import in_order
 from abaw_ray.inference.faces.base import Detector, Face
-from abaw_ray.inference.faces.boxes import areas, centres, sides
+from abaw_ray.inference.faces.boxes import areas, centres, shared_areas, sides
 from abaw_ray.preprocess.decoding import UnreadableImage, read_image
 from abaw_ray.threads import num_threads
 
@@ -175,15 +175,10 @@ def _distinct(faces: Sequence[Face]) -> list[Face]:
     """The faces without those that are in another one, larger ones before smaller ones."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: (-areas(face.box), -face.confidence)):
-        shares = [_shared(face.box, other.box) / areas(face.box) for other in kept]
-        if not any(share > SAME for share in shares):
+        others = np.array([other.box for other in kept]).reshape(-1, 4)
+        if not (shared_areas(face.box[None], others) / areas(face.box) > SAME).any():
             kept.append(face)
     return kept
-
-
-def _shared(box: np.ndarray, other: np.ndarray) -> float:
-    """Area that two boxes have in common."""
-    return float(np.maximum(np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2]), 0).prod())
 
 
 def _line(picture: str, number: int, face: Face | None) -> FaceOfPerson:
