@@ -1,6 +1,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# a process for each CPU, each with whole files; see tests/conftest.py
+SIDE_BY_SIDE := -n auto --dist loadgroup
 BENCH_VENV := .venv-bench
 BENCH_BIN := $(BENCH_VENV)/bin
 
@@ -18,10 +20,10 @@ demo: install
 	$(BIN)/abaw-ray demo demo
 
 test: install
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow"
 
 test-all: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 # on a machine with a GPU; elsewhere all are skipped
 test-gpu: install

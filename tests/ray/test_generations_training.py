@@ -38,6 +38,7 @@ def written(out: Path) -> dict[str, bytes]:
     return {str(file.relative_to(out)): file.read_bytes() for file in files}
 
 
+@pytest.mark.slow
 def test_a_member_that_is_dropped_comes_out_as_it_was(cluster, store, soft_recipe, tmp_path):
     """Members run two at a time, and the dropped one alone."""
     plan = Plan(tmp_path / "out", (Job(soft_recipe, str(store), ""),), 2, 2, 2, Resources(1))

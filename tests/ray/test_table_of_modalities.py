@@ -21,6 +21,7 @@ NUM_FRAMES, NUM_CLIPS = 16, 8
 """Of validation in each part."""
 
 
+@pytest.mark.slow
 def test_a_table_of_modalities_and_scores_by_part(cluster: None, tmp_path: Path) -> None:
     recipe = load_recipe("modalities", ["train.epochs=1", "sampling.steps_per_epoch=2", "train.precision=float32"])
     plan = Plan("modalities", tmp_path, recipe, Resources(1), size="tiny")

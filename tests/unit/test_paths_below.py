@@ -27,7 +27,7 @@ from abaw_ray.competition.write_entry import write_tracks
 from abaw_ray.config import PrepareConfig
 from abaw_ray.databases.base import LabelTable, Options
 from abaw_ray.databases.schemas import source_columns
-from abaw_ray.errors import DatabaseFormatError, StoreError
+from abaw_ray.errors import DatabaseFormatError, StoreError, quoted
 from abaw_ray.inference import predict_job
 from abaw_ray.models import checkpoint
 from abaw_ray.preprocess.plan import Source, plan_database
@@ -69,7 +69,7 @@ def test_a_table_names_no_picture_outside_of_its_root(tmp_path, path):
     with pytest.raises(DatabaseFormatError, match=r"expected a path below .*/root without \.\.") as error:
         read_database("table", tmp_path / "root", {})
     assert (error.value.file, error.value.line) == (str(file), 3)
-    assert path in error.value.found
+    assert quoted(path) in error.value.found
 
 
 def test_a_table_may_name_pictures_below_its_root_by_absolute_paths(tmp_path):
