@@ -351,9 +351,9 @@ def test_an_entry_is_that_of_either_way(inputs, gru, tmp_path):
         one, other = (
             np.loadtxt(tmp_path / name / file, delimiter=",", skiprows=1, ndmin=1) for name in ("images", "stores")
         )
-        # an answer at its threshold may differ by how numbers are rounded
+        # thresholds are fitted to predictions: by how numbers are rounded, the frame at each may have either answer
         assert one.shape == other.shape
-        assert np.mean(np.abs(one - other) > 2e-4) < 0.01
+        assert ((np.abs(one - other) > 2e-4).sum(0) <= 1).all()
 
 
 def test_computed_features_of_several_cnns_are_those_of_the_stores(inputs, gru):
