@@ -60,9 +60,12 @@ __all__ = ["load"]
 
 
 def load(
-    path: str | os.PathLike[str], decisions: str | os.PathLike[str] | None = None, detector: str | None = None
+    path: str | os.PathLike[str],
+    decisions: str | os.PathLike[str] | None = None,
+    detector: str | None = None,
+    people: str | os.PathLike[str] | None = None,
 ) -> FaceModel:
     """A trained model to be given pictures and videos; see `inference.api.load_model`, whose arguments these are."""
     from abaw_ray.inference.api import load_model
 
-    return load_model(path, decisions, detector)
+    return load_model(path, decisions, detector, people)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -101,6 +102,18 @@ class BlockEntry(Entry):
     sha256: str
 
 
+def most_frequent(counted: Iterable[tuple[str, int]]) -> str:
+    """The name with the largest sum of counts, of several the first by the alphabet; counts are of names in any order.
+
+    Args:
+        counted: names, each any number of times, and counts; at least one.
+    """
+    counts: Counter[str] = Counter()
+    for name, count in counted:
+        counts[name] += count
+    return max(sorted(counts), key=counts.__getitem__)
+
+
 class StreamEntry(Entry):
     """A stream that rows have beside their faces, or without one; see `streams.base.Stream`."""
 
@@ -120,6 +133,11 @@ class StreamEntry(Entry):
     def stream(self) -> Stream:
         """What its samples are."""
         return Stream(name=self.name, kind=self.kind, size=self.size, encoding=self.encoding)
+
+    @property
+    def usual_crop(self) -> str:
+        """The crop of most of its samples."""
+        return most_frequent((crop, self.num_rows[database]) for database, crop in self.crops.items())
 
 
 class Manifest(Entry):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Event
 from typing import Annotated, Any
 
@@ -44,6 +45,14 @@ def predict(
         typer.Option(parser=as_path, metavar=PLACE, help="Smooth, and set thresholds, as evaluate in this folder did."),
     ] = None,
     detector: DetectorOption = None,
+    people: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|MODULE:CLASS",
+            help="For a network of bodies or scenes, where people are: a table of picture, left, top, right, bottom "
+            "(and frame, of videos), or a detector of them.",
+        ),
+    ] = None,
     every: Annotated[int, typer.Option(min=1, help="Look at every N-th frame of a video.")] = 1,
     max_faces: Annotated[int | None, typer.Option(min=1, help="Faces in a frame. Default: all.")] = None,
     no_video: Annotated[bool, typer.Option("--no-video", help="Write no annotated videos and pictures.")] = False,
@@ -65,7 +74,7 @@ def predict(
     settings = Settings(every, max_faces, draw=not no_video)
     stop = Event()
     has_camera = any(given.kind == "camera" for given in found)
-    asked = Asked(run, decisions, detector)
+    asked = Asked(run, decisions, detector, _absolute(people))
     with (
         stoppable(lambda: "the same command begins again"),
         progress_bar("predicting", speed="frames") as progress,
@@ -78,6 +87,12 @@ def predict(
         ERRORS.print(f"abaw-ray: {printable(error)}", highlight=False, markup=False, soft_wrap=True)
     if failed:
         raise typer.Exit(2)
+
+
+def _absolute(people: str | None) -> str | None:
+    """A table's path as every process has it."""
+    is_file = people is not None and Path(people).expanduser().is_file()
+    return str(Path(people).expanduser().resolve()) if people is not None and is_file else people
 
 
 def _table(values: dict[str, Any], out: object) -> Table:

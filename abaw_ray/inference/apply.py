@@ -10,16 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from abaw_ray.evaluation.smoothing import parse_smoothing
-from abaw_ray.inference.ahead import in_order
 from abaw_ray.inference.answers import answer_columns, answers_schema
-from abaw_ray.inference.faces.alignment import cut_face
-from abaw_ray.inference.faces.base import Detector, Face
 from abaw_ray.inference.faces.tracking import Tracker, limit
-from abaw_ray.inference.footage import Shot
+from abaw_ray.inference.looking import Found
 from abaw_ray.inference.model_info import Model, ModelInfo
 from abaw_ray.inference.people import Batch, Person, Sight, sights_of
-from abaw_ray.preprocess.crops import BadGeometry
-from abaw_ray.threads import num_threads
 
 BATCH = 32
 """Faces that a model without a window is asked about together."""
@@ -32,42 +27,6 @@ FRAMES_TOGETHER = 64
 
 MAX_GAP_SECONDS = 1.0
 """How long somebody may be out of sight and keeps the number."""
-
-
-@dataclass(frozen=True)
-class Found:
-    """A frame and the faces in it.
-
-    Args:
-        source, number, seconds: of the shot.
-        faces: the most certain first.
-        crops: of each face, as the model takes it.
-        num_uncut: faces that were found and cannot be cut out.
-    """
-
-    source: str
-    number: int
-    seconds: float | None
-    faces: Sequence[Face]
-    crops: Sequence[np.ndarray]
-    num_uncut: int = 0
-
-
-def find_faces(shots: Iterable[Shot], detector: Detector, info: ModelInfo) -> Iterator[Found]:
-    """The faces of frames, in the frames' order; several frames are searched at a time."""
-
-    def find(shot: Shot) -> Found:
-        faces, crops, num_uncut = [], [], 0
-        for face in detector.detect(shot.image):
-            try:
-                crops.append(cut_face(shot.image, face, info.crop, info.image_size))
-            except BadGeometry:
-                num_uncut += 1
-            else:
-                faces.append(face)
-        return Found(shot.source, shot.number, shot.seconds, faces, crops, num_uncut)
-
-    return in_order(find, shots, num_threads())
 
 
 @dataclass

@@ -22,8 +22,8 @@ def open_model(path: AnyPath | str, decisions: AnyPath | str | None = None, devi
 
     Raises:
         MissingInputError: there is nothing of that name, or no onnxruntime.
-        ConfigurationError: decisions for an exported file, a file that is no export, a network that takes more than
-            faces, or a device that there is not.
+        ConfigurationError: decisions for an exported file, a file that is no export, a network that takes anything but
+            images of people, or a device that there is not.
         StoreError: it is damaged.
     """
     place = as_path(path)

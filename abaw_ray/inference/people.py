@@ -14,7 +14,7 @@ import numpy as np
 from abaw_ray.evaluation.calibration import TEMPERATURE, calibrated
 from abaw_ray.evaluation.smoothing import Smoothing
 from abaw_ray.inference.faces.base import Face
-from abaw_ray.inference.model_info import Model, ModelInfo
+from abaw_ray.inference.model_info import Model, ModelInfo, Sample, answers_of
 
 Vectors = dict[str, np.ndarray]
 """As `Model.predict` gives them: task -> (n, size)."""
@@ -27,13 +27,13 @@ class Sight:
     Args:
         person: number of the person in this input.
         face: where it is.
-        crop: (size, size, 3) uint8, kept until the model was asked.
+        crop: what the model is given of the person, kept until it was asked.
         answer: task -> (size,).
     """
 
     person: int
     face: Face
-    crop: np.ndarray | None
+    crop: Sample | None
     answer: dict[str, np.ndarray] | None = None
 
 
@@ -47,9 +47,9 @@ class Batch:
 
     def __init__(self, model: Model, size: int) -> None:
         self._model, self._size = model, size
-        self._waiting: list[tuple[np.ndarray, _Answers]] = []
+        self._waiting: list[tuple[Sample, _Answers]] = []
 
-    def add(self, crop: np.ndarray, answers: _Answers) -> None:
+    def add(self, crop: Sample, answers: _Answers) -> None:
         """The answer goes to `answers`, now or later."""
         self._waiting.append((crop, answers))
         if len(self._waiting) >= self._size:
@@ -60,7 +60,7 @@ class Batch:
         if self._waiting:
             crops, owners = zip(*self._waiting, strict=True)
             self._waiting = []
-            vectors = self._model.predict(np.stack(crops))
+            vectors = answers_of(self._model, crops)
             places: dict[int, list[int]] = {}
             for place, owner in enumerate(owners):
                 places.setdefault(id(owner), []).append(place)
@@ -131,9 +131,9 @@ class Person:
         self._model, self._batch, self._window = model, batch, model.info.window
         self._answers = _Answers(model.info, smoothing)
         self._has_memory = smoothing is not None or self._window is not None
-        self._crops: list[np.ndarray] = []
+        self._crops: list[Sample] = []
         """Of a model with a window: the last faces, of which the last `_num_new` have not been asked about."""
-        self._last_crop: np.ndarray | None = None
+        self._last_crop: Sample | None = None
         self._num_new = self._num_between = 0
 
     def see(self, sight: Sight) -> None:
@@ -156,7 +156,7 @@ class Person:
             self._ask_window()
         self._answers.end()
 
-    def _add(self, sight: Sight | None, crop: np.ndarray) -> None:
+    def _add(self, sight: Sight | None, crop: Sample) -> None:
         self._answers.waiting.append(sight)
         if self._window is None:
             self._batch.add(crop, self._answers)
@@ -170,7 +170,7 @@ class Person:
         """Of the last frames, filled up with the last one where there are fewer, as evaluation covers a video."""
         assert self._window is not None
         num_missing = self._window - len(self._crops)
-        vectors = self._model.predict(np.stack([*self._crops, *[self._crops[-1]] * num_missing]))
+        vectors = answers_of(self._model, [*self._crops, *[self._crops[-1]] * num_missing])
         last = len(self._crops)
         self._answers.take({task: values[last - self._num_new : last] for task, values in vectors.items()})
         self._num_new = 0
@@ -189,7 +189,7 @@ def _calibrated(info: ModelInfo, vectors: Vectors, inverse: bool = False) -> Vec
     return changed
 
 
-def sights_of(numbers: Sequence[int], faces: Sequence[Face], crops: Sequence[np.ndarray]) -> list[Sight]:
+def sights_of(numbers: Sequence[int], faces: Sequence[Face], crops: Sequence[Sample]) -> list[Sight]:
     """The faces of a frame with the numbers of their persons, in the order of these."""
     found = [Sight(n, face, crop) for n, face, crop in zip(numbers, faces, crops, strict=True)]
     return sorted(found, key=lambda sight: sight.person)

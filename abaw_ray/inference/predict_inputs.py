@@ -18,10 +18,10 @@ from abaw_ray.blocks.files import atomic_path
 from abaw_ray.databases.reading.names import printable
 from abaw_ray.errors import UserError
 from abaw_ray.inference.answers import answers_schema
-from abaw_ray.inference.apply import Answerer, find_faces
-from abaw_ray.inference.faces.base import Detector
+from abaw_ray.inference.apply import Answerer
 from abaw_ray.inference.footage import Shot, estimated_length, length, local_copy, shots
 from abaw_ray.inference.inputs import Input
+from abaw_ray.inference.looking import Look, find_people
 from abaw_ray.inference.media.recording import Recording
 from abaw_ray.inference.model_info import Model, ModelInfo
 from abaw_ray.preprocess.decoding import UnreadableImage, read_image
@@ -58,9 +58,9 @@ class Outcome:
         source, kind: of the input.
         num_frames: that were looked at.
         num_unreadable_frames: that could not be decoded.
-        num_frames_without_face: of those that were looked at.
+        num_frames_without_face: of those that were looked at; for a network of images of people, without a person.
         num_people: that were told apart.
-        num_uncut_faces: that were found and cannot be cut out, as they lie outside of the picture.
+        num_uncut_faces: or people that were found and cannot be cut out, as they lie outside of the picture.
         files: that were written for it.
         error: why it could not be read, or not to its end; empty: it was.
     """
@@ -83,7 +83,7 @@ class Outcome:
 def predict_inputs(
     inputs: list[Input],
     model: Model,
-    detector: Detector,
+    look: Look,
     folder: Path,
     part: Path,
     settings: Settings,
@@ -97,7 +97,7 @@ def predict_inputs(
     Args:
         inputs: videos, pictures, cameras.
         model: to ask.
-        detector: of faces.
+        look: finds and cuts out whom it is asked about.
         folder: for annotated videos and pictures (`<name>.mp4`, `<name>.jpg`), timelines (`.png`) and pages (`.html`).
         part: the table's file, Parquet with the columns of `answers_schema`.
         settings: which frames and faces, and what is written.
@@ -111,7 +111,7 @@ def predict_inputs(
         reader,
         atomic_path(part) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
-        closing(answerer.tables(find_faces(reader.shots(), detector, model.info))) as tables,
+        closing(answerer.tables(find_people(reader.shots(), look))) as tables,
     ):
         for rows in _together(_by_source(tables, reader, model.info, folder, settings)):
             writer.write_table(rows.cast(schema))

@@ -18,9 +18,10 @@ import pyarrow.parquet as pq
 from abaw_ray.below import is_name
 from abaw_ray.blocks.files import atomic_path, read_json, write_json
 from abaw_ray.databases.base import Problems
+from abaw_ray.databases.reading.parsing import add_each
 from abaw_ray.errors import StoreError, quoted
-from abaw_ray.inference.faces.detectors import find_detector
 from abaw_ray.inference.inputs import Input
+from abaw_ray.inference.looking import BodyLook, look_for
 from abaw_ray.inference.opening import open_model
 from abaw_ray.inference.predict_inputs import Progress, Settings, predict_inputs
 from abaw_ray.owned_folder import OwnedFolder
@@ -43,12 +44,13 @@ class Asked:
     Args:
         model: a run, a checkpoint or an exported file.
         decisions: folder that an evaluation wrote; None: what the model has of its own.
-        detector: as `find_detector` takes it.
+        detector, people: as `looking.look_for` takes them.
     """
 
     model: AnyPath
     decisions: AnyPath | None = None
     detector: str | None = None
+    people: str | None = None
 
 
 def predict_job(
@@ -66,7 +68,7 @@ def predict_job(
     Args:
         inputs: videos, pictures, cameras.
         left_out: what lay beside them.
-        asked: model and detector.
+        asked: model, and what finds whom it is asked about.
         out: an empty folder, or one that this has written before, whose files are replaced.
         settings: which frames and faces, and what is written.
         num_workers: more than 1: Ray Data gives inputs to so many.
@@ -77,21 +79,23 @@ def predict_job(
         The contents of `predict.json`: model, detector, outcome of each input, and counts over all.
 
     Raises:
-        ConfigurationError, MissingInputError: no such model or detector, a network that takes more than faces, or
-            a folder of something else.
+        ConfigurationError, MissingInputError: no such model or detector, a network that takes more than images of
+            people, or a folder of something else.
     """
     started = time.monotonic()
     with OwnedFolder(out, "a folder of predictions", (SUMMARY,)).held():
-        detector = find_detector(asked.detector)
-        logger.info("faces are found by %s", detector.description)
+        # of a model that workers ask, only what it takes is wanted here
+        model = open_model(asked.model, asked.decisions, None if num_workers == 1 else "cpu")
+        look = look_for(model.info, asked.detector, asked.people)
+        logger.info("%s are found by %s", look.kind, look.description)
+        if isinstance(look, BodyLook):
+            add_each(left_out, "boxes_of_no_input", look.unasked(given.source for given in inputs), str)
         _remove_earlier(out)
         if num_workers == 1:
-            model, part = open_model(asked.model, asked.decisions), f"{PARTS}/0.parquet"
+            part = f"{PARTS}/0.parquet"
             parts = [part]
             with local_folder(out) as folder:
-                outcomes = predict_inputs(
-                    list(inputs), model, detector, folder, folder / part, settings, progress, stop
-                )
+                outcomes = predict_inputs(list(inputs), model, look, folder, folder / part, settings, progress, stop)
         else:
             from abaw_ray.inference.predict_on_ray import predict_on_workers
 
@@ -103,7 +107,7 @@ def predict_job(
         seconds = time.monotonic() - started
         values = {
             "model": str(asked.model),
-            "detector": detector.description,
+            "detector": look.description,
             "settings": asdict(settings),
             "num_rows": num_rows,
             "seconds": seconds,

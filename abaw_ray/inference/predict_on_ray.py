@@ -24,22 +24,23 @@ if TYPE_CHECKING:
 
 
 class InputWorker:
-    """A model and a detector in an actor; a call writes a part of the table and the files of its inputs.
+    """A model, and what finds whom it is asked about, in an actor; a call writes a part of the table and the files of
+    its inputs.
 
     Args:
-        asked: model and detector.
+        asked: both.
         out: folder that every worker can write to.
         settings: which frames and faces, and what is written.
     """
 
     def __init__(self, asked: Asked, out: AnyPath, settings: Settings) -> None:
-        from abaw_ray.inference.faces.detectors import find_detector
+        from abaw_ray.inference.looking import look_for
         from abaw_ray.inference.opening import open_model
 
         self._out, self._settings, self._error = out, settings, ""
         try:
             self._model = open_model(asked.model, asked.decisions)
-            self._detector = find_detector(asked.detector)
+            self._look = look_for(self._model.info, asked.detector, asked.people)
         except UserError as raised:
             self._error = str(raised)  # an actor that cannot start would be started again and again
 
@@ -51,7 +52,7 @@ class InputWorker:
             try:
                 with local_folder(self._out) as folder:
                     part = folder / batch["part"][0]
-                    outcomes = predict_inputs(inputs, self._model, self._detector, folder, part, self._settings)
+                    outcomes = predict_inputs(inputs, self._model, self._look, folder, part, self._settings)
             except UserError as raised:
                 error = str(raised)  # of an error that is raised, Ray Data gives a text of its own
         described = json.dumps([outcome.to_dict() for outcome in outcomes])
@@ -70,7 +71,7 @@ def predict_on_workers(
 
     Args:
         jobs: file of the table's part in `out`, and the inputs that it is about.
-        asked: model and detector, which every node can open.
+        asked: model, detector and boxes of people, which every node can open.
         out: folder, for the same reason one that all nodes share.
         settings: which frames and faces, and what is written.
         num_workers: models at a time; each takes a GPU where the cluster has so many, or else a CPU.

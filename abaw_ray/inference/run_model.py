@@ -1,8 +1,8 @@
-"""A run that predicts faces, without a store."""
+"""A run that predicts faces, or people of whom it takes several images, without a store."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,13 +18,15 @@ from abaw_ray.evaluation.calibration import ERROR_SCALE, TEMPERATURE
 from abaw_ray.evaluation.decisions import read_decisions
 from abaw_ray.inference.decoding import calibrated
 from abaw_ray.inference.face_batches import predict_in_batches
-from abaw_ray.inference.model_info import ModelInfo
+from abaw_ray.inference.model_info import ModelInfo, StreamInfo
+from abaw_ray.inference.samples import FrameSamples
 from abaw_ray.models import checkpoint
 from abaw_ray.models.checkpoint import Checkpoint
 from abaw_ray.models.sets import FrameNetwork, Network, Streams
 from abaw_ray.models.temporal import TemporalNetwork
 from abaw_ray.spaces import LabelSpace
 from abaw_ray.storage import AnyPath
+from abaw_ray.streams import KINDS
 from abaw_ray.streams.base import FACE
 from abaw_ray.tasks import targets
 from abaw_ray.tasks.base import Task
@@ -36,7 +38,8 @@ USUAL_CROP = "box"
 
 @dataclass
 class RunModel:
-    """A checkpoint's network, as a model of faces. It predicts as evaluation does: the same view, the same precision.
+    """A checkpoint's network, as a model of faces or people. It predicts as evaluation does: the same view, the same
+    precision.
 
     Args:
         trained: the checkpoint.
@@ -58,12 +61,32 @@ class RunModel:
         """See `Model.predict`."""
         return predict_in_batches(self.info, faces, self.recipe.train.evaluation_batch_size, self._predict)
 
+    def predict_people(self, people: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """See `PeopleModel.predict_people`."""
+        size = self.recipe.train.evaluation_batch_size
+        parts = [self._predict_people(people[start : start + size]) for start in range(0, len(people), size)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
     def _predict(self, faces: np.ndarray) -> dict[str, np.ndarray]:
+        def logits(device: torch.device) -> Mapping[str, Tensor]:
+            views = centre_views(torch.from_numpy(faces).to(device), self.recipe.augment)
+            return self._logits(views.contiguous(memory_format=torch.channels_last))
+
+        return self._calibrated(logits)
+
+    def _predict_people(self, people: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        def logits(device: torch.device) -> Mapping[str, Tensor]:
+            assert isinstance(self.network, FrameNetwork), "only they take streams"
+            samples = _samples(people, self.info.streams).to(device)
+            return self.network.of_streams(samples.centre_views(self.recipe.augment))
+
+        return self._calibrated(logits)
+
+    def _calibrated(self, logits_on: Callable[[torch.device], Mapping[str, Tensor]]) -> dict[str, np.ndarray]:
         device = next(self.network.parameters()).device
         dtype = autocast_dtype(device, self.recipe.train)
         with torch.inference_mode(), torch.autocast(device.type, dtype or torch.bfloat16, enabled=dtype is not None):
-            views = centre_views(torch.from_numpy(faces).to(device), self.recipe.augment)
-            logits = self._logits(views.contiguous(memory_format=torch.channels_last))
+            logits = logits_on(device)
         with torch.inference_mode():
             predictions = calibrated(self._tasks, self.info, logits)
         return {name: values.cpu().numpy() for name, values in predictions.items()}
@@ -89,12 +112,23 @@ def open_run(path: AnyPath | str, decisions: AnyPath | None = None, device: str 
 
     Raises:
         MissingInputError, StoreError: no such run, or it is damaged; no decisions.
-        ConfigurationError: a network that takes more than faces, decisions of another one, or no such device.
+        ConfigurationError: a network that takes anything but images of people, decisions of another one, or no such
+            device.
     """
     trained = checkpoint.load(path)
     network = trained.network(device_named(device))
-    _require_faces(trained, network)
-    return RunModel(trained, info_of(trained, decisions), network, trained.recipe)
+    info = info_of(trained, decisions).model_copy(update={"streams": _streams_of(trained, network)})
+    return RunModel(trained, info, network, trained.recipe)
+
+
+def _samples(people: Sequence[Mapping[str, np.ndarray]], streams: Sequence[StreamInfo]) -> FrameSamples:
+    """The streams of people, as a store has them."""
+    kept, present = {}, {}
+    for stream in streams:
+        missing = np.zeros((stream.size, stream.size, 3), np.uint8)
+        kept[stream.name] = torch.from_numpy(np.stack([person.get(stream.name, missing) for person in people]))
+        present[stream.name] = torch.tensor([stream.name in person for person in people])
+    return FrameSamples(kept, present, {stream.name: KINDS.get("image", "streams") for stream in streams})
 
 
 def info_of(trained: Checkpoint, decisions: AnyPath | None = None) -> ModelInfo:
@@ -129,13 +163,27 @@ def info_of(trained: Checkpoint, decisions: AnyPath | None = None) -> ModelInfo:
     )
 
 
-def _require_faces(trained: Checkpoint, network: Network) -> None:
-    takes = network.streams if isinstance(network, FrameNetwork) else ()
-    if not isinstance(network, TemporalNetwork) and tuple(takes) != (FACE,):
+def _streams_of(trained: Checkpoint, network: Network) -> tuple[StreamInfo, ...]:
+    """What a network takes of a person, where that is not a face alone.
+
+    Raises:
+        ConfigurationError: anything but images, or some of which it is not known how they are cut out.
+    """
+    if isinstance(network, TemporalNetwork):
+        return ()
+    described = trained.description
+    takes = tuple(network.streams) if isinstance(network, FrameNetwork) else ()
+    if takes == (FACE,):
+        return ()
+    crops = {FACE: described.crop or USUAL_CROP} | described.crops
+    others = [name for name in takes if name not in crops]
+    if others or not takes:
         raise ConfigurationError(
-            f"{trained.path}: a {trained.description.kind} network that takes {', '.join(takes) or 'other networks'};"
-            f" expected one that takes pictures of faces ({FACE}) and nothing else"
+            f"{trained.path}: a {described.kind} network that takes {', '.join(takes) or 'other networks'};"
+            " expected one that takes pictures of people and nothing else"
+            + (f", found nothing of how {', '.join(others)} would be cut out of them" if others else "")
         )
+    return tuple(StreamInfo(name=name, size=described.shapes[name][-1], crop=crops[name]) for name in takes)
 
 
 def _fitted(spaces: tuple[LabelSpace, ...], decided: Mapping[str, Any], key: str) -> dict[str, list[float]]:

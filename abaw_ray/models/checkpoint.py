@@ -11,7 +11,6 @@ checkpoint.json     kind, role, epoch, scores, early stopping, label spaces, ima
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +33,7 @@ from abaw_ray.blocks.files import (
     write_text,
 )
 from abaw_ray.blocks.integrity import Expected, whole_file
+from abaw_ray.blocks.manifest import most_frequent
 from abaw_ray.blocks.reader import Store
 from abaw_ray.config import AugmentConfig, Recipe, dump_recipe, parse_recipe_text
 from abaw_ray.disk import write_errors_named
@@ -101,6 +101,9 @@ class Description(BaseModel):
     image_size: int
     streams: dict[str, tuple[int, ...]] = {}
     """Streams that its network takes beside faces of `image_size` -> shape of one sample."""
+    crops: dict[str, str] = {}
+    """Those of them that are images -> crop of most of their samples (`preprocess.crops.IMAGE_CROPS`); empty: there are
+    none, or the checkpoint was written before this was noted."""
     store_hash: str
     """Content hash of the store it was trained on."""
     stopping: dict[str, Any]
@@ -137,14 +140,12 @@ class Description(BaseModel):
     @property
     def crop(self) -> str | None:
         """The crop of most of the faces that it was trained on; None: not noted."""
-        images: Counter[str] = Counter()
-        for used in self.databases.values():
-            images[used.crop] += used.num_images
-        return max(sorted(images), key=lambda name: images[name], default=None)
+        used = [(of_database.crop, of_database.num_images) for of_database in self.databases.values()]
+        return most_frequent(used) if used else None
 
     def hash(self) -> str:
         """The content hash."""
-        unnoted = {"databases"} if not self.databases else set()
+        unnoted = {name for name in ("databases", "crops") if not getattr(self, name)}
         if self.weights == "trained":
             unnoted.add("weights")  # as of checkpoints from before there was another kind
         return json_sha256(self.model_dump(exclude={"content_hash", *unnoted}))

@@ -153,6 +153,7 @@ def train(
                 spaces=tuple(task.space for task in stage.data.tasks.values()),
                 image_size=stage.store.image_size,
                 streams={name: tuple(shape) for name, shape in stage.shapes.items() if name != FACE},
+                crops=_crops(stage),
                 store_hash=stage.store.manifest.content_hash,
                 stopping=asdict(stopping),
                 scores=evaluation.scores,
@@ -233,6 +234,12 @@ def _databases(store: Store) -> dict[str, checkpoint.DatabaseUse]:
         )
         for entry in store.manifest.databases
     }
+
+
+def _crops(stage: Stage) -> dict[str, str]:
+    """How images of streams beside faces were cut out, of those that the network takes."""
+    entries = [entry for entry in stage.store.manifest.streams if entry.name in stage.shapes]
+    return {entry.name: entry.usual_crop for entry in entries if entry.kind == "image"}
 
 
 def new_learner(stage: Stage, recipe: Recipe, world: World) -> Learner:

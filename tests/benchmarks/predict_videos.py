@@ -30,8 +30,8 @@ from report import Target, emit, spread
 from abaw_ray.config import load_recipe
 from abaw_ray.databases.reading.spaces import ACTION_UNITS, EXPRESSION, VALENCE_AROUSAL
 from abaw_ray.inference.export.export import export_run
-from abaw_ray.inference.faces.detectors import find_detector
 from abaw_ray.inference.inputs import find_inputs
+from abaw_ray.inference.looking import look_for
 from abaw_ray.inference.onnx_model import OnnxModel
 from abaw_ray.inference.predict_inputs import Settings, predict_inputs
 from abaw_ray.models import checkpoint
@@ -86,7 +86,9 @@ def predict(video: Path, yunet: Path, model: Path) -> int:
         inputs, _ = find_inputs([str(video)])
         settings = Settings(files=False)
         part = Path(name) / "part.parquet"
-        (outcome,) = predict_inputs(inputs, OnnxModel(model), find_detector(str(yunet)), Path(name), part, settings)
+        opened = OnnxModel(model)
+        look = look_for(opened.info, str(yunet))
+        (outcome,) = predict_inputs(inputs, opened, look, Path(name), part, settings)
     return outcome.num_frames
 
 

@@ -15,11 +15,13 @@ from people import BLUE, RED, ColourModel, SquareDetector, clip, picture
 import abaw_ray
 from abaw_ray.errors import MissingInputError, UserError
 from abaw_ray.inference.api import FaceModel
+from abaw_ray.inference.looking import FaceLook
 
 
 @pytest.fixture
 def model() -> FaceModel:
-    return FaceModel(ColourModel(), SquareDetector())
+    model = ColourModel()
+    return FaceModel(model, FaceLook(SquareDetector(), model.info))
 
 
 def test_a_picture_gives_typed_answers(model: FaceModel) -> None:

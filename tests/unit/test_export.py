@@ -148,7 +148,7 @@ class TestRun:
     def test_networks_that_take_more_than_faces_are_refused(self, tmp_path: Path) -> None:
         recipe = small_recipe("model.encoders={face: image_cnn, voice: vector_mlp}")
         run = make_checkpoint(tmp_path / "run", kind="streams", recipe=recipe, streams={"voice": (5,)})
-        with pytest.raises(ConfigurationError, match=r"takes face, voice; expected one that takes pictures of faces"):
+        with pytest.raises(ConfigurationError, match=r"takes face, voice; expected .* how voice would be cut"):
             open_model(run)
 
     @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from abaw_ray.databases.reading.names import file_name
 from abaw_ray.inference.answers import answers_schema
 from abaw_ray.inference.faces.base import Face
 from abaw_ray.inference.inputs import find_inputs
+from abaw_ray.inference.looking import FaceLook
 from abaw_ray.inference.predict_inputs import Outcome, Settings, predict_inputs
 
 Frames = list[Mapping[tuple[int, int], tuple[int, int, int]]]
@@ -31,7 +32,7 @@ def predicted(
     inputs, _ = find_inputs([str(text) for text in texts])
     part = folder / "out" / "part.parquet"
     model = model or ColourModel()
-    outcomes = predict_inputs(inputs, model, SquareDetector(), folder / "out", part, settings)
+    outcomes = predict_inputs(inputs, model, FaceLook(SquareDetector(), model.info), folder / "out", part, settings)
     table = pq.read_table(part)
     assert table.schema.equals(answers_schema(model.info))
     return table, outcomes
@@ -189,7 +190,9 @@ def test_a_camera_is_stopped_and_what_it_saw_is_kept(tmp_path: Path) -> None:
 
     inputs, _ = find_inputs([f"camera:{clip(tmp_path / 'camera.avi', [{(20, 20): RED}] * 200)}"])
     part = tmp_path / "part.parquet"
-    (outcome,) = predict_inputs(inputs, ColourModel(), StoppingDetector(), tmp_path, part, TABLE_ONLY, stop=stop)
+    model = ColourModel()
+    look = FaceLook(StoppingDetector(), model.info)
+    (outcome,) = predict_inputs(inputs, model, look, tmp_path, part, TABLE_ONLY, stop=stop)
     assert 0 < outcome.num_frames < 200
     assert pq.read_table(part)["frame"].to_pylist() == list(range(outcome.num_frames))
     assert outcome.error == ""

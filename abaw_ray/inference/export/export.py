@@ -103,6 +103,9 @@ def export_run(
     _require_possible(out, file_format, precision, store_path)
     opened = open_run(run, decisions, device="cpu")
     trained, info = opened.trained, opened.info
+    if info.streams:
+        names = ", ".join(stream.name for stream in info.streams)
+        raise ConfigurationError(f"{trained.path}: takes {names}; an exported file takes faces alone")
     exact = replace(opened, recipe=_in_float32(opened.recipe))
     store = None if store_path is None else Store(store_path)
     compared = {"random": random_faces(info)}
