@@ -198,7 +198,7 @@ def _run(plan: Plan, trial: Trial, seed: int) -> Path:
 EXPERIMENT = Experiment(
     title="several noisy annotators (Zhang et al., WACV 2021)",
     data="a folder of FER+ as it is released",
-    recipe="strong",
+    recipe="noise",
     generated_recipe="demo",
     seeds=1,
     run=run,

@@ -52,7 +52,7 @@ def learned_from(plan: Plan, way: str, rate: str) -> dict[str, tuple[list[str] |
 def test_it_is_found_by_its_name():
     experiment = EXPERIMENTS.get("noise", "experiment")
     assert experiment.recipe_for(None) == "demo"
-    assert experiment.recipe_for(Path("ferplus")) == "strong"
+    assert experiment.recipe_for(Path("ferplus")) == "noise"
 
 
 def test_one_store_has_the_annotators_of_all_rates(plan):
