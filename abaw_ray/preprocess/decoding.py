@@ -22,6 +22,8 @@ from abaw_ray.limits import MOST_PIXELS, regular
 JPEG_START, JPEG_SCAN, JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 JPEG_FRAMES = {bytes((0xFF, code)) for code in range(0xC0, 0xD0) if code not in (0xC4, 0xC8, 0xCC)}
 """Markers of the part of a header that states the picture's size."""
+JPEG_SEQUENTIAL = (b"\xff\xc0", b"\xff\xc1")
+"""Those of them after which a scan that has all components is the only one."""
 JPEG_APP1, EXIF = b"\xff\xe1", b"Exif\0"
 PNG_END = b"IEND"
 PNG_TAIL = 64
@@ -143,24 +145,41 @@ def decoded(content: bytes, apply_orientation: bool, keep_damaged: bool = False,
 
 @dataclass(frozen=True)
 class JpegHeader:
-    """What a JPEG says of itself before its first scan: its size in pixels as stored, and whether it has EXIF tags."""
+    """What a JPEG says of itself up to its first scan.
+
+    Args:
+        height, width: in pixels as stored.
+        has_exif: whether there are EXIF tags.
+        has_more_scans: whether decoders look for another scan than the first, as in progressive JPEGs.
+    """
 
     height: int
     width: int
     has_exif: bool
+    has_more_scans: bool
 
 
 def jpeg_header(content: bytes) -> JpegHeader | None:
     """The header of a JPEG; None: it is none, or one whose header has gaps."""
     if not content.startswith(JPEG_START):
         return None
-    marker, height, width, has_exif = b"", 0, 0, False
+    marker, height, width, num_components, num_in_scan = b"", 0, 0, 0, 0
+    has_exif = is_sequential = False
     for marker, start in _jpeg_parts(content):
         if marker in JPEG_FRAMES:
             height, width = (int.from_bytes(content[at : at + 2], "big") for at in (start + 3, start + 5))
+            num_components, is_sequential = _byte(content, start + 7), marker in JPEG_SEQUENTIAL
+        elif marker == JPEG_SCAN:
+            num_in_scan = _byte(content, start + 2)
         elif marker == JPEG_APP1 and content.startswith(EXIF, start + 2):
             has_exif = True
-    return JpegHeader(height, width, has_exif) if height and width and marker == JPEG_SCAN else None
+    if not (height and width and marker == JPEG_SCAN):
+        return None
+    return JpegHeader(height, width, has_exif, not is_sequential or num_in_scan < num_components)
+
+
+def _byte(content: bytes, place: int) -> int:
+    return int.from_bytes(content[place : place + 1], "big")
 
 
 def _require_bounded(content: bytes) -> None:
@@ -169,7 +188,7 @@ def _require_bounded(content: bytes) -> None:
     width, height = (header.width, header.height) if header else stated_size(content) or (0, 0)
     if width * height > MOST_PIXELS:
         raise UnreadableImage(f"{width:,} x {height:,} pixels, expected at most {MOST_PIXELS:,}")
-    if header and content.count(JPEG_SCAN) > MOST_SCANS:
+    if header and header.has_more_scans and content.count(JPEG_SCAN) > MOST_SCANS:
         raise UnreadableImage(f"a JPEG of more than {MOST_SCANS} scans, each of which goes through all pixels")
 
 

@@ -202,7 +202,7 @@ def test_headers_of_jpegs() -> None:
     content = encoded.getvalue()
     header = jpeg_header(content)
     assert header is not None
-    assert (header.height, header.width, header.has_exif) == (30, 50, True)
+    assert (header.height, header.width, header.has_exif, header.has_more_scans) == (30, 50, True, True)
     start = 4 + int.from_bytes(content[4:6], "big")
     assert jpeg_header(content[:start] + b"of a camera" + content[start:]) is None
     for end in range(len(content)):
@@ -210,3 +210,18 @@ def test_headers_of_jpegs() -> None:
             assert jpeg_header(content[:end]) is None
     assert jpeg_header(b"\x89PNG") is None
     assert set(REDUCTIONS) == {1, 2, 4, 8}
+
+
+def test_only_a_sequential_scan_of_all_components_is_the_only_one() -> None:
+    encoded = io.BytesIO()
+    Image.fromarray(scene(50, 30)).save(encoded, "jpeg")
+    header = jpeg_header(encoded.getvalue())
+    assert header is not None
+    assert not header.has_more_scans
+    changed = bytearray(encoded.getvalue())
+    place = changed.index(b"\xff\xda") + 4
+    assert changed[place] == 3
+    changed[place] = 1
+    header = jpeg_header(bytes(changed))
+    assert header is not None
+    assert header.has_more_scans
