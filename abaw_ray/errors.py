@@ -46,9 +46,18 @@ class UserError(Exception):
 
 
 class Interrupted(UserError):
-    """Work that was stopped before its end and can be continued."""
+    """Work that was stopped before its end and can be continued.
+
+    Args:
+        message: what is kept, and how to go on.
+        status: of the process, 128 and the number of the signal.
+    """
 
     status = 130
+
+    def __init__(self, message: str, status: int = status) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class WorkerFault(UserError):

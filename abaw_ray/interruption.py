@@ -1,4 +1,5 @@
-"""Ctrl-C: a command ends with status 130 and says what is kept and how to go on."""
+"""Ctrl-C, and SIGTERM, by which schedulers and clusters end commands: a command ends with status 130 or 143, and says
+what is kept and how to go on."""
 
 from __future__ import annotations
 
@@ -18,35 +19,51 @@ T = TypeVar("T")
 
 GOES_ON = "the same command goes on"
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def handlers_kept() -> Iterator[None]:
+    """After the block the process's own handlers of signals are there again: Ray sets one that aborts at SIGTERM."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in SIGNALS if in_main_thread}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if callable(handler):
+                signal.signal(number, handler)
+
 
 @contextmanager
 def stoppable(kept: Callable[[], str]) -> Iterator[None]:
-    """Ctrl-C in the block ends it, and what it has started; a second one ends the process at once.
+    """Ctrl-C or SIGTERM in the block ends it, and what it has started; a second one ends the process at once.
 
-    Where Ctrl-C is ignored, as in the background of a script, it stays so.
+    Where one of them is ignored, as Ctrl-C in the background of a script, it stays so.
 
     Args:
-        kept: says what is kept, and how to go on; called when Ctrl-C came.
+        kept: says what is kept, and how to go on; called when a signal came.
 
     Raises:
-        Interrupted: Ctrl-C came.
+        Interrupted: a signal came.
     """
     in_main_thread = threading.current_thread() is threading.main_thread()
-    if not in_main_thread or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    taken = [number for number in SIGNALS if in_main_thread and signal.getsignal(number) != signal.SIG_IGN]
+    if not taken:
         yield
         return
-    num_signals = 0
+    num_signals, status = 0, Interrupted.status
     was_swallowed = False
 
-    def stop(*_: Any) -> None:
-        nonlocal num_signals, was_swallowed
+    def stop(number: int, *_: Any) -> None:
+        nonlocal num_signals, status, was_swallowed
         if was_swallowed:
             was_swallowed = False
             raise KeyboardInterrupt
-        num_signals += 1
+        num_signals, status = num_signals + 1, 128 + number
         if num_signals > 1:
             print(f"abaw-ray: {_message(kept)}", file=sys.stderr, flush=True)
-            os._exit(Interrupted.status)
+            os._exit(status)
         print("stopping; Ctrl-C again stops at once", file=sys.stderr, flush=True)
         raise KeyboardInterrupt
 
@@ -58,19 +75,22 @@ def stoppable(kept: Callable[[], str]) -> Iterator[None]:
         was_swallowed = True
         start_new_thread(_interrupt_soon, ())
 
-    before = signal.signal(signal.SIGINT, stop)
+    before = {number: signal.signal(number, stop) for number in taken}
     hook_before, sys.unraisablehook = sys.unraisablehook, look_at_ignored
     try:
         yield
-    except Interrupted:
+    except Interrupted as interrupted:
+        if num_signals:
+            interrupted.status = status
         raise
     except BaseException:
         if num_signals == 0:
             raise
         # whatever it is, it comes of the end: libraries make errors or exits of KeyboardInterrupt
-        raise Interrupted(_message(kept)) from None
+        raise Interrupted(_message(kept), status) from None
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         sys.unraisablehook = hook_before
 
 

@@ -14,6 +14,7 @@ from ray.data import DataContext
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from abaw_ray.errors import ConfigurationError, MissingInputError
+from abaw_ray.interruption import handlers_kept
 from abaw_ray.ray_leftovers import end_processes_at, leftovers_ended
 from abaw_ray.threads import available_cpus
 
@@ -94,7 +95,7 @@ def _started(num_cpus: int | None, include_dashboard: bool) -> Iterator[None]:
 def _is_up(options: dict[str, Any], environment: dict[str, str]) -> bool:
     """Starts Ray on this machine; whether it was there within the time that it gives itself, which cannot be set."""
     try:
-        with _environment(environment):
+        with _environment(environment), handlers_kept():
             ray.init(address="local", log_to_driver=False, logging_level=logging.WARNING, **options)
     except Exception as error:  # of no class of its own
         if TOO_SLOW not in str(error):
@@ -110,7 +111,8 @@ def _connected(address: str, needs_dashboard: bool) -> Iterator[None]:
     TOKENS.setLevel(logging.ERROR)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
     try:
-        found: Any = ray.init(address=address, **options)
+        with handlers_kept():
+            found: Any = ray.init(address=address, **options)
     except ConnectionError as error:
         raise MissingInputError(
             f"RAY_ADDRESS: no Ray cluster lets us in at {address} ({error}); a cluster that wants a token takes that of"
@@ -125,7 +127,8 @@ def _connected(address: str, needs_dashboard: bool) -> Iterator[None]:
         )
     variables = {"RAY_ADDRESS": gcs} | ({} if dashboard else {"RAY_API_SERVER_ADDRESS": NOBODY})
     with _quiet(), _shut_down():
-        ray.init(address=gcs, runtime_env={"env_vars": variables}, **options)
+        with handlers_kept():
+            ray.init(address=gcs, runtime_env={"env_vars": variables}, **options)
         yield
 
 

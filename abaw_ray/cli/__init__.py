@@ -11,7 +11,7 @@ import typer
 from abaw_ray.cli import data, evaluation, export, generations, labels, predict, probe, report, submit, training, whole
 from abaw_ray.credentials import without_secrets
 from abaw_ray.errors import UserError
-from abaw_ray.interruption import stoppable
+from abaw_ray.interruption import SIGNALS, stoppable
 from abaw_ray.jobs.submit import use_token
 
 app = typer.Typer(
@@ -26,13 +26,14 @@ for part in (data, training, generations, evaluation, labels, probe, report, exp
 
 
 def main() -> None:
-    """Runs a command: status 0 done, 2 wrong use or bad data (a message), 130 stopped, 1 a fault."""
+    """Runs a command: status 0 done, 2 wrong use or bad data (a message), 130 or 143 stopped, 1 a fault."""
     if "RAY_ADDRESS" in os.environ:
         use_token()
     try:
         with stoppable(lambda: "nothing that was finished before is lost"):
             app(prog_name="abaw-ray")
     except UserError as error:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends already
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)  # it ends already
         print(f"abaw-ray: {without_secrets(str(error))}", file=sys.stderr)
         sys.exit(error.status)

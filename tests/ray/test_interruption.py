@@ -40,6 +40,9 @@ class Command:
     def press_ctrl_c(self) -> None:
         self._process.send_signal(signal.SIGINT)
 
+    def terminate(self) -> None:
+        self._process.send_signal(signal.SIGTERM)
+
     def end(self) -> int:
         status = self._process.wait(TIMEOUT)
         self._reader.join(TIMEOUT)
@@ -86,8 +89,11 @@ def test_a_training_is_stopped_and_goes_on(training, tmp_path):
 
     with running(*training, *LONG) as command:
         command.wait_until(lambda: num_lines(metrics) > num_kept)
-        command.press_ctrl_c()
-        assert command.end() == 130, command.said
+        command.terminate()
+        assert command.end() == 143, command.said
+    assert "stopped; finished epochs in" in command.said
+    assert "Traceback" not in command.said
+    assert "SIGTERM received" not in command.said, "of Ray, which aborts"
     epochs = [json.loads(line)["epoch"] for line in metrics.read_text().splitlines()]
     assert epochs == list(range(len(epochs))), "each epoch is there once"
 

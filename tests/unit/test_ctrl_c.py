@@ -1,4 +1,4 @@
-"""Ctrl-C ends a block wherever Python is when it comes."""
+"""Ctrl-C and SIGTERM end a block wherever Python is when they come."""
 
 from __future__ import annotations
 
@@ -38,6 +38,10 @@ def in_the_block() -> None:
     signal.raise_signal(signal.SIGINT)
 
 
+def terminated() -> None:
+    signal.raise_signal(signal.SIGTERM)
+
+
 def once(function: Callable[[], None]) -> Callable[[], None]:
     """Callbacks at forks cannot be taken away again."""
     calls = iter([function])
@@ -51,8 +55,10 @@ def ctrl_c_is_not_ignored():
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.parametrize("press", [in_the_block, in_a_finaliser, at_a_fork])
-def test_ctrl_c_ends_the_block_with_what_is_kept(press, capsys):
+@pytest.mark.parametrize(
+    ("press", "status"), [(in_the_block, 130), (in_a_finaliser, 130), (at_a_fork, 130), (terminated, 143)]
+)
+def test_a_signal_ends_the_block_with_what_is_kept(press, status, capsys):
     ended: list[str] = []
 
     def go_on() -> None:
@@ -62,7 +68,10 @@ def test_ctrl_c_ends_the_block_with_what_is_kept(press, capsys):
             time.sleep(0.01)
         ended.append("by itself")
 
-    with pytest.raises(Interrupted, match="stopped; all is kept"), stoppable(lambda: "all is kept"):
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Interrupted, match="stopped; all is kept") as stopped, stoppable(lambda: "all is kept"):
         go_on()
     assert not ended
+    assert stopped.value.status == status
+    assert signal.getsignal(signal.SIGTERM) == before
     assert capsys.readouterr().err == "stopping; Ctrl-C again stops at once\n"
