@@ -18,6 +18,9 @@ T = TypeVar("T")
 
 GOES_ON = "the same command goes on"
 
+_KEPT: list[Callable[[], str]] = []
+"""What is kept, of the blocks of `stoppable` that this process is in."""
+
 
 @contextmanager
 def stoppable(kept: Callable[[], str]) -> Iterator[None]:
@@ -31,6 +34,21 @@ def stoppable(kept: Callable[[], str]) -> Iterator[None]:
     Raises:
         Interrupted: Ctrl-C came.
     """
+    _KEPT.append(kept)
+    try:
+        with _interruptible(kept):
+            yield
+    finally:
+        _KEPT.pop()
+
+
+def kept_now() -> str:
+    """What the innermost block of `stoppable` says is kept, and how to go on."""
+    return _KEPT[-1]() if _KEPT else GOES_ON
+
+
+@contextmanager
+def _interruptible(kept: Callable[[], str]) -> Iterator[None]:
     in_main_thread = threading.current_thread() is threading.main_thread()
     if not in_main_thread or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         yield

@@ -15,6 +15,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from abaw_ray.errors import ConfigurationError, MissingInputError
 from abaw_ray.ray_leftovers import end_processes_at, leftovers_ended
+from abaw_ray.ray_watch import ended_with_ray
 from abaw_ray.threads import available_cpus
 
 logger = logging.getLogger(__name__)
@@ -82,7 +83,8 @@ def _started(num_cpus: int | None, include_dashboard: bool) -> Iterator[None]:
         }
         with leftovers_ended(address), _quiet(), _shut_down():
             if _is_up(options, environment):
-                yield
+                with ended_with_ray():
+                    yield
                 return
             end_processes_at(address)
     raise MissingInputError(
@@ -151,13 +153,6 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         ray._private.worker._worker_logs_enabled = before
-
-
-def dead_processes() -> list[str]:
-    """Processes, as `raylet`, of the Ray that this process has started which are gone; empty: none, or it has started
-    none."""
-    node: Any = ray._private.worker._global_node
-    return [kind for kind, _ in node.dead_processes()] if node is not None else []
 
 
 def beside_us() -> dict[str, Any]:
