@@ -15,6 +15,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from abaw_ray.errors import ConfigurationError, MissingInputError
 from abaw_ray.ray_leftovers import end_processes_at, leftovers_ended
+from abaw_ray.ray_token import ensure_private_token
 from abaw_ray.ray_watch import ended_with_ray
 from abaw_ray.threads import available_cpus
 
@@ -67,6 +68,7 @@ def _started(num_cpus: int | None, include_dashboard: bool) -> Iterator[None]:
     would otherwise ask whichever Ray of this machine it finds, or the one that answers at the dashboard's usual port;
     that Ray knows nothing of the controller, and the actor would end a training that runs.
     """
+    ensure_private_token()
     for _ in range(NUM_STARTS):
         port, dashboard_port = _free_ports(2)
         address = f"{ray.util.get_node_ip_address()}:{port}"
