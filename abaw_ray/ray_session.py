@@ -13,7 +13,7 @@ import ray
 from ray.data import DataContext
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from abaw_ray.errors import ConfigurationError, MissingInputError
+from abaw_ray.errors import ConfigurationError, MissingInputError, StorageError
 from abaw_ray.ray_leftovers import end_processes_at, leftovers_ended
 from abaw_ray.ray_token import ensure_private_token
 from abaw_ray.ray_watch import ended_with_ray
@@ -34,6 +34,8 @@ RAYS_PATIENCE = 30
 """Seconds that Ray (2.60) waits for itself."""
 TOO_SLOW = "timed out during startup"
 """In the error that it raises then."""
+FULL_DISK = "local disk's utilization is over capacity"
+"""In that of an object which its disk has no room for."""
 
 
 @contextmanager
@@ -48,6 +50,7 @@ def ray_session(num_cpus: int | None = None, include_dashboard: bool = False) ->
         MissingInputError: the cluster in `RAY_ADDRESS` does not answer, or refuses.
             Or Ray does not start on this machine.
         ConfigurationError: it has no dashboard, and one is needed.
+        StorageError: in the block, what did not fit Ray's memory did not fit its disk either.
     """
     if ray.is_initialized():
         yield
@@ -56,7 +59,11 @@ def ray_session(num_cpus: int | None = None, include_dashboard: bool = False) ->
     address = os.environ.get("RAY_ADDRESS") or "local"
     if address != "local" and num_cpus is not None:
         logger.warning("RAY_ADDRESS is %s: its cluster keeps its own number of CPUs, not %d", address, num_cpus)
-    with _started(num_cpus, include_dashboard) if address == "local" else _connected(address, include_dashboard):
+    here = address == "local"
+    with (
+        _started(num_cpus, include_dashboard) if here else _connected(address, include_dashboard),
+        _full_disk_named(),
+    ):
         yield
 
 
@@ -131,6 +138,24 @@ def _connected(address: str, needs_dashboard: bool) -> Iterator[None]:
     with _quiet(), _shut_down():
         ray.init(address=gcs, runtime_env={"env_vars": variables}, **options)
         yield
+
+
+@contextmanager
+def _full_disk_named() -> Iterator[None]:
+    """An error of objects for which neither Ray's memory nor its disk has room comes out as a StorageError."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if FULL_DISK in str(cause):  # not by its class: Ray Data gives the text alone
+                raise StorageError(
+                    "Ray's memory for objects is full, and the disk that it moves them to (its folder ray in the"
+                    " temporary files, or RAY_TMPDIR), too; make room there, or choose another disk by RAY_TMPDIR, and"
+                    " run the same command again"
+                ) from None
+            cause = cause.__cause__ or cause.__context__
+        raise
 
 
 @contextmanager
