@@ -7,8 +7,9 @@ import os
 import re
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,10 @@ TEMPORARY = ".unfinished-"
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 UNWRITABLE = FULL | {errno.EROFS, errno.EFBIG, errno.EIO}
 NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM})
+NOT_OFFERED = frozenset({errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOLCK})
+"""What file systems answer that have no locks, or cannot bring a file to the disk, as buckets that are mounted."""
+NO_RENAMES = NOT_OFFERED | {errno.EPERM, errno.EXDEV, errno.EMFILE}
+"""The same of renaming; EMFILE: of a folder with many files."""
 
 
 @contextmanager
@@ -43,6 +48,67 @@ def write_errors_named(place: AnyPath) -> Iterator[None]:
             raise
         here = place if isinstance(place, Path) else Path(tempfile.gettempdir())
         raise StorageError(_message(refused, here)) from None
+
+
+def require_renames(folder: Path) -> None:
+    """Refuses a folder where nothing can be written whole or not at all, before any work is done for it.
+
+    Raises:
+        StorageError: files in it cannot be renamed.
+    """
+    one, other = (folder / f"{TEMPORARY}{uuid.uuid4().hex}" for _ in range(2))
+    try:
+        one.touch()
+        with suppress(FileNotFoundError):  # who holds the folder may have removed it
+            move(one, other)
+    finally:
+        for file in (one, other):
+            file.unlink(missing_ok=True)
+
+
+def move(source: Path, target: Path) -> None:
+    """Gives a file or folder another name, in place of a file of that name.
+
+    Raises:
+        StorageError: its file system does not do that.
+    """
+    try:
+        source.replace(target)
+    except OSError as error:
+        if error.errno not in NO_RENAMES:
+            raise
+        what = "folders" if source.is_dir() else "files"
+        raise StorageError(
+            f"{target.parent}: its file system refuses to rename {what} ({error.strerror}), without which nothing can"
+            " be written there whole or not at all; choose a folder on a disk, or give a bucket by its address, as"
+            " s3://bucket/folder, instead of where it is mounted"
+        ) from None
+
+
+def move_contents(source: Path, target: Path) -> None:
+    """Moves what is in a folder, file by file where the file system does not rename folders.
+
+    Raises:
+        StorageError: it does not rename files either.
+    """
+    target.mkdir(exist_ok=True)
+    for entry in source.iterdir():
+        try:
+            move(entry, target / entry.name)
+        except StorageError:
+            if not entry.is_dir():
+                raise
+            move_contents(entry, target / entry.name)
+    source.rmdir()
+
+
+def to_disk(descriptor: int) -> None:
+    """Waits until an open file is on the disk, where the file system can say so."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NOT_OFFERED:
+            raise
 
 
 def _refused(error: BaseException) -> OSError | None:

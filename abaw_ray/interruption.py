@@ -21,6 +21,9 @@ GOES_ON = "the same command goes on"
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+_KEPT: list[Callable[[], str]] = []
+"""What is kept, of the blocks of `stoppable` that this process is in."""
+
 
 @contextmanager
 def handlers_kept() -> Iterator[None]:
@@ -47,6 +50,21 @@ def stoppable(kept: Callable[[], str]) -> Iterator[None]:
     Raises:
         Interrupted: a signal came.
     """
+    _KEPT.append(kept)
+    try:
+        with _interruptible(kept):
+            yield
+    finally:
+        _KEPT.pop()
+
+
+def kept_now() -> str:
+    """What the innermost block of `stoppable` says is kept, and how to go on."""
+    return _KEPT[-1]() if _KEPT else GOES_ON
+
+
+@contextmanager
+def _interruptible(kept: Callable[[], str]) -> Iterator[None]:
     in_main_thread = threading.current_thread() is threading.main_thread()
     taken = [number for number in SIGNALS if in_main_thread and signal.getsignal(number) != signal.SIG_IGN]
     if not taken:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from abaw_ray.disk import TEMPORARY, write_errors_named
+from abaw_ray.disk import TEMPORARY, require_renames, write_errors_named
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.storage import AnyPath, remove_tree
 from abaw_ray.writer_lock import WRITER, read_writer, writer_lock
@@ -56,13 +56,15 @@ class OwnedFolder:
 
         Raises:
             ConfigurationError: something else is in it, or another process writes to it.
-            StorageError: its disk is full, or cannot be written.
+            StorageError: its disk is full, or cannot be written, or renames no files.
         """
         self.check()
         is_new = not self.path.exists()
         with write_errors_named(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             try:
+                if isinstance(self.path, Path):
+                    require_renames(self.path)
                 with writer_lock(self.path, self.what):
                     self.check()
                     self._remove_leftovers()

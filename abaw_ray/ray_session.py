@@ -13,9 +13,11 @@ import ray
 from ray.data import DataContext
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from abaw_ray.errors import ConfigurationError, MissingInputError
+from abaw_ray.errors import ConfigurationError, MissingInputError, StorageError
 from abaw_ray.interruption import handlers_kept
 from abaw_ray.ray_leftovers import end_processes_at, leftovers_ended
+from abaw_ray.ray_token import ensure_private_token
+from abaw_ray.ray_watch import ended_with_ray
 from abaw_ray.threads import available_cpus
 
 logger = logging.getLogger(__name__)
@@ -33,6 +35,8 @@ RAYS_PATIENCE = 30
 """Seconds that Ray (2.60) waits for itself."""
 TOO_SLOW = "timed out during startup"
 """In the error that it raises then."""
+FULL_DISK = "local disk's utilization is over capacity"
+"""In that of an object which its disk has no room for."""
 
 
 @contextmanager
@@ -47,6 +51,7 @@ def ray_session(num_cpus: int | None = None, include_dashboard: bool = False) ->
         MissingInputError: the cluster in `RAY_ADDRESS` does not answer, or refuses.
             Or Ray does not start on this machine.
         ConfigurationError: it has no dashboard, and one is needed.
+        StorageError: in the block, what did not fit Ray's memory did not fit its disk either.
     """
     if ray.is_initialized():
         yield
@@ -55,7 +60,11 @@ def ray_session(num_cpus: int | None = None, include_dashboard: bool = False) ->
     address = os.environ.get("RAY_ADDRESS") or "local"
     if address != "local" and num_cpus is not None:
         logger.warning("RAY_ADDRESS is %s: its cluster keeps its own number of CPUs, not %d", address, num_cpus)
-    with _started(num_cpus, include_dashboard) if address == "local" else _connected(address, include_dashboard):
+    here = address == "local"
+    with (
+        _started(num_cpus, include_dashboard) if here else _connected(address, include_dashboard),
+        _full_disk_named(),
+    ):
         yield
 
 
@@ -67,6 +76,7 @@ def _started(num_cpus: int | None, include_dashboard: bool) -> Iterator[None]:
     would otherwise ask whichever Ray of this machine it finds, or the one that answers at the dashboard's usual port;
     that Ray knows nothing of the controller, and the actor would end a training that runs.
     """
+    ensure_private_token()
     for _ in range(NUM_STARTS):
         port, dashboard_port = _free_ports(2)
         address = f"{ray.util.get_node_ip_address()}:{port}"
@@ -83,7 +93,8 @@ def _started(num_cpus: int | None, include_dashboard: bool) -> Iterator[None]:
         }
         with leftovers_ended(address), _quiet(), _shut_down():
             if _is_up(options, environment):
-                yield
+                with ended_with_ray():
+                    yield
                 return
             end_processes_at(address)
     raise MissingInputError(
@@ -133,6 +144,24 @@ def _connected(address: str, needs_dashboard: bool) -> Iterator[None]:
 
 
 @contextmanager
+def _full_disk_named() -> Iterator[None]:
+    """An error of objects for which neither Ray's memory nor its disk has room comes out as a StorageError."""
+    try:
+        yield
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if FULL_DISK in str(cause):  # not by its class: Ray Data gives the text alone
+                raise StorageError(
+                    "Ray's memory for objects is full, and the disk that it moves them to (its folder ray in the"
+                    " temporary files, or RAY_TMPDIR), too; make room there, or choose another disk by RAY_TMPDIR, and"
+                    " run the same command again"
+                ) from None
+            cause = cause.__cause__ or cause.__context__
+        raise
+
+
+@contextmanager
 def _shut_down() -> Iterator[None]:
     """Ray is shut down after the block."""
     try:
@@ -154,13 +183,6 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         ray._private.worker._worker_logs_enabled = before
-
-
-def dead_processes() -> list[str]:
-    """Processes, as `raylet`, of the Ray that this process has started which are gone; empty: none, or it has started
-    none."""
-    node: Any = ray._private.worker._global_node
-    return [kind for kind, _ in node.dead_processes()] if node is not None else []
 
 
 def beside_us() -> dict[str, Any]:

@@ -14,6 +14,7 @@ from ray.util.queue import Empty, Queue
 from abaw_ray.console import ERRORS
 from abaw_ray.errors import UserError, WorkerFault
 from abaw_ray.ray_session import beside_us
+from abaw_ray.ray_watch import end_if_gone
 from abaw_ray.training.failures import LOSSES, MAX_RESTARTS, classify_errors
 from abaw_ray.training.leftovers import free_resources
 
@@ -55,6 +56,7 @@ def side_by_side(function: Callable[..., Any], arguments: Sequence[tuple[Any, ..
                 try:
                     results[number] = _result(reference)
                 except LOSSES as error:
+                    end_if_gone()
                     losses[number] += 1
                     _say_lost(error, number, losses[number])
                     if losses[number] <= MAX_RESTARTS:

@@ -1,9 +1,9 @@
 """One writer a folder: others are refused, and told who it is; a writer that died is in nobody's way.
 
 A writer keeps the file `.writer.json` in the folder, and removes it at its end. On this machine's disks it holds a lock
-on it, which the system frees when the process dies. Buckets have no locks, and network disks may keep them to a
-machine: there a writer changes the file every few seconds, and one whose file stays the same is taken for dead. No
-clocks of two machines are compared.
+on it, which the system frees when the process dies. Buckets have no locks, mounted or not, and network disks may keep
+them to a machine: there a writer changes the file every few seconds, and one whose file stays the same is taken for
+dead. No clocks of two machines are compared.
 """
 
 from __future__ import annotations
@@ -73,13 +73,13 @@ def writer_lock(folder: AnyPath, what: str) -> Iterator[None]:
         ConfigurationError: another one writes to it.
     """
     file = folder / WRITER
-    with _system_lock(file) if isinstance(file, Path) else nullcontext():
-        _refuse_if_written(file)
+    with _system_lock(file) if isinstance(file, Path) else nullcontext(False) as is_locked:
+        _refuse_if_written(file, is_locked)
         since = datetime.now().astimezone().isoformat(" ", "seconds")
         ours = Writer(what, socket.gethostname(), os.getpid(), since, uuid.uuid4().hex)
         try:
             _write(file, ours)
-            if not isinstance(file, Path):
+            if not is_locked:
                 time.sleep(SETTLE)
                 found = read_writer(folder)
                 if found is not None and found.token != ours.token:
@@ -102,18 +102,19 @@ def read_writer(folder: AnyPath) -> Writer | None:
 
 
 @contextmanager
-def _system_lock(file: Path) -> Iterator[None]:
-    """A lock of the system on a file, which is made if it is not there."""
-    descriptor = _locked(file, time.monotonic() + PATIENCE)
+def _system_lock(file: Path) -> Iterator[bool]:
+    """A lock of the system on a file, which is made if it is not there; whether its file system has locks."""
+    descriptor, is_locked = _locked(file, time.monotonic() + PATIENCE)
     try:
-        yield
+        yield is_locked
     finally:
         os.close(descriptor)
 
 
-def _locked(file: Path, deadline: float) -> int:
+def _locked(file: Path, deadline: float) -> tuple[int, bool]:
     while True:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        is_locked = True
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -123,17 +124,18 @@ def _locked(file: Path, deadline: float) -> int:
             time.sleep(PATIENCE / 50)
             continue
         except OSError:
+            is_locked = False
             logger.debug("%s: no locks on this file system; changes of the file stand for them", file)
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), file.stat()):
-                return descriptor
+                return descriptor, is_locked
         os.close(descriptor)  # of a file that its writer has just removed
 
 
-def _refuse_if_written(file: AnyPath) -> None:
+def _refuse_if_written(file: AnyPath, is_locked: bool) -> None:
     """Waits for a writer whose lock would not be seen here to end or to change its file."""
     found = read_writer(file.parent)
-    if found is None or (isinstance(file, Path) and found.host == socket.gethostname()):
+    if found is None or (is_locked and found.host == socket.gethostname()):
         return
     logger.warning("%s: looking whether %s still writes to it, for up to %.0f s", file.parent, _named(found), SILENCE)
     started = changed = time.monotonic()

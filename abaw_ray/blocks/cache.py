@@ -23,7 +23,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from abaw_ray.blocks.files import atomic_path, write_text
-from abaw_ray.disk import TEMPORARY, write_errors_named
+from abaw_ray.disk import NOT_OFFERED, TEMPORARY, write_errors_named
 from abaw_ray.errors import ConfigurationError, StoreError, quoted
 from abaw_ray.storage import AnyPath, RemotePath
 
@@ -152,9 +152,10 @@ class NodeCache:
         """Removes what was asked for longest ago; processes that have such a file open keep it until they close it."""
         with self._locked("room"):
             self._remove_leftovers()
-            records = sorted(self.folder.glob(f"*{RECORD}"), key=lambda record: record.stat().st_mtime)
+            asked = {record: found.st_mtime for record in self.folder.glob(f"*{RECORD}") if (found := _stat(record))}
+            records = sorted(asked, key=lambda record: asked[record])
             files = [record.with_name(record.name.removesuffix(RECORD)) for record in records]
-            sizes = {file: file.stat().st_size for file in files if file.exists()}
+            sizes = {file: found.st_size for file in files if (found := _stat(file))}
             kept = sum(sizes.values())
             wanted = self.limit if kept <= self.limit else int(self.limit * FILLED)
             for record, file in zip(records, files, strict=True):
@@ -162,7 +163,7 @@ class NodeCache:
                     break
                 if file != newest:
                     with suppress(PermissionError):  # another user's, who may remove it alone
-                        record.unlink()
+                        record.unlink(missing_ok=True)
                         file.unlink(missing_ok=True)
                         kept -= sizes.get(file, 0)
             self._room = (self.limit - kept) // NUM_NEIGHBOURS
@@ -186,10 +187,21 @@ class NodeCache:
             except PermissionError:
                 lock = os.open(file, os.O_RDONLY | os.O_CLOEXEC)  # another user's
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            except OSError as error:  # without locks a file may be fetched twice
+                if error.errno not in NOT_OFFERED:
+                    raise
             yield
         finally:
             os.close(lock)
+
+
+def _stat(file: Path) -> os.stat_result | None:
+    """None: it is not there, as where another process has just removed it."""
+    with suppress(FileNotFoundError):
+        return file.stat()
+    return None
 
 
 def _look(file: Path) -> dict[str, int]:

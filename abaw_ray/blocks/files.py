@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from urllib.parse import quote
 import numpy as np
 import pyarrow as pa
 
-from abaw_ray.disk import TEMPORARY, write_errors_named
+from abaw_ray.disk import TEMPORARY, move, to_disk, write_errors_named
 from abaw_ray.errors import MAX_QUOTED, StoreError, quoted
 from abaw_ray.storage import AnyPath, local_folder
 
@@ -35,7 +34,7 @@ def atomic_path(path: AnyPath) -> Iterator[Path]:
     """A temporary file, of this machine, that becomes `path` when the block ends without an error.
 
     Raises:
-        StorageError: the disk is full, or cannot be written.
+        StorageError: the disk is full, or cannot be written, or renames no files.
     """
     if not isinstance(path, Path):
         with local_folder(path.parent) as folder:
@@ -47,8 +46,8 @@ def atomic_path(path: AnyPath) -> Iterator[Path]:
         try:
             yield temporary
             with temporary.open("rb") as written:
-                os.fsync(written.fileno())
-            temporary.replace(path)
+                to_disk(written.fileno())
+            move(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
 

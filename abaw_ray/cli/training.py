@@ -265,11 +265,12 @@ def _trials_before(sweep: AnyPath) -> int | None:
 def _epochs_kept(run: AnyPath) -> str:
     """What a run that is stopped keeps, and how to go on."""
     from abaw_ray.monitoring.run_log import read_metrics
+    from abaw_ray.training.step_checkpoints import FOLDER as STEPS
 
     num_epochs = len(read_metrics(run))
-    if num_epochs == 0:
+    if num_epochs == 0 and not (run / STEPS).is_dir():
         return f"no epoch was finished in {run}, the same command begins again"
-    return f"finished epochs in {run}: {num_epochs}; {GOES_ON} after them"
+    return f"finished epochs in {run}: {num_epochs}; {GOES_ON} from the last checkpoint"
 
 
 def job_of(

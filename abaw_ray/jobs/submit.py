@@ -18,6 +18,7 @@ from abaw_ray.errors import ConfigurationError, Interrupted, MissingInputError
 from abaw_ray.jobs.arguments import Verb
 from abaw_ray.jobs.following import Following, LostJob
 from abaw_ray.jobs.paths import check_paths
+from abaw_ray.ray_token import TOKEN_FILE
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -119,7 +120,7 @@ def _ray_takes(address: str) -> Iterator[None]:
 
 def use_token() -> None:
     """Has Ray send its token, as clusters want from 2.59 on. Must run before Ray is imported."""
-    file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or "~/.ray/auth_token").expanduser()
+    file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or TOKEN_FILE).expanduser()
     if AUTH_MODE not in os.environ and ("RAY_AUTH_TOKEN" in os.environ or file.is_file()):
         os.environ[AUTH_MODE] = "token"
 

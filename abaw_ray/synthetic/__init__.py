@@ -16,7 +16,7 @@ import cv2
 import pyarrow.parquet as pq
 
 from abaw_ray.databases.reading.generated import GENERATED
-from abaw_ray.disk import TEMPORARY
+from abaw_ray.disk import TEMPORARY, move_contents
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.synthetic.layouts import afew_va, affectnet, affwild2, expw
@@ -94,9 +94,9 @@ def generate(
     with OwnedFolder(out, "generated data", (MARKER,)).held(fresh=True, whole=True):
         partial = out / f"{TEMPORARY}data"
         counts = _draw(partial, seed, size, num_workers, progress)
-        for entry in sorted(partial.iterdir(), key=lambda e: e.name == MARKER):
-            entry.rename(out / entry.name)
-        partial.rmdir()
+        marker = (partial / MARKER).rename(out / f"{TEMPORARY}{MARKER}")
+        move_contents(partial, out)
+        marker.rename(out / MARKER)
     return counts
 
 

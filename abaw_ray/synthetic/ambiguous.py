@@ -14,7 +14,7 @@ import numpy as np
 
 from abaw_ray.databases.reading.generated import GENERATED
 from abaw_ray.databases.reading.votes import CLASSES
-from abaw_ray.disk import TEMPORARY
+from abaw_ray.disk import TEMPORARY, move_contents
 from abaw_ray.owned_folder import OwnedFolder
 from abaw_ray.synthetic import SIZES
 from abaw_ray.synthetic.behaviour import between, head_motion
@@ -82,7 +82,7 @@ def generate_ambiguous(
                     progress(done := done + 1, sum(counts.values()))
             (partial / folder / "label.csv").write_text("\n".join(lines) + "\n", newline="\n")
         (out / "README.txt").write_text(README, newline="\n")
-        partial.rename(out / NAME)
+        move_contents(partial, out / NAME)
         write_marker(out, {**described, "counts": counts})
     return counts
 

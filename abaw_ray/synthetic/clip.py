@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from abaw_ray.disk import TEMPORARY
+from abaw_ray.disk import TEMPORARY, move
 from abaw_ray.synthetic.behaviour import Behaviour, drift, head_motion, moving
 from abaw_ray.synthetic.faces import Actions, Identity, Pose, random_identity
 from abaw_ray.synthetic.labels import EXPRESSIONS
@@ -41,7 +41,7 @@ def write_clip(path: Path, seed: int, num_frames: int = NUM_FRAMES) -> None:
     with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=path.parent) as folder:
         part = Path(folder) / "clip.avi"
         _film(part, rng, cast, background, places, num_frames)
-        part.replace(path)
+        move(part, path)
 
 
 def _film(

@@ -24,7 +24,8 @@ from abaw_ray.interruption import on_a_thread
 from abaw_ray.models import checkpoint
 from abaw_ray.monitoring.run_log import flatten
 from abaw_ray.owned_folder import OwnedFolder
-from abaw_ray.ray_session import dead_processes, ray_session
+from abaw_ray.ray_session import ray_session
+from abaw_ray.ray_watch import end_if_gone
 from abaw_ray.settings import leaves_of
 from abaw_ray.storage import AnyPath, as_path, remove_tree
 from abaw_ray.training.failures import LOSSES, MAX_RESTARTS, classify_errors, describe_losses, failures
@@ -129,17 +130,14 @@ def _run(
 
     Raises:
         UserError: of a worker.
-        WorkerFault: a fault in one, or workers were lost more than MAX_RESTARTS times, or with all of Ray.
+        WorkerFault: a fault in one, or workers were lost more than MAX_RESTARTS times.
     """
     restarts: list[str] = []
     while True:
         try:
             result: Any = on_a_thread(_trainer(job, resources, queue, callbacks, one_of_many, restarts).fit)
         except (TrainingFailedError, *LOSSES) as error:
-            if dead := dead_processes():
-                gone = f"Ray on this machine is gone ({', '.join(dead)} died); the same command goes on"
-                say(gone)  # Ray ends this process, too, within seconds
-                raise WorkerFault(gone) from None
+            end_if_gone()
             free_resources()
             lost = describe_losses(failures(error))
             lost = found_hanging(reports_folder(as_path(job.run), len(restarts)), resources.num_workers) or lost

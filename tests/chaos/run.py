@@ -25,7 +25,9 @@ import clocks  # noqa: F401
 import damages  # noqa: F401
 import disks  # noqa: F401
 import many  # noqa: F401
+import mounts  # noqa: F401
 import preparing  # noqa: F401
+import spilling  # noqa: F401
 import sweeps  # noqa: F401
 import tests_as_faults  # noqa: F401
 import trainings  # noqa: F401

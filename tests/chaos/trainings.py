@@ -172,5 +172,5 @@ def own_ray_killed(inputs: Inputs, rng: random.Random, times: int) -> Iterator[T
         elif command.process.returncode == 0:
             yield outcome(what, 0, said, lost)
         else:
-            is_clear = "Traceback" not in said and "goes on" in said
+            is_clear = "Ray on this machine is gone" in said and "the same command" in said and "Traceback" not in said
             yield Try(what, MESSAGE if is_clear else f"status {command.process.returncode}", lost, in_short(said))

@@ -108,8 +108,8 @@ def test_one_of_two_that_begin_in_a_bucket_together_is_refused(
     both_looked, outcomes = threading.Barrier(2), []
     look = writer_lock._refuse_if_written
 
-    def looked(file: AnyPath) -> None:
-        look(file)
+    def looked(file: AnyPath, is_locked: bool) -> None:
+        look(file, is_locked)
         both_looked.wait(timeout=300)
 
     monkeypatch.setattr(writer_lock, "_refuse_if_written", looked)

@@ -7,9 +7,10 @@ from contextlib import nullcontext
 from typing import Any
 
 import pytest
+from ray.exceptions import OutOfDiskError
 
 from abaw_ray import ray_session as session
-from abaw_ray.errors import MissingInputError
+from abaw_ray.errors import MissingInputError, StorageError
 
 TOO_SLOW = "The current node timed out during startup. This could happen because some of the raylet failed to startup"
 
@@ -18,6 +19,7 @@ TOO_SLOW = "The current node timed out during startup. This could happen because
 def starts(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
     """The addresses at which Ray was started, and what was ended of it; each start fails that `fails` names."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(session, "ensure_private_token", lambda: None)
     monkeypatch.setattr(session, "leftovers_ended", lambda address: nullcontext())
     monkeypatch.setattr(session.ray, "is_initialized", lambda: False)
     monkeypatch.setattr(session.ray, "shutdown", lambda: None)
@@ -58,3 +60,10 @@ def test_other_errors_come_out_at_once(monkeypatch, starts) -> None:
     with pytest.raises(ValueError, match="port"):
         start(monkeypatch, starts, [ValueError("port 7 is taken")])
     assert len(starts) == 1
+
+
+def test_a_user_is_told_of_the_disk_that_takes_what_does_not_fit_the_memory(monkeypatch, starts) -> None:
+    monkeypatch.setattr(session.ray, "init", lambda **options: None)
+    for error in (OutOfDiskError("no room"), RuntimeError(f"a task failed: {OutOfDiskError('no room')}")):
+        with pytest.raises(StorageError, match="make room there, or choose another"), session.ray_session():
+            raise error

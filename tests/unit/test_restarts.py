@@ -116,12 +116,17 @@ def test_a_run_goes_on_when_the_controller_of_its_workers_is_lost(monkeypatch):
     assert said[0].endswith(": restart 1 of 3, from the last checkpoint")
 
 
-def test_a_run_whose_own_ray_is_gone_ends_and_says_so(monkeypatch):
-    monkeypatch.setattr(trainer, "dead_processes", lambda: ["raylet"])
+def test_a_run_whose_own_ray_is_gone_is_not_tried_again(monkeypatch):
+    class EndedError(Exception):
+        """Stands for the end of the process."""
+
+    def end() -> None:
+        raise EndedError
+
+    monkeypatch.setattr(trainer, "end_if_gone", end)
     found, num_tries, said = run(monkeypatch, {0: LOST}, "summary")
-    assert isinstance(found, WorkerFault)
-    assert str(found) == "Ray on this machine is gone (raylet died); the same command goes on"
-    assert (num_tries, said) == (1, [str(found)])
+    assert isinstance(found, EndedError)
+    assert (num_tries, said) == (1, [])
 
 
 def test_a_run_says_of_each_try_who_hung(monkeypatch, tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from abaw_ray.disk import TEMPORARY
+from abaw_ray.disk import TEMPORARY, move
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.synthetic.examples import pictures, videos
 from abaw_ray.synthetic.examples.drawn import Drawn, drawn_faces
@@ -40,6 +40,6 @@ def write_layouts(generated: Path) -> list[Path]:
             partial = folder.with_name(f"{TEMPORARY}{name}")
             partial.mkdir(parents=True)
             write(partial, faces)
-            partial.rename(folder)
+            move(partial, folder)
         written.append(folder)
     return written
