@@ -1,8 +1,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# a process for each CPU, each with whole files; see tests/conftest.py
-SIDE_BY_SIDE := -n auto --dist loadgroup
+# a process for each CPU, each with whole files
+SIDE_BY_SIDE := -n auto --dist loadfile
 BENCH_VENV := .venv-bench
 BENCH_BIN := $(BENCH_VENV)/bin
 

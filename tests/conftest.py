@@ -27,8 +27,6 @@ os.environ |= {
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"  # processes that test side by side share the CPUs
 
-RAY_TESTS = Path(__file__).parent / "ray"
-
 # a test is right on a machine of any speed, and under any load
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
@@ -47,14 +45,6 @@ def object_store() -> Iterator[ObjectStore]:
 def node_cache_folder() -> Path:
     """The cache that processes of the tests use."""
     return Path(CACHE.name)
-
-
-@pytest.hookimpl(tryfirst=True)  # before the groups are written into the tests' names
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of processes that test side by side, one has all tests of the one cluster; a file's share its fixtures."""
-    for item in items:
-        group = RAY_TESTS.name if RAY_TESTS in item.path.parents else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -188,6 +188,7 @@ def test_prepare_uses_both_workers_and_writes_the_same_bytes(nodes, folder, data
     assert len({task["node_id"] for task in tasks if task["type"] == "NORMAL_TASK" and task["node_id"]}) == 2
 
 
+@pytest.mark.slow
 def test_two_workers_train_on_two_nodes(nodes, folder, store, tmp_path):
     options = ["--store", store, "--recipe", "small.yaml", "--set", "train.epochs=1", "--workers", "2"]
     done = submit(nodes, folder, "--", "train", *options, "--out", tmp_path / "run")

@@ -56,8 +56,10 @@ class Command:
 
 @contextmanager
 def running(*arguments: str | Path) -> Iterator[Command]:
-    # a process that a script starts in the background ignores Ctrl-C, and so would the command
+    # a process that a script starts in the background ignores Ctrl-C, one of tests side by side SIGTERM, and so would
+    # the command
     line = "import signal, sys, runpy; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    line += "signal.signal(signal.SIGTERM, signal.SIG_DFL);"
     line += "sys.argv[0] = 'abaw_ray'; runpy.run_module('abaw_ray', run_name='__main__')"
     command = [sys.executable, "-c", line, *map(str, arguments)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:

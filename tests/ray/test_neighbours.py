@@ -65,6 +65,7 @@ def run(order: list[str], folder: Path, environment: dict[str, str]) -> None:
             neighbour.kill()
 
 
+@pytest.mark.slow
 def test_a_cluster_that_starts_on_the_dashboards_usual_port_does_not_end_a_training(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:

@@ -51,6 +51,7 @@ def own_recipe(recipe: Recipe) -> Recipe:
     return load_recipe(None, RECIPE, base=recipe)
 
 
+@pytest.mark.slow
 def test_a_student_of_nothing_but_own_parts(cluster: None, own_recipe: Recipe, tmp_path: Path) -> None:
     own_data.make(tmp_path / "patches")
     prepare(own_recipe, tmp_path / "store", {"patches": {"root": tmp_path / "patches"}})

@@ -55,6 +55,7 @@ def options(store: Path, recipe: Recipe, tmp_path_factory: pytest.TempPathFactor
     return [*common, *sweep, "--set", f"train.epochs={EPOCHS}", "--set", "augment.views=2", "--set", "seed=11"]
 
 
+@pytest.mark.slow
 def test_a_sweep_is_interrupted_resumed_and_reported(options, tmp_path):
     out = tmp_path / "sweep"
     line = [sys.executable, "-m", "abaw_ray", "tune", *options, "--out", str(out)]

@@ -49,10 +49,12 @@ def once(function: Callable[[], None]) -> Callable[[], None]:
 
 
 @pytest.fixture(autouse=True)
-def ctrl_c_is_not_ignored():
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+def nothing_is_ignored():
+    """As processes that test side by side ignore SIGTERM."""
+    before = [signal.signal(signal.SIGINT, signal.default_int_handler), signal.signal(signal.SIGTERM, signal.SIG_DFL)]
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(

@@ -27,15 +27,16 @@ from abaw_ray.writer_lock import writer_lock as held
 DIES_WHILE_IT_MOVES = """
 import os, sys
 from pathlib import Path
+from abaw_ray import disk
 from abaw_ray.synthetic import generate
-rename, num_moved = Path.rename, 0
-def move(self, target):
+move, num_moved = disk.move, 0
+def dies(source, target):
     global num_moved
     num_moved += 1
     if num_moved == 3:
         os._exit(9)
-    return rename(self, target)
-Path.rename = move
+    move(source, target)
+disk.move = dies
 generate(Path(sys.argv[1]), 0, "tiny", 1)
 """
 
