@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -102,15 +104,9 @@ class FaceLook:
 
     def __call__(self, shot: Shot) -> Found:
         """See `Look`."""
-        faces, crops, num_uncut = [], [], 0
-        for face in self._detector.detect(shot.image):
-            try:
-                crops.append(cut_face(shot.image, face, self._info.crop, self._info.image_size))
-            except BadGeometry:
-                num_uncut += 1
-            else:
-                faces.append(face)
-        return Found(shot.source, shot.number, shot.seconds, faces, crops, num_uncut)
+        crop, size = self._info.crop, self._info.image_size
+        faces = self._detector.detect(shot.image)
+        return _found(shot, faces, [partial(cut_face, shot.image, face, crop, size) for face in faces])
 
 
 class BodyLook:
@@ -131,16 +127,9 @@ class BodyLook:
 
     def __call__(self, shot: Shot) -> Found:
         """See `Look`."""
-        bodies, samples, num_uncut = [], [], 0
-        found = self._bodies.find(shot)
-        for body, face in zip(found, self._faces(shot, found), strict=True):
-            try:
-                samples.append(self._cut(shot.image, body, face))
-            except BadGeometry:
-                num_uncut += 1
-            else:
-                bodies.append(body)
-        return Found(shot.source, shot.number, shot.seconds, bodies, samples, num_uncut)
+        bodies = self._bodies.find(shot)
+        faces = self._faces(shot, bodies)
+        return _found(shot, bodies, [partial(self._cut, shot.image, *both) for both in zip(bodies, faces, strict=True)])
 
     def unasked(self, sources: Iterable[str]) -> list[str]:
         """The first line of each picture or video that a table of boxes has, and that is none of `sources`."""
@@ -161,6 +150,16 @@ class BodyLook:
             elif face is not None:
                 sample[FACE] = cut_face(image, face, stream.crop, stream.size)
         return sample
+
+
+def _found(shot: Shot, faces: Sequence[Face], cuts: Sequence[Callable[[], Sample]]) -> Found:
+    """What is in a frame, from what cuts out each of the faces or people, or raises BadGeometry."""
+    kept, crops = [], []
+    for face, cut in zip(faces, cuts, strict=True):
+        with suppress(BadGeometry):
+            crops.append(cut())
+            kept.append(face)
+    return Found(shot.source, shot.number, shot.seconds, kept, crops, len(faces) - len(kept))
 
 
 def cut_body(image: np.ndarray, box: np.ndarray, crop: str, size: int) -> np.ndarray:
