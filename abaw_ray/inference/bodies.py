@@ -12,6 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
+from abaw_ray.databases.reading.face_boxes import FACE as SIDES
+from abaw_ray.databases.reading.face_boxes import parse_box
 from abaw_ray.databases.reading.names import file_name, stored_name
 from abaw_ray.databases.reading.parsing import csv_rows, parse_integer, parse_number, read_lines
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInputError, quoted
@@ -19,9 +21,7 @@ from abaw_ray.inference.faces.base import Detector, Face
 from abaw_ray.inference.footage import Shot
 
 PICTURE, FRAME, CONFIDENCE = "picture", "frame", "confidence"
-SIDES = ("left", "top", "right", "bottom")
 HEADER = f"a header with {PICTURE}, {', '.join(SIDES)} and, of videos, {FRAME}"
-BOX = f"{', '.join(SIDES)} in pixels, with left < right and top < bottom"
 CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
@@ -118,15 +118,13 @@ class GivenBodies:
         for number, fields in rows:
             cells = dict(zip(header, fields, strict=True))
             frame = parse_integer(cells[FRAME], file, number, "the number of a frame, from 0") if FRAME in cells else 0
-            sides = [parse_number(cells[side], file, number, BOX) for side in SIDES]
-            if not (sides[0] < sides[2] and sides[1] < sides[3]):
-                raise DatabaseFormatError(file, number, ", ".join(f"{side:g}" for side in sides), BOX)
+            box = parse_box(file, number, cells, SIDES)
             sure = (
                 parse_number(cells[CONFIDENCE], file, number, "a confidence from 0 to 1") if CONFIDENCE in cells else 1
             )
             name = named(cells[PICTURE], file.parent)
             lines.setdefault(name, number)
-            boxes.setdefault((name, frame), []).append(Face(np.array(sides), float(sure)))
+            boxes.setdefault((name, frame), []).append(Face(np.array(box), float(sure)))
         return cls(file, {place: sorted(own, key=lambda one: -one.confidence) for place, own in boxes.items()}, lines)
 
     def find(self, shot: Shot) -> list[Face]:

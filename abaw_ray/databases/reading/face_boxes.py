@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -104,12 +104,12 @@ class FaceBoxes:
         for number, fields in rows:
             cells = dict(zip(header, fields, strict=True))
             picture = stored_name(PurePosixPath(cells[PICTURE]).as_posix().removeprefix(folder))
-            face = _box(file, number, cells, FACE) if any(cells[side].strip() for side in FACE) else None
+            face = parse_box(file, number, cells, FACE) if any(cells[side].strip() for side in FACE) else None
             if is_numbered:
                 person = parse_integer(cells[PERSON], file, number, "the number of a person, from 0")
                 first = by_number.setdefault((picture, person), _Line(number, face))
             else:
-                body = _box(file, number, cells, BODY)
+                body = parse_box(file, number, cells, BODY)
                 first = by_body.setdefault(picture, {}).setdefault(body, _Line(number, face))
             if first.number != number:
                 raise DatabaseFormatError(
@@ -144,7 +144,8 @@ class FaceBoxes:
         return [f"{self._file}:{line.number}" for line in lines if line.number not in self._asked]
 
 
-def _box(file: Path, line: int, cells: dict[str, str], names: tuple[str, ...]) -> Box:
+def parse_box(file: Path, line: int, cells: Mapping[str, str], names: tuple[str, ...]) -> Box:
+    """The box in a line's cells of the columns `names`, or DatabaseFormatError."""
     expected = f"{', '.join(names)} in pixels, with left < right and top < bottom"
     left, top, right, bottom = (parse_number(cells[name], file, line, expected) for name in names)
     if not (left < right and top < bottom):
