@@ -1,4 +1,4 @@
-"""Readers of recipes, of what runs, sweeps and evaluations note in JSON, of lists, and of competition entries."""
+"""Readers of recipes, of notes of runs, sweeps and evaluations in JSON, of lists, boxes, and competition entries."""
 
 from __future__ import annotations
 
@@ -86,6 +86,15 @@ def _inputs(root: Path) -> Target:
     return Target(file, lambda: find_inputs([str(file)]))
 
 
+def _people(root: Path) -> Target:
+    from abaw_ray.inference.bodies import GivenBodies
+
+    write(root / "a.mp4")
+    rows = "a.mp4,3,1,2,30,40.5,.9\nhttps://b/c.jpg,0,-1,0,1e2,7,1\n"
+    file = write(root / "people.csv", f"picture,frame,left,top,right,bottom,confidence\n{rows}")
+    return Target(file, lambda: GivenBodies.read(file))
+
+
 def _entry(task: str, content: str) -> Harness:
     """An entry with a file a track: what is wrong in it is listed, nothing raised."""
 
@@ -121,6 +130,7 @@ HARNESSES: dict[str, Harness] = {
     "metrics": _metrics,
     "run": _run,
     "inputs": _inputs,
+    "people": _people,
     "entry-expression": _entry("EXPR_Set", "Neutral,Anger,Disgust,Fear,Happiness,Sadness,Surprise\n0\n6\n3\n"),
     "entry-values": _entry("VA_Set", "valence,arousal\n0.5,-1\n+.5,1e-3\n0,0\n"),
     "entry-images": _image_entry,
