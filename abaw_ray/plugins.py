@@ -11,6 +11,15 @@ from abaw_ray.errors import ConfigurationError, MissingInputError, quoted
 
 T = TypeVar("T")
 
+OBJECT_PATH = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"
+"""Of a class or function in a module on the path of Python, as `my_package.audio:Wav2Vec`."""
+
+
+def object_at(path: str) -> Any:
+    """What a path of the form `OBJECT_PATH` names; the errors are Python's own, and those of the module's code."""
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
 
 class Registry(Generic[T]):
     """Parts of one kind by name. A module of the package that has the attribute is one, under the module's name.

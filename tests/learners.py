@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch.distributed as dist
 from checkpoints import small_recipe
 from safetensors.torch import load_file
 
-from abaw_ray.config import Recipe
+from abaw_ray.config import Recipe, load_recipe
 from abaw_ray.config.checkpoint import CheckpointConfig
 from abaw_ray.training.job import Job
 from abaw_ray.training.loop import EpochResult, train
@@ -28,6 +29,24 @@ def training_recipe(*overrides: str) -> Recipe:
     fixed = ["model.backbone=test_nfnet", "model.head=paper", "model.head_dropout=0", "train.learning_rate=0.001"]
     steps = ["sampling.batch_size=6", f"sampling.steps_per_epoch={NUM_STEPS}", "train.epochs=2", "train.patience=100"]
     return small_recipe(*fixed, *steps, *overrides)
+
+
+def recipe_of_streams(streams: Iterable[str], batch_size: int, steps: int) -> Recipe:
+    """One epoch of a small network of images, without dropout."""
+    encoders = ", ".join(f"{name}: {{kind: image_cnn, backbone: test_convnext}}" for name in streams)
+    return load_recipe(
+        None,
+        [
+            f"model.encoders={{{encoders}}}",
+            "model.head=paper",
+            "model.head_dropout=0",
+            f"sampling.batch_size={batch_size}",
+            f"sampling.steps_per_epoch={steps}",
+            "train.epochs=1",
+            "train.precision=float32",
+            "train.learning_rate=0.003",
+        ],
+    )
 
 
 def learner_of(store: Path, recipe: Recipe, teachers: tuple[str, ...] = ()) -> tuple[Stage, Learner]:

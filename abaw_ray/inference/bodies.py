@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import os
 import re
 from collections.abc import Iterable
@@ -12,17 +11,17 @@ from typing import Protocol
 
 import numpy as np
 
+from abaw_ray.databases.reading.face_boxes import CONFIDENCE, PICTURE, parse_box
 from abaw_ray.databases.reading.face_boxes import FACE as SIDES
-from abaw_ray.databases.reading.face_boxes import parse_box
 from abaw_ray.databases.reading.names import file_name, stored_name
 from abaw_ray.databases.reading.parsing import csv_rows, parse_integer, parse_number, read_lines
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInputError, quoted
 from abaw_ray.inference.faces.base import Detector, Face
 from abaw_ray.inference.footage import Shot
+from abaw_ray.plugins import OBJECT_PATH, object_at
 
-PICTURE, FRAME, CONFIDENCE = "picture", "frame", "confidence"
+FRAME = "frame"
 HEADER = f"a header with {PICTURE}, {', '.join(SIDES)} and, of videos, {FRAME}"
-CLASS = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
 class Bodies(Protocol):
@@ -46,7 +45,7 @@ def find_bodies(choice: str) -> Bodies:
         DatabaseFormatError: the table is damaged.
         ConfigurationError: neither of the two, or a class that cannot be made or has no `detect`.
     """
-    if CLASS.fullmatch(choice) and not Path(choice).exists():
+    if re.fullmatch(OBJECT_PATH, choice) and not Path(choice).exists():
         return DetectedBodies(choice)
     return GivenBodies.read(Path(choice).expanduser())
 
@@ -62,9 +61,8 @@ class DetectedBodies:
     """
 
     def __init__(self, path: str) -> None:
-        place, _, name = path.partition(":")
         try:
-            made: Detector = getattr(importlib.import_module(place), name)()
+            made: Detector = object_at(path)()
         except ModuleNotFoundError as error:
             raise MissingInputError(f"people: no module {error.name} for {path}; put it on PYTHONPATH") from None
         except Exception as error:  # whatever somebody's code does

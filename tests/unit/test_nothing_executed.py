@@ -30,9 +30,7 @@ ALLOWED = {
     ("abaw_ray/tuning/spaces.py", "spec.loader.exec_module"): "--space FILE.py is the user's code",
     ("abaw_ray/tuning/spaces.py", "importlib.util.spec_from_file_location"): "--space FILE.py is the user's code",
     ("abaw_ray/tuning/spaces.py", "importlib.import_module"): "installed search spaces",
-    ("abaw_ray/plugins.py", "importlib.import_module"): "own parts, named by the user",
-    ("abaw_ray/models/encoders/torch_module.py", "importlib.import_module"): "torch_module, named by a recipe",
-    ("abaw_ray/inference/bodies.py", "importlib.import_module"): "--people module:Class is the user's code",
+    ("abaw_ray/plugins.py", "importlib.import_module"): "own parts, torch_module and --people, named by the user",
 }
 """Calls that load code, or what Ray pickled, and why; each must still be there."""
 

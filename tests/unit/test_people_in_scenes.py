@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from learners import last_checkpoint
+from learners import last_checkpoint, recipe_of_streams
 from serial import prepare_here
 from sklearn.metrics import average_precision_score
 
@@ -102,20 +102,7 @@ def test_a_store_of_people_has_no_faces_and_says_that_it_is_synthetic(store: Pat
 def test_networks_of_bodies_of_scenes_and_of_both_are_trained_and_scored(
     store: Path, tmp_path: Path, streams: tuple[str, ...], steps: int, one_thread: None
 ) -> None:
-    encoders = ", ".join(f"{name}: {{kind: image_cnn, backbone: test_convnext}}" for name in streams)
-    recipe = load_recipe(
-        None,
-        [
-            f"model.encoders={{{encoders}}}",
-            "model.head=paper",
-            "model.head_dropout=0",
-            "sampling.batch_size=32",
-            f"sampling.steps_per_epoch={steps}",
-            "train.epochs=1",
-            "train.precision=float32",
-            "train.learning_rate=0.003",
-        ],
-    )
+    recipe = recipe_of_streams(streams, 32, steps)
     kept = last_checkpoint(Job(recipe, str(store), str(tmp_path / "run")))
     trained = checkpoint.load(kept)
     assert set(trained.description.streams) == set(streams)

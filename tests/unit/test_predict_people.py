@@ -16,13 +16,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from checkpoints import make_checkpoint
-from learners import last_checkpoint
+from learners import last_checkpoint, recipe_of_streams
 from people import RED, SIDE, SquareDetector, picture
 from serial import prepare_here
 
 import abaw_ray
 from abaw_ray.blocks.reader import Store
-from abaw_ray.config import PrepareConfig, load_recipe
+from abaw_ray.config import PrepareConfig
 from abaw_ray.databases.reading.database import read_database
 from abaw_ray.databases.schemas import source_columns, task_labels
 from abaw_ray.errors import ConfigurationError, DatabaseFormatError, MissingInputError
@@ -65,20 +65,7 @@ def store(root: Path) -> Path:
 
 def trained(store: Path, *streams: str) -> Path:
     """A checkpoint after a few steps."""
-    encoders = ", ".join(f"{name}: {{kind: image_cnn, backbone: test_convnext}}" for name in streams)
-    recipe = load_recipe(
-        None,
-        [
-            f"model.encoders={{{encoders}}}",
-            "model.head=paper",
-            "model.head_dropout=0",
-            "sampling.batch_size=8",
-            "sampling.steps_per_epoch=4",
-            "train.epochs=1",
-            "train.precision=float32",
-            "train.learning_rate=0.003",
-        ],
-    )
+    recipe = recipe_of_streams(streams, 8, 4)
     return last_checkpoint(Job(recipe, str(store), str(store.parent / "-".join(streams))))
 
 

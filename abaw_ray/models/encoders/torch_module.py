@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import torch
@@ -12,12 +11,13 @@ from torch import Tensor, nn
 from abaw_ray.config import ModelConfig, Section
 from abaw_ray.errors import ConfigurationError
 from abaw_ray.models.encoders.base import Encoder, Shape
+from abaw_ray.plugins import OBJECT_PATH, object_at
 
 
 class ModuleOptions(Section):
     """Options of the encoder."""
 
-    path: str = Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")
+    path: str = Field(pattern=rf"^{OBJECT_PATH}$")
     """Module and class, or a function that makes one, as `my_package.audio:Wav2Vec`; on the path of every process."""
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments that it is made with."""
@@ -45,9 +45,8 @@ class TorchModule(Encoder):
 
 
 def _made(options: ModuleOptions) -> nn.Module:
-    place, _, name = options.path.partition(":")
     try:
-        made = getattr(importlib.import_module(place), name)(**options.arguments)
+        made = object_at(options.path)(**options.arguments)
     except Exception as error:  # whatever somebody's code does
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigurationError(f"{options.path} cannot be made with {options.arguments}: {reason}") from error
